@@ -1,0 +1,26 @@
+/** Every queue, batch and body has a named maximum here. Units are in the names; formats depend on none of them but where said. */
+export const KIB = 1024;
+export const MIB = 1024 * KIB;
+
+export const limits = {
+  /** FORMAT: data of one block, and of one manifest's sealed part. */
+  blockDataBytesMax: 16 * MIB,
+  manifestDataBytesMax: 32 * MIB,
+  blockBytesMax: 17 * MIB,
+  manifestChunksMax: 400_000,
+  nameBytesMax: 255,
+  treeDepthMax: 256,
+  symlinkTargetBytesMax: 4096,
+  commitOperationsMax: 1000,
+  /** Blocks of one framed batch: whichever comes first. One larger block may travel alone. */
+  batchBytesMax: 4 * MIB,
+  batchBlocksMax: 256,
+  /** One message: a commit may carry a manifest of the largest file. */
+  messageJsonBytesMax: 8 * MIB,
+  messageBytesMax: 40 * MIB,
+  messagePartsMax: 2100,
+  pullWaitMsMax: 60_000,
+  pullRowsMax: 1000,
+  listEntriesMax: 1000,
+  segmentBytesMax: 256 * MIB,
+} as const;

@@ -1,0 +1,26 @@
+import type { Bytes } from './bytes.ts';
+
+/**
+ * Cryptography and compression as plain, synchronous, deterministic functions. `core` lays formats out and never
+ * names a library; `world/real` implements this with node:crypto and node:zlib. All results are freshly allocated.
+ */
+export interface Primitives {
+  sha256(...pieces: readonly Bytes[]): Uint8Array;
+  hmacSha256(key: Bytes, ...pieces: readonly Bytes[]): Uint8Array;
+  /** HKDF-SHA-256 (RFC 5869), empty salt, `info` = the label's ASCII bytes, 32 bytes. */
+  hkdfSha256(key: Bytes, label: string): Uint8Array;
+  /** Returns ciphertext | 16-byte tag. */
+  aes256GcmSeal(key: Bytes, nonce: Bytes, associated: Bytes, plain: Bytes): Uint8Array;
+  /** `sealed` = ciphertext | 16-byte tag. Null where the tag does not verify; no plain byte is shown before it does. */
+  aes256GcmOpen(key: Bytes, nonce: Bytes, associated: Bytes, sealed: Bytes): Uint8Array | null;
+  /** One zstd frame that states its content size, no dictionary, level 1 or 3. */
+  zstdCompress(bytes: Bytes, level: 1 | 3): Uint8Array;
+  /** Null unless `frame` is exactly one complete frame whose plain length is `lengthMax` at most. */
+  zstdDecompress(frame: Bytes, lengthMax: number): Uint8Array | null;
+  /** Ed25519 (RFC 8032); `seed` is the 32-byte private key. */
+  ed25519PublicKey(seed: Bytes): Uint8Array;
+  ed25519Sign(seed: Bytes, message: Bytes): Uint8Array;
+  ed25519Verify(publicKey: Bytes, message: Bytes, signature: Bytes): boolean;
+  /** Compares in time that does not depend on where they differ. */
+  equalConstantTime(left: Bytes, right: Bytes): boolean;
+}

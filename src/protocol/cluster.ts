@@ -1,0 +1,112 @@
+/** Verbs that look at and change the cluster: what is stored where, rules, nodes, status. */
+import { z } from 'zod';
+import {
+  label,
+  contentId,
+  count,
+  deviceId,
+  entryId,
+  manifestId,
+  name,
+  nodeId,
+  poolName,
+  seq,
+  sizeBytes,
+  spaceId,
+  timeMs,
+  timeUs,
+} from './fields.ts';
+import { verb } from './wire.ts';
+
+/** A file as `holdfast fetch` lists it. `path` has `/` between names. `updating`: a newer revision is being uploaded by `device`; what can be fetched is the last complete one (`manifest: null`: there is none yet). */
+const fileRow = z.strictObject({
+  entry: entryId,
+  path: z.string(),
+  size: sizeBytes,
+  mtimeUs: timeUs,
+  revision: seq,
+  manifest: manifestId.nullable(),
+  contentId: contentId.nullable(),
+  exec: z.boolean(),
+  pool: poolName,
+  copies: count,
+  state: z.enum(['stored', 'updating']),
+  device: z.strictObject({ device: deviceId, name: label }).nullable(),
+});
+export type FileRow = z.infer<typeof fileRow>;
+
+/** Files of a space in order of entry id; page on with the last row's `entry`. */
+export const files = verb(
+  'files',
+  'device',
+  z.strictObject({ space: spaceId, after: entryId.nullable(), limit: z.number().int().min(1).max(1000) }),
+  z.strictObject({ files: z.array(fileRow), done: z.boolean() }),
+);
+
+/** Rules are tried in order of `position`; the first that matches names the pool; none: pool `others`. */
+const rule = z.strictObject({
+  rule: z.string().regex(/^[a-z0-9]{1,32}$/),
+  position: count,
+  /** Without the dot, any letter case. */
+  extensions: z
+    .array(z.string().regex(/^[^./\\]{1,64}$/))
+    .min(1)
+    .max(256),
+  pool: poolName,
+});
+export type RuleRow = z.infer<typeof rule>;
+export const rulesList = verb('rules-list', 'device', z.strictObject({}), z.strictObject({ rules: z.array(rule) }));
+/** Takes effect for the next file at once. The pool must exist. */
+export const rulesAdd = verb(
+  'rules-add',
+  'owner',
+  z.strictObject({ extensions: rule.shape.extensions, pool: poolName, first: z.boolean() }),
+  z.strictObject({ rule }),
+);
+export const rulesRemove = verb('rules-remove', 'owner', z.strictObject({ rule: rule.shape.rule }), z.strictObject({}));
+/** Where a file of that name would go, and why. */
+export const rulesTest = verb(
+  'rules-test',
+  'device',
+  z.strictObject({ name, size: sizeBytes }),
+  z.strictObject({ pool: poolName, rule: rule.nullable() }),
+);
+
+const nodeRow = z.strictObject({
+  node: nodeId,
+  name: label,
+  pool: poolName,
+  address: z.string(),
+  state: z.enum(['ok', 'read_only', 'failed', 'unreachable']),
+  blocks: count,
+  storedBytes: sizeBytes,
+  freeBytes: sizeBytes,
+  quarantined: count,
+  lastSeenMs: timeMs.nullable(),
+});
+export type NodeRow = z.infer<typeof nodeRow>;
+export const nodesList = verb('nodes-list', 'device', z.strictObject({}), z.strictObject({ nodes: z.array(nodeRow) }));
+export const poolsList = verb(
+  'pools-list',
+  'device',
+  z.strictObject({}),
+  z.strictObject({ pools: z.array(z.strictObject({ pool: poolName, copies: count, nodes: count })) }),
+);
+
+export const serverStatus = verb(
+  'server-status',
+  'device',
+  z.strictObject({}),
+  z.strictObject({
+    version: z.string(),
+    startedMs: timeMs,
+    files: count,
+    plainBytes: sizeBytes,
+    /** Contents of which fewer copies exist than their pool asks for. */
+    copiesAtRisk: count,
+    uploading: count,
+    recoveryKitConfirmed: z.boolean(),
+    nodes: z.array(nodeRow),
+    problems: z.array(z.strictObject({ path: z.string(), code: z.string(), message: z.string() })),
+  }),
+);

@@ -1,0 +1,50 @@
+/** Verbs that the server calls on a storage node, over a connection in which both sides' keys are pinned. A node serves nobody else. */
+import { z } from 'zod';
+import { limits } from '#core/limits.ts';
+import { blockId, clusterId, count, nodeId, poolName, seq, sizeBytes } from './fields.ts';
+import { verb } from './wire.ts';
+
+/** Parts: the blocks' bytes. Answers when all that are `stored` or `held` are durable; others say why not. `fence`: the server's, raised by collection. */
+export const nodePut = verb(
+  'node-put',
+  'server',
+  z.strictObject({ fence: count, blocks: z.array(blockId).min(1).max(limits.commitOperationsMax) }),
+  z.strictObject({ results: z.array(z.enum(['stored', 'held', 'hash_mismatch', 'no_space', 'disk_failed'])) }),
+);
+
+/** Parts: the found blocks in order. Stops early at `limits.batchBytesMax` of bytes (at least one is judged): fewer results than asked. */
+export const nodeGet = verb(
+  'node-get',
+  'server',
+  z.strictObject({ blocks: z.array(blockId).min(1).max(limits.commitOperationsMax) }),
+  z.strictObject({ results: z.array(z.enum(['found', 'missing', 'corrupt', 'disk_failed'])) }),
+);
+
+export const nodeHas = verb(
+  'node-has',
+  'server',
+  z.strictObject({ blocks: z.array(blockId).min(1).max(4096) }),
+  z.strictObject({ held: z.array(z.boolean()) }),
+);
+
+export const nodeStatus = verb(
+  'node-status',
+  'server',
+  z.strictObject({}),
+  z.strictObject({
+    node: nodeId,
+    cluster: clusterId,
+    version: z.string().max(64),
+    /** Raised at every start: two processes with one identity show themselves. */
+    boot: count,
+    pool: poolName,
+    state: z.enum(['ok', 'read_only', 'failed']),
+    blocks: count,
+    storedBytes: sizeBytes,
+    freeBytes: sizeBytes,
+    quarantined: count,
+  }),
+);
+
+/** Part 0: the signed key list ("HFK"). The node keeps the highest (incarnation, seq) and accepts the server's pins in it. */
+export const nodeKeys = verb('node-keys', 'server', z.strictObject({}), z.strictObject({ incarnation: count, seq }));
