@@ -3,10 +3,10 @@
  * system calls. Paths are relative to the root, `/` between names, '' the root. No call follows a symlink, in any component, or
  * leaves the root. `.holdfast` at the root is the door's own (`root-id`, `tmp/`, `trash/`): never listed, never a target.
  */
-import type { Bytes } from '#core/bytes.ts';
 import type { ErrorCode } from '#core/errors.ts';
 import type { FileContent } from '#core/entry.ts';
 import type { BlockId, ContentId } from '#core/ids.ts';
+import type { SealKeys } from '#core/keyring.ts';
 
 export type FolderKind = 'file' | 'folder' | 'symlink' | 'other';
 
@@ -41,16 +41,6 @@ export type Listing =
     }
   | { readonly kind: 'missing' }
   | Failure;
-
-/** Which keys a space's blocks and manifests are sealed under: `core/seal.ts`. */
-export type SealKeys = {
-  /** Key version 0: content ids only. */
-  readonly identityKey: Bytes;
-  /** The version that new data takes. */
-  readonly current: { readonly version: number; readonly key: Bytes };
-  /** All versions, to open. */
-  readonly versions: readonly { readonly version: number; readonly key: Bytes }[];
-};
 
 export type SealedBlock = { readonly id: BlockId; readonly bytes: Uint8Array };
 export type Sealed = {
