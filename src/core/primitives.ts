@@ -9,8 +9,8 @@ export interface Primitives {
   hmacSha256(key: Bytes, ...pieces: readonly Bytes[]): Uint8Array;
   /** HKDF-SHA-256 (RFC 5869), empty salt, `info` = the label's ASCII bytes, 32 bytes. */
   hkdfSha256(key: Bytes, label: string): Uint8Array;
-  /** Returns ciphertext | 16-byte tag. */
-  aes256GcmSeal(key: Bytes, nonce: Bytes, associated: Bytes, plain: Bytes): Uint8Array;
+  /** Returns ciphertext of all pieces, joined | 16-byte tag. */
+  aes256GcmSeal(key: Bytes, nonce: Bytes, associated: Bytes, ...pieces: readonly Bytes[]): Uint8Array;
   /** `sealed` = ciphertext | 16-byte tag. Null where the tag does not verify; no plain byte is shown before it does. */
   aes256GcmOpen(key: Bytes, nonce: Bytes, associated: Bytes, sealed: Bytes): Uint8Array | null;
   /** One zstd frame that states its content size, no dictionary, level 1 or 3. */
