@@ -11,9 +11,10 @@ import type { Wire } from './wire.ts';
 export const FRAME_MEDIA_TYPE = 'application/vnd.holdfast.message';
 const HEAD_BYTES = 12;
 
-/** As pieces, so that a socket can write large parts without copying them. */
+/** As pieces, so that a socket can write large parts without copying them. Throws `too_large` where every receiver would refuse it. */
 export function framePieces(message: Wire): readonly Uint8Array[] {
-  const json = utf8(JSON.stringify(message.body ?? {}));
+  const json = utf8(bodyText(message));
+  limitMessage(json.length, message.parts);
   const head = new Uint8Array(HEAD_BYTES + 4 * message.parts.length);
   const view = new DataView(head.buffer);
   view.setUint32(0, 0x48465001);
@@ -21,6 +22,26 @@ export function framePieces(message: Wire): readonly Uint8Array[] {
   view.setUint32(8, message.parts.length);
   message.parts.forEach((part, index) => view.setUint32(HEAD_BYTES + 4 * index, part.length));
   return [concat(head, json), ...message.parts];
+}
+
+/** The body as every transport carries it. */
+export function bodyText(message: Wire): string {
+  return JSON.stringify(message.body ?? {});
+}
+
+/** Throws `too_large` where a message with a JSON part of that many bytes exceeds a limit, on whichever transport. */
+export function limitMessage(jsonLength: number, parts: readonly Uint8Array[]): void {
+  if (jsonLength > limits.messageJsonBytesMax)
+    throw new HoldfastError('too_large', `the JSON part is limited to ${limits.messageJsonBytesMax} bytes`);
+  if (parts.length > limits.messagePartsMax)
+    throw new HoldfastError('too_large', `a message has at most ${limits.messagePartsMax} parts`);
+  let length = HEAD_BYTES + 4 * parts.length + jsonLength;
+  for (const part of parts) length += part.length;
+  if (length > limits.messageBytesMax)
+    throw new HoldfastError(
+      'too_large',
+      `a message is limited to ${limits.messageBytesMax} bytes, this one has ${length}`,
+    );
 }
 
 /** Parts are views into `bytes`. Throws `invalid_json`, `short_body` or `too_large`. */

@@ -36,13 +36,21 @@ export function verb<Request, Response>(
   return { name, callers, request, response };
 }
 
-/** The other side of a connection. Rejects with a `HoldfastError`; `timeout` and `unreachable` mean: outcome unknown. */
+/**
+ * The other side of a connection. Rejects with a `HoldfastError`; `timeout` and `unreachable` mean: outcome unknown. A call
+ * whose signal aborts rejects with the signal's reason where that is a `HoldfastError`, else with `timeout`. Closing ends
+ * what is pending as `unreachable`. A request's parts stay the caller's, who may send them again.
+ */
 export interface Peer {
   call(verbName: string, message: Wire, signal: AbortSignal): Promise<Wire>;
   close(): Promise<void>;
 }
 
-/** Answers requests. Throws a `HoldfastError` for every expected refusal; anything else thrown is a defect. */
+/**
+ * Answers requests. Throws a `HoldfastError` for every expected refusal; anything else thrown is a defect. The signal aborts when the
+ * caller gave up or went away. The answer's parts belong to the transport: it may move their memory to another thread
+ * and leave them empty here, so a handler answers with a copy of what it keeps.
+ */
 export type Handler = (verbName: string, message: Wire, caller: Caller, signal: AbortSignal) => Promise<Wire>;
 
 /** RFC 9457 problem document: how an error crosses every transport. */
