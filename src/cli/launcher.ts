@@ -1,0 +1,78 @@
+/**
+ * What `main` hands to the commands: roles, started on threads of this process, and connections. The commands decide what
+ * runs and where; how it is wired stands in `main` and beside it.
+ */
+import type { ClusterId, NodeId, Pin } from '#core/ids.ts';
+import type { Peer } from '#protocol/wire.ts';
+import type { Folder } from '#world/folder.ts';
+import type { Identity, Link } from './home.ts';
+
+export type ServerPlan = {
+  readonly dataDirectory: string;
+  readonly host: string;
+  readonly port: number;
+};
+
+/** A role that runs on a thread of this process. */
+export interface Running {
+  /** Resolves when the role ended by itself: with what ended it. Never resolves after `close`. */
+  readonly failed: Promise<Error>;
+  close(): Promise<void>;
+}
+
+export interface RunningServer extends Running {
+  readonly cluster: ClusterId;
+  /** Ed25519, hexadecimal. */
+  readonly clusterKey: string;
+  readonly url: string;
+  /** What other machines may call, best first. */
+  readonly addresses: readonly string[];
+  /** Null on loopback, where it speaks plain HTTP. */
+  readonly pin: Pin | null;
+  /** A one-time invite, minted by the process that holds the cluster's key: how the owner's own device begins. */
+  mintInvite(kind: 'device' | 'node'): Promise<string>;
+  /** A connection that stays inside this process. */
+  peer(credential: string | null): Peer;
+}
+
+export type NodePlan = {
+  readonly dataDirectory: string;
+  readonly host: string;
+  readonly port: number;
+  /** Null: as the node's directory says; for a new one, `others`. */
+  readonly pool: string | null;
+  readonly name: string;
+  /** Needed once, for a new directory. */
+  readonly ticket: string | null;
+};
+
+export type StartedNode = { readonly node: NodeId; readonly pool: string; readonly port: number; readonly cluster: ClusterId };
+export interface RunningNodes extends Running {
+  readonly nodes: readonly StartedNode[];
+}
+
+/** What a device's sync engine says of itself. */
+export type DeviceState = {
+  readonly inSync: boolean;
+  readonly pending: number;
+  readonly problems: readonly { readonly path: string; readonly code: string; readonly message: string }[];
+};
+
+export interface RunningDevice extends Running {
+  untilInSync(): Promise<void>;
+}
+
+export interface Launcher {
+  startServer(plan: ServerPlan): Promise<RunningServer>;
+  /** All on one thread. With `server`, they and it speak without a socket. */
+  startNodes(plans: readonly NodePlan[], server: RunningServer | null): Promise<RunningNodes>;
+  /** Syncs one linked folder. With `server`, without a socket. */
+  startDevice(home: string, identity: Identity, link: Link, server: RunningServer | null): Promise<RunningDevice>;
+  /** The state that a linked folder's engine left behind, or keeps while it runs. Null: it never ran. */
+  readDeviceState(home: string, identity: Identity, link: Link): DeviceState | null;
+  /** A connection to the identity's server; a key list that it learns is stored in `home`. */
+  connect(home: string, identity: Identity): Peer;
+  /** A connection for redeeming an invite: no credential yet. */
+  connectTo(addresses: readonly string[], proof: { readonly cluster: ClusterId; readonly pin: Pin | null; readonly webpki: boolean }): Peer;
+  openFolder(path: string): Folder;
+}

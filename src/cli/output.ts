@@ -1,0 +1,44 @@
+/** What commands print. Results go to stdout: text for people, or with `--json` JSON and nothing else. All else goes to stderr. */
+
+export type Output = {
+  readonly json: boolean;
+  /** One JSON value on a line; nothing without `--json`. */
+  value(value: unknown): void;
+  /** A line for people; nothing with `--json`. */
+  line(text: string): void;
+  /** What is being done, on stderr. */
+  note(text: string): void;
+};
+
+export function makeOutput(json: boolean): Output {
+  return {
+    json,
+    value: (value) => void (json && process.stdout.write(`${JSON.stringify(value)}\n`)),
+    line: (text) => void (!json && process.stdout.write(`${text}\n`)),
+    note: (text) => void process.stderr.write(`${text}\n`),
+  };
+}
+
+/** Columns padded to their widest cell, two blanks between them. */
+export function table(rows: readonly (readonly string[])[]): readonly string[] {
+  const widths: number[] = [];
+  for (const row of rows) row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));
+  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] as number)).join('  ').trimEnd());
+}
+
+export function bytesText(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+  let amount = bytes;
+  let unit = 0;
+  while (amount >= 1024 && unit < units.length - 1) {
+    amount /= 1024;
+    unit++;
+  }
+  return unit === 0 ? `${bytes} B` : `${amount.toFixed(1)} ${units[unit] as string}`;
+}
+
+/** A name or path as a terminal may show it: control characters escaped, so that no name can write over the screen. */
+export function shown(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- control characters are exactly what is looked for
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}

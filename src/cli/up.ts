@@ -1,0 +1,92 @@
+/** `holdfast up`: server, four storage nodes and, with FOLDER, a device that syncs it, in one process. */
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { untilStopped, type Context } from './context.ts';
+import { usage } from './exit.ts';
+import type { NodePlan, Running, RunningNodes, RunningServer } from './launcher.ts';
+import { linkFolder, ownIdentity } from './linking.ts';
+import { dataDirectory, syncedFolder } from './places.ts';
+import { table } from './output.ts';
+
+export type UpOptions = {
+  readonly data?: string;
+  readonly listen: string;
+  readonly port: number;
+  readonly nodePorts: readonly number[];
+};
+
+/** The original arrangement: a pool for each of three kinds of file, one for all else. */
+const POOLS = ['mp3', 'txt', 'pdf', 'others'] as const;
+
+export async function up(context: Context, folder: string | null, options: UpOptions): Promise<void> {
+  const data = dataDirectory(options.data, context.home);
+  const path = folder === null ? null : syncedFolder(folder, data);
+  if (new Set([options.port, ...options.nodePorts]).size !== POOLS.length + 1 && !options.nodePorts.includes(0)) {
+    throw usage(`the server and the four storage nodes need five different ports, not ${[options.port, ...options.nodePorts].join(', ')}`);
+  }
+  const running: Running[] = [];
+  try {
+    const server = await context.launcher.startServer({ dataDirectory: data, host: options.listen, port: options.port });
+    running.push(server);
+    const nodes = await context.launcher.startNodes(await nodePlans(data, options, server), server);
+    running.push(nodes);
+    const identity = await ownIdentity(context, server, data);
+    if (path !== null) {
+      const link = await linkFolder(context, identity, path);
+      running.push(await context.launcher.startDevice(context.home, identity, link, server));
+    }
+    const setupUrl = await server.mintInvite('device');
+    sayReady(context, { server, nodes, folder: path, setupUrl });
+    await untilEnded(context, running);
+  } finally {
+    await closeAll(running);
+  }
+}
+
+async function nodePlans(data: string, options: UpOptions, server: RunningServer): Promise<readonly NodePlan[]> {
+  const plans: NodePlan[] = [];
+  for (const [index, pool] of POOLS.entries()) {
+    const directory = join(data, 'nodes', pool);
+    const known = existsSync(join(directory, 'node.json'));
+    if (!known) mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const ticket = known ? null : await server.mintInvite('node');
+    plans.push({ dataDirectory: directory, host: options.listen, port: options.nodePorts[index] as number, pool, name: pool, ticket });
+  }
+  return plans;
+}
+
+type Ready = { readonly server: RunningServer; readonly nodes: RunningNodes; readonly folder: string | null; readonly setupUrl: string };
+
+function sayReady(context: Context, { server, nodes, folder, setupUrl }: Ready): void {
+  const { output } = context;
+  output.value({
+    event: 'ready',
+    url: server.url,
+    setupUrl,
+    pid: process.pid,
+    nodes: nodes.nodes.map(({ pool, port }) => ({ pool, port })),
+    ...(folder === null ? {} : { folder }),
+  });
+  output.line('Holdfast is running.');
+  output.line('');
+  const rows = [['  server', server.url, 'keeps the index; open it in a browser to see what runs']];
+  const kinds: Record<string, string> = { mp3: 'music: *.mp3', txt: 'text: *.txt', pdf: 'documents: *.pdf', others: 'everything else' };
+  for (const node of nodes.nodes) rows.push([`  node ${node.pool}`, `port ${node.port}`, kinds[node.pool] ?? '']);
+  if (folder !== null) rows.push(['  folder', folder, 'whatever you put here is kept, and synced']);
+  for (const line of table(rows)) output.line(line);
+  output.line('');
+  output.line(folder === null ? 'Try: holdfast join INVITE FOLDER with the invite that "holdfast invite" prints' : 'Try: put a file into the folder, then, in another terminal: holdfast fetch');
+  output.line('     holdfast status    what is in sync        holdfast invite    add another device');
+  output.line('Ctrl-C stops it; nothing is lost.');
+}
+
+/** Until Ctrl-C, or until a role ends by itself: then the whole process ends with its error. */
+export async function untilEnded(context: Context, running: readonly Running[]): Promise<void> {
+  const failure = await Promise.race([untilStopped(context.stop).then(() => null), ...running.map((role) => role.failed)]);
+  if (failure) throw failure;
+}
+
+/** Last started, first closed: a device ends before the server that it speaks to. */
+export async function closeAll(running: readonly Running[]): Promise<void> {
+  for (const role of [...running].reverse()) await role.close();
+}
