@@ -5,7 +5,7 @@
  * uncompressed chunk: two compressions of one chunk would meet one key and one nonce.
  */
 import { assert } from './assert.ts';
-import { concat, equalBytes, utf8, type Bytes } from './bytes.ts';
+import { concat, equalBytes, utf8, viewOf, type Bytes } from './bytes.ts';
 import { id32Of, type BlockId } from './ids.ts';
 import { KIB, limits, MIB } from './limits.ts';
 import type { Primitives } from './primitives.ts';
@@ -102,7 +102,7 @@ function sealInner(
   const innerLength = padded ? padmeLength(dataLength) : dataLength;
   const innerHead = new Uint8Array(INNER_HEAD_BYTES);
   innerHead[0] = codec;
-  new DataView(innerHead.buffer).setUint32(4, data.length);
+  viewOf(innerHead).setUint32(4, data.length);
   const prefix = prefixOf(sealKey.kind);
   const siv = sivOf(p, sealKey, prefix, innerHead, innerLength, dataHash);
   const head = concat(prefix, siv);
@@ -189,7 +189,7 @@ function openWithBlockKey(p: Primitives, kind: BlockKind, blockKey: Bytes, block
   if (inner === null) return null;
   const codec = inner[0] as number;
   if ((codec !== CODEC_NONE && codec !== CODEC_ZSTD) || !isZero(inner.subarray(1, 4))) return null;
-  const dataLength = new DataView(inner.buffer, inner.byteOffset, inner.byteLength).getUint32(4);
+  const dataLength = viewOf(inner).getUint32(4);
   if (dataLength === 0 || dataLength > KINDS[kind].dataBytesMax) return null;
   const dataEnd = INNER_HEAD_BYTES + dataLength;
   if (dataEnd > inner.length || !isZero(inner.subarray(dataEnd))) return null;
@@ -219,7 +219,7 @@ function sivOf(
   const message = new Uint8Array(PREFIX_BYTES + INNER_HEAD_BYTES + 4 + 32);
   message.set(prefix, 0);
   message.set(innerHead, PREFIX_BYTES);
-  new DataView(message.buffer).setUint32(PREFIX_BYTES + INNER_HEAD_BYTES, innerLength);
+  viewOf(message).setUint32(PREFIX_BYTES + INNER_HEAD_BYTES, innerLength);
   message.set(dataHash, PREFIX_BYTES + INNER_HEAD_BYTES + 4);
   return p.hmacSha256(sealKey.sivKey, message);
 }
