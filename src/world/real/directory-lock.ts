@@ -1,0 +1,23 @@
+/** Keeps two processes out of one directory. */
+import path from 'node:path';
+import { hasCode, HoldfastError } from '#core/errors.ts';
+import { sqliteOpener } from './sql.ts';
+
+export type DirectoryLock = { release(): void };
+
+const LOCK_FILE = 'lock';
+
+/**
+ * Holds `directory` until released or until the process ends, however it ends: the lock is the kernel's, on a file that stays.
+ * Rejects with `data_in_use` where it is held, by another process or by this one. The directory must exist.
+ */
+export function lockDirectory(directory: string): DirectoryLock {
+  try {
+    const held = sqliteOpener.open(path.join(directory, LOCK_FILE), { durability: 'normal', exclusive: true });
+    return { release: () => held.close() };
+  } catch (error) {
+    if (hasCode(error, 'data_in_use'))
+      throw new HoldfastError('data_in_use', `"${directory}" is in use by another process`, { cause: error });
+    throw error;
+  }
+}
