@@ -1,6 +1,16 @@
 /**
  * The three trees that a device keeps for a space, and what the planner may ask for. Stored are observations, never
  * intentions: a plan is made afresh from the trees, its actions are carried out and their results observed, until it is empty.
+ *
+ * What the planner relies on:
+ * - Every entry in which the trees differ is dirty. Who changes a row of a tree marks its entry; who changes an id (`adopt`, `renew`) marks
+ *   both ids and the children. After a plan an entry leaves the dirty set where all its actions succeeded and it is not in `waiting`.
+ *   Any part of the dirty set may be planned at a time: what else a decision needs, the planner looks at by itself.
+ * - The remote tree is whole: every parent in it is in it as well (a listing is applied in one piece).
+ * - Order: `tree`, then `reads` and `conflicts`, then `up`, then `down`; `up` and `down` do not depend on each other.
+ * - What succeeded becomes the merge base, aspect by aspect, even where the disk has moved on since: an applied `up_` action puts what was *sent*
+ *   into synced (so that the next change is one more change, not a conflict with oneself), a `down_` action what was placed. Where there
+ *   is no synced row yet, only `up_create`, `down_create`, `agree` and `conflict` make one.
  */
 import type { Entry, EntryKind } from './entry.ts';
 import type { ContentId, EntryId } from './ids.ts';
@@ -26,7 +36,7 @@ export type LocalEntry = {
   readonly contentId: ContentId | null;
   readonly target: string | null;
   readonly exec: boolean;
-  /** Parked out of its place by an `exchange` that is under way (`parent` and `name` are then its old place, which is free). */
+  /** Taken out of its place by `down_park` (`parent` and `name` are then its old place, which is free: `localAt` does not show it). */
   readonly parked: boolean;
 };
 
@@ -41,7 +51,10 @@ export type SyncedEntry = {
   readonly exec: boolean;
   readonly revision: number;
   readonly placed: number;
-  /** `here`, or why not. */
+  /**
+   * `here`, or why not. An absent entry is tried again where others changed it and the cause was its name, kind or size; to try it
+   * again for another reason, forget its synced row and those below it and mark them dirty. `held` and `ignored` are left alone.
+   */
   readonly presence: 'here' | Absence;
 };
 
@@ -68,15 +81,20 @@ export type UpAction =
       readonly name: string;
       readonly entryKind: EntryKind;
     }
-  /** Content, link target or exec bit. `base`: synced revision. */
+  /**
+   * Content, link target or exec bit. `base`: the remote revision that the local change was merged with. Where the local bytes are unread,
+   * the executor reads them first, and sends nothing where they are what synced says.
+   */
   | { readonly kind: 'up_update'; readonly entry: EntryId; readonly base: number }
   | {
       readonly kind: 'up_move';
       readonly entry: EntryId;
+      /** The remote entry's `placed`. */
       readonly base: number;
       readonly parent: EntryId;
       readonly name: string;
     }
+  /** The whole subtree, of which this device had everything on its disk as it was at `basis`. */
   | { readonly kind: 'up_delete'; readonly entry: EntryId; readonly basis: number };
 
 /** Changes of this disk. Each is carried out only against the observed state that the plan was made from. */
@@ -90,29 +108,47 @@ export type DownAction =
     }
   /** New bytes, target or exec bit over what is there. */
   | { readonly kind: 'down_update'; readonly entry: EntryId }
+  /**
+   * To the place that the remote tree gives it; or, where something else must stand in its place, beside it under a conflict name, from
+   * which it then goes up as a change made here. A parked entry is brought back by it.
+   */
   | { readonly kind: 'down_move'; readonly entry: EntryId; readonly parent: EntryId; readonly name: string }
+  /** A folder only where it is empty by then: what the planner knew in it was removed or moved out before. */
   | { readonly kind: 'down_remove'; readonly entry: EntryId }
   /** Moves it out of its place under a private name, so that the names of a cycle can change places. */
   | { readonly kind: 'down_park'; readonly entry: EntryId };
 
 /** Changes of the trees alone. */
 export type TreeAction =
-  /** Both sides hold the same: synced := remote (and, where both are gone, forgotten). */
+  /** synced := remote (forgotten where remote has nothing): what differs from it on the disk, if anything, was changed here alone. */
   | { readonly kind: 'agree'; readonly entry: EntryId }
-  /** What was found on the disk as `found` is the remote entry `entry` (a first link, or the same thing made on two devices). */
+  /**
+   * What was found on the disk as `found` is the remote entry `entry` (a first link, or the same thing made on two devices): the local
+   * row takes that id, and its children with it. An `agree` follows where both are equal in everything.
+   */
   | { readonly kind: 'adopt'; readonly entry: EntryId; readonly found: EntryId }
-  /** The entry was deleted by another while it changed here: what is here lives on under a new id (bytes stay where they are). */
+  /**
+   * What is here lives on under a fresh id, its local children below it, and the synced row of the old id is forgotten; bytes stay where
+   * they are. For what another deleted while it changed here, and for what cannot be two things at once (a symlink with two targets).
+   */
   | { readonly kind: 'renew'; readonly entry: EntryId }
-  /** The device cannot hold it now: synced with this presence, nothing on the disk. */
-  | { readonly kind: 'absent'; readonly entry: EntryId; readonly why: Absence };
+  /** The device cannot hold it now: synced := remote with this presence, nothing on the disk. */
+  | { readonly kind: 'absent'; readonly entry: EntryId; readonly why: Absence }
+  /** The synced row goes: what was deleted here comes back, since another moved a folder above it meanwhile. */
+  | { readonly kind: 'forget'; readonly entry: EntryId };
 
 /**
- * Two versions: the local one becomes a new entry `copyName` beside it, in this order: committed as a create whose bytes are read from the
- * old path; linked to its new name; only then does the remote version replace the old path. Of what is not a file: moved to `copyName`.
+ * Two versions of a file at one place, which the remote entry `entry` keeps. `found` is the local row's id there: `entry` itself where both sides
+ * edited it, another where both made a file. The local bytes become an entry of their own at (`parent`, `copyName`), in this order: committed
+ * as a create whose bytes are read from the old path (id: `found`, or a fresh one where `found` is `entry`); linked to the new name. Then
+ * the trees: the copy is in all three; the local row at the old path has the id `entry`; the content and exec bit in synced(`entry`) are
+ * those that the copy saved (no row yet: remote's, with these). So the next plan sees a file that only others changed, and replaces it by an
+ * ordinary `down_update`, which re-checks the bytes that the copy saved. Only files; other things that meet are moved aside by `down_move`.
  */
 export type ConflictAction = {
   readonly kind: 'conflict';
   readonly entry: EntryId;
+  readonly found: EntryId;
   readonly parent: EntryId;
   readonly copyName: string;
 };
@@ -127,7 +163,7 @@ export type Plan = {
   /** In an order in which each can be applied after those before it. */
   readonly up: readonly (readonly UpAction[])[];
   readonly down: readonly DownAction[];
-  /** Dirty entries that wait for something of this very plan: plan them again after it. */
+  /** Entries that wait for something of this very plan: plan them again after it. Never without an action elsewhere in the plan. */
   readonly waiting: readonly EntryId[];
 };
 
