@@ -1,0 +1,56 @@
+/** Blocks in memory, for tests and simulations: the same promises as a disk's, as long as the process lives. */
+import { toHex } from '#core/bytes.ts';
+import type { BlockId } from '#core/ids.ts';
+import type { Primitives } from '#core/primitives.ts';
+import type { Block, GetResult, PutResult } from './block-store.ts';
+import type { BlockStoreStatus, NodeBlockStore } from './node-block-store.ts';
+
+export class MemoryBlockStore implements NodeBlockStore {
+  readonly #blocks = new Map<BlockId, Uint8Array>();
+  readonly #primitives: Pick<Primitives, 'sha256'>;
+  readonly #capacityBytes: number;
+  #storedBytes = 0;
+
+  constructor(primitives: Pick<Primitives, 'sha256'>, capacityBytes: number = Number.MAX_SAFE_INTEGER) {
+    this.#primitives = primitives;
+    this.#capacityBytes = capacityBytes;
+  }
+
+  async put(blocks: readonly Block[], _fence: number, signal: AbortSignal): Promise<readonly PutResult[]> {
+    signal.throwIfAborted();
+    return blocks.map((block) => this.#putOne(block));
+  }
+
+  #putOne({ id, bytes }: Block): PutResult {
+    if (toHex(this.#primitives.sha256(bytes)) !== id) return 'hash_mismatch';
+    if (this.#blocks.has(id)) return 'held';
+    if (this.#storedBytes + bytes.length > this.#capacityBytes) return 'no_space';
+    this.#blocks.set(id, bytes.slice());
+    this.#storedBytes += bytes.length;
+    return 'stored';
+  }
+
+  async get(ids: readonly BlockId[], signal: AbortSignal): Promise<readonly GetResult[]> {
+    signal.throwIfAborted();
+    return ids.map((id) => {
+      const bytes = this.#blocks.get(id);
+      return bytes ? { kind: 'found', bytes: bytes.slice() } : { kind: 'missing' };
+    });
+  }
+
+  async has(ids: readonly BlockId[], signal: AbortSignal): Promise<readonly boolean[]> {
+    signal.throwIfAborted();
+    return ids.map((id) => this.#blocks.has(id));
+  }
+
+  async lengths(ids: readonly BlockId[]): Promise<readonly (number | null)[]> {
+    return ids.map((id) => this.#blocks.get(id)?.length ?? null);
+  }
+
+  async status(): Promise<BlockStoreStatus> {
+    const freeBytes = this.#capacityBytes - this.#storedBytes;
+    return { state: 'ok', blocks: this.#blocks.size, storedBytes: this.#storedBytes, freeBytes, quarantined: 0 };
+  }
+
+  async close(): Promise<void> {}
+}

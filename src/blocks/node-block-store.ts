@@ -1,0 +1,22 @@
+/** What a storage node asks of the store on its own disk, beyond holding blocks. */
+import type { BlockId } from '#core/ids.ts';
+import type { BlockStore } from './block-store.ts';
+
+export type BlockStoreStatus = {
+  /** `read_only`: too little space is left; gets work, and puts again as soon as there is space. `failed`: the disk reported too many errors. */
+  readonly state: 'ok' | 'read_only' | 'failed';
+  readonly blocks: number;
+  /** Of the blocks alone, without what stores them. */
+  readonly storedBytes: number;
+  readonly freeBytes: number;
+  /** Places that were found damaged and are not made good yet. */
+  readonly quarantined: number;
+};
+
+export interface NodeBlockStore extends BlockStore {
+  /** Bytes of each block, without reading it; null where `has` would say no. In the order asked. */
+  lengths(ids: readonly BlockId[]): Promise<readonly (number | null)[]>;
+  status(): Promise<BlockStoreStatus>;
+  /** What was begun ends first. */
+  close(): Promise<void>;
+}
