@@ -30,7 +30,7 @@ export function judgeName(name: string): string | null {
 
 /** A name in quotes as it can be shown on any screen: on one line, nothing in it that moves a cursor or turns the text around, not endless. */
 export function escapeName(name: string): string {
-  const shown = [...name.slice(0, 80)].map(escapeCharacter).join('');
+  const shown = Array.from(name.slice(0, 80), escapeCharacter).join('');
   return name.length > 80 ? `"${shown}…"` : `"${shown}"`;
 }
 
