@@ -1,0 +1,215 @@
+import { sql, type CreateTableBuilder } from 'kysely';
+import { HoldfastError } from '#core/errors.ts';
+import type { MetaReader, MetaStore, MetaWriter } from './meta-store.ts';
+import { SCHEMA_VERSION } from './schema.ts';
+
+type Kind = 'bytes' | 'bytes?' | 'number' | 'number?' | 'text' | 'text?' | 'real';
+type Table = {
+  readonly columns: Readonly<Record<string, Kind>>;
+  readonly key: readonly string[];
+  readonly unique?: readonly (readonly string[])[];
+  readonly indexes?: Readonly<Record<string, readonly string[]>>;
+};
+
+const tables: Readonly<Record<string, Table>> = {
+  cluster: {
+    columns: {
+      one: 'number',
+      schema_version: 'number',
+      cluster: 'bytes',
+      identity_public_key: 'bytes',
+      incarnation: 'number',
+      key_list: 'bytes',
+      kit_confirmed: 'number',
+      created_ms: 'number',
+    },
+    key: ['one'],
+  },
+  secret: {
+    columns: { purpose: 'text', object: 'bytes', version: 'number', wrapped: 'bytes' },
+    key: ['purpose', 'object', 'version'],
+  },
+  account: { columns: { account: 'bytes', name: 'text' }, key: ['account'] },
+  device: {
+    columns: {
+      device: 'bytes',
+      account: 'bytes',
+      name: 'text',
+      linked_ms: 'number',
+      last_seen_ms: 'number?',
+      revoked_ms: 'number?',
+    },
+    key: ['device'],
+  },
+  token: { columns: { token: 'text', device: 'bytes', hash: 'bytes' }, key: ['token'] },
+  invite: {
+    columns: {
+      invite: 'text',
+      kind: 'text',
+      account: 'bytes',
+      secret_hash: 'bytes',
+      expires_ms: 'number',
+      wrong_count: 'number',
+      redeemer: 'bytes?',
+      made: 'bytes?',
+    },
+    key: ['invite'],
+  },
+  space: {
+    columns: {
+      space: 'bytes',
+      account: 'bytes',
+      name: 'text',
+      epoch: 'bytes',
+      head_seq: 'number',
+      head_chain: 'bytes',
+      key_version: 'number',
+    },
+    key: ['space'],
+  },
+  journal: { columns: { space: 'bytes', seq: 'number', row: 'bytes', chain: 'bytes' }, key: ['space', 'seq'] },
+  entry: {
+    columns: {
+      space: 'bytes',
+      entry: 'bytes',
+      parent: 'bytes',
+      name: 'bytes',
+      slot: 'bytes',
+      kind: 'text',
+      revision: 'number',
+      placed: 'number',
+      seq: 'number',
+      content: 'bytes?',
+      manifest: 'bytes?',
+      size: 'number?',
+      target: 'text?',
+      mtime_us: 'number',
+      exec: 'number',
+      trashed_from: 'bytes?',
+      revised_by: 'bytes',
+      placed_by: 'bytes',
+      pool: 'text?',
+      pool_wanted: 'text?',
+    },
+    key: ['space', 'entry'],
+    unique: [['space', 'parent', 'slot']],
+    indexes: { entry_by_seq: ['space', 'seq'] },
+  },
+  content: {
+    columns: { space: 'bytes', manifest: 'bytes', content: 'bytes', size: 'number', bytes: 'bytes' },
+    key: ['space', 'manifest'],
+  },
+  presence: {
+    columns: { space: 'bytes', block: 'bytes', pool: 'text', length: 'number', holders: 'bytes', owed: 'number' },
+    key: ['space', 'block', 'pool'],
+  },
+  upload: {
+    columns: {
+      upload: 'bytes',
+      space: 'bytes',
+      device: 'bytes',
+      entry: 'bytes',
+      parent: 'bytes',
+      name: 'bytes',
+      size: 'number',
+      pool: 'text',
+      key_version: 'number',
+      lease_ms: 'number',
+    },
+    key: ['upload'],
+    indexes: { upload_by_entry: ['space', 'entry'] },
+  },
+  upload_block: {
+    columns: { upload: 'bytes', block: 'bytes', length: 'number', holders: 'bytes', owed: 'number' },
+    key: ['upload', 'block'],
+  },
+  op_result: {
+    columns: { device: 'bytes', op: 'bytes', space: 'bytes', body_hash: 'bytes?', answer: 'text?', at_ms: 'number' },
+    key: ['device', 'op'],
+    indexes: { op_result_by_age: ['at_ms'] },
+  },
+  pool: { columns: { pool: 'text', copies: 'number' }, key: ['pool'] },
+  rule: { columns: { rule: 'text', position: 'number', extensions: 'text', pool: 'text' }, key: ['rule'] },
+  node: {
+    columns: {
+      node: 'bytes',
+      number: 'number',
+      name: 'text',
+      pool: 'text',
+      pin: 'bytes',
+      addresses: 'text',
+      domain: 'text',
+      weight: 'real',
+      last_seen_ms: 'number?',
+    },
+    key: ['node'],
+    unique: [['number']],
+  },
+  layout: {
+    columns: { pool: 'text', number: 'number', nodes: 'bytes', placement: 'bytes' },
+    key: ['pool', 'number'],
+  },
+};
+
+/**
+ * Makes the tables of an empty store; finds those of a used one. Throws `newer_version`, having changed nothing, where a later version
+ * of Holdfast wrote it.
+ */
+export async function openSchema(store: MetaStore): Promise<void> {
+  const version = await store.read(storedVersion);
+  if (version === SCHEMA_VERSION) return;
+  if (version !== null)
+    throw new HoldfastError(
+      'newer_version',
+      `the metadata has version ${version}, this program knows ${SCHEMA_VERSION}; no changes were made`,
+    );
+  await store.write(createTables);
+}
+
+async function storedVersion(reader: MetaReader): Promise<number | null> {
+  const found = await reader.db.introspection.getTables();
+  if (!found.some((table) => table.name === 'cluster')) return null;
+  const row = await reader.db.selectFrom('cluster').select('schema_version').executeTakeFirst();
+  // The tables come in one transaction and this row in a later one: tables without it are this version's own.
+  return row?.schema_version ?? SCHEMA_VERSION;
+}
+
+async function createTables(writer: MetaWriter): Promise<void> {
+  const { db, dialect } = writer;
+  for (const [name, table] of Object.entries(tables)) {
+    let builder: CreateTableBuilder<string, string> = db.schema.createTable(name);
+    for (const [column, kind] of Object.entries(table.columns))
+      builder = builder.addColumn(column, sql.raw(typeOf(kind, dialect.bytesType)), (definition) =>
+        kind.endsWith('?') ? definition : definition.notNull(),
+      );
+    builder = builder.addPrimaryKeyConstraint(`${name}_key`, [...table.key]);
+    for (const [position, columns] of (table.unique ?? []).entries())
+      builder = builder.addUniqueConstraint(`${name}_unique_${position}`, [...columns]);
+    if (dialect.clustered) builder = builder.modifyEnd(sql.raw(dialect.clustered));
+    await builder.execute();
+    for (const [index, columns] of Object.entries(table.indexes ?? {}))
+      await db.schema
+        .createIndex(index)
+        .on(name)
+        .columns([...columns])
+        .execute();
+  }
+  // Almost no block owes a copy: repair must find those that do without reading the others.
+  await db.schema.createIndex('presence_owed').on('presence').column('owed').where('owed', '>', 0).execute();
+  await sql`create index entry_misplaced on entry (space, entry) where pool <> pool_wanted`.execute(db);
+}
+
+function typeOf(kind: Kind, bytesType: MetaReader['dialect']['bytesType']): string {
+  switch (kind) {
+    case 'bytes':
+    case 'bytes?':
+      return bytesType;
+    case 'number':
+    case 'number?':
+      return 'bigint';
+    case 'real':
+      return 'double precision';
+    default:
+      return 'text';
+  }
+}

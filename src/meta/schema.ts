@@ -1,0 +1,125 @@
+/**
+ * The tables of the metadata store, the same on every database. Ids and hashes are byte columns; names too, so that
+ * equality is by bytes everywhere. Whole numbers stay below 2^53.
+ */
+export const SCHEMA_VERSION = 1;
+
+export type MetaSchema = {
+  /** One row: which version wrote the store, and whose it is. */
+  cluster: {
+    one: number;
+    schema_version: number;
+    cluster: Uint8Array;
+    identity_public_key: Uint8Array;
+    incarnation: number;
+    /** The signed key list as it was last made. */
+    key_list: Uint8Array;
+    kit_confirmed: number;
+    created_ms: number;
+  };
+  /** Secrets under the root key. `object`: what the secret belongs to, or zeroes. */
+  secret: { purpose: string; object: Uint8Array; version: number; wrapped: Uint8Array };
+  account: { account: Uint8Array; name: string };
+  device: {
+    device: Uint8Array;
+    account: Uint8Array;
+    name: string;
+    linked_ms: number;
+    last_seen_ms: number | null;
+    revoked_ms: number | null;
+  };
+  token: { token: string; device: Uint8Array; hash: Uint8Array };
+  invite: {
+    invite: string;
+    kind: string;
+    account: Uint8Array;
+    secret_hash: Uint8Array;
+    expires_ms: number;
+    wrong_count: number;
+    /** Who redeemed it: a token's hash or a node's pin. */
+    redeemer: Uint8Array | null;
+    /** The device or node that it made. */
+    made: Uint8Array | null;
+  };
+  space: {
+    space: Uint8Array;
+    account: Uint8Array;
+    name: string;
+    epoch: Uint8Array;
+    head_seq: number;
+    head_chain: Uint8Array;
+    key_version: number;
+  };
+  journal: { space: Uint8Array; seq: number; row: Uint8Array; chain: Uint8Array };
+  entry: {
+    space: Uint8Array;
+    entry: Uint8Array;
+    parent: Uint8Array;
+    name: Uint8Array;
+    /** The name; in the trash, where names may meet, the entry's own id. Unique per parent. */
+    slot: Uint8Array;
+    kind: string;
+    revision: number;
+    placed: number;
+    seq: number;
+    content: Uint8Array | null;
+    manifest: Uint8Array | null;
+    size: number | null;
+    target: string | null;
+    mtime_us: number;
+    exec: number;
+    trashed_from: Uint8Array | null;
+    revised_by: Uint8Array;
+    placed_by: Uint8Array;
+    /** Where its bytes are, and where the rules want them. Files only. */
+    pool: string | null;
+    pool_wanted: string | null;
+  };
+  content: { space: Uint8Array; manifest: Uint8Array; content: Uint8Array; size: number; bytes: Uint8Array };
+  /** A block is durable in a pool, for a space. `holders`: numbers of the nodes, two bytes each. `owed`: copies still to be made. */
+  presence: {
+    space: Uint8Array;
+    block: Uint8Array;
+    pool: string;
+    length: number;
+    holders: Uint8Array;
+    owed: number;
+  };
+  upload: {
+    upload: Uint8Array;
+    space: Uint8Array;
+    device: Uint8Array;
+    entry: Uint8Array;
+    parent: Uint8Array;
+    name: Uint8Array;
+    size: number;
+    pool: string;
+    /** The space's key version when it was opened: its blocks may be sealed under that one. */
+    key_version: number;
+    lease_ms: number;
+  };
+  upload_block: { upload: Uint8Array; block: Uint8Array; length: number; holders: Uint8Array; owed: number };
+  /** `answer` null: voided before it arrived. */
+  op_result: {
+    device: Uint8Array;
+    op: Uint8Array;
+    space: Uint8Array;
+    body_hash: Uint8Array | null;
+    answer: string | null;
+    at_ms: number;
+  };
+  pool: { pool: string; copies: number };
+  rule: { rule: string; position: number; extensions: string; pool: string };
+  node: {
+    node: Uint8Array;
+    number: number;
+    name: string;
+    pool: string;
+    pin: Uint8Array;
+    addresses: string;
+    domain: string;
+    weight: number;
+    last_seen_ms: number | null;
+  };
+  layout: { pool: string; number: number; nodes: Uint8Array; placement: Uint8Array };
+};

@@ -1,0 +1,52 @@
+import { Kysely } from 'kysely';
+import type { SqlOpener } from '#world/sql.ts';
+import { openSchema } from '../create-schema.ts';
+import type { MetaReader, MetaStore, MetaWriter } from '../meta-store.ts';
+import type { MetaSchema } from '../schema.ts';
+import { sqliteDialect } from './sqlite-dialect.ts';
+
+/** Opens or creates the store in one file. Throws `data_in_use`, `newer_version`, and what the sql door throws. */
+export async function openSqliteMetaStore(opener: SqlOpener, path: string): Promise<MetaStore> {
+  // An acknowledged commit must survive a power cut: WAL with synchronous=NORMAL loses some.
+  const database = opener.open(path, { durability: 'full', exclusive: true });
+  const db = new Kysely<MetaSchema>({ dialect: sqliteDialect(database) });
+  const reader: MetaReader = { db, dialect: { bytesType: 'blob', clustered: 'without rowid', locksRows: false } };
+  const writer: MetaWriter = { ...reader, writes: true };
+  // One connection, one user at a time: a reader between a writer's queries would see what may never be committed.
+  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const turn = last.then(work);
+    last = turn.catch(() => {});
+    return turn;
+  };
+  const store: MetaStore = {
+    read: (work) => inTurn(() => work(reader)),
+    write: (work) =>
+      inTurn(async () => {
+        database.exec('begin immediate');
+        try {
+          const result = await work(writer);
+          database.exec('commit');
+          return result;
+        } catch (error) {
+          rollback();
+          throw error;
+        }
+      }),
+    close: () => inTurn(async () => database.close()),
+  };
+  const rollback = () => {
+    try {
+      database.exec('rollback');
+    } catch {
+      // SQLite has rolled back by itself (a full disk, say): there is no transaction left to end.
+    }
+  };
+  try {
+    await openSchema(store);
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  return store;
+}
