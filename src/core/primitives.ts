@@ -2,15 +2,16 @@ import type { Bytes } from './bytes.ts';
 
 /**
  * Cryptography and compression as plain, synchronous, deterministic functions. `core` lays formats out and never
- * names a library; `world/real` implements this with node:crypto and node:zlib. All results are freshly allocated.
+ * names a library; `world/real` implements this with node:crypto and node:zlib. All results are freshly allocated:
+ * each lies in memory of its own and may be kept, changed or transferred.
  */
 export interface Primitives {
   sha256(...pieces: readonly Bytes[]): Uint8Array;
   hmacSha256(key: Bytes, ...pieces: readonly Bytes[]): Uint8Array;
   /** HKDF-SHA-256 (RFC 5869), empty salt, `info` = the label's ASCII bytes, 32 bytes. */
   hkdfSha256(key: Bytes, label: string): Uint8Array;
-  /** Returns ciphertext of all pieces, joined | 16-byte tag. */
-  aes256GcmSeal(key: Bytes, nonce: Bytes, associated: Bytes, ...pieces: readonly Bytes[]): Uint8Array;
+  /** Returns prefix | ciphertext of all pieces, joined | 16-byte tag. The prefix only saves a copy: it is authenticated where `associated` says so. */
+  aes256GcmSeal(key: Bytes, nonce: Bytes, associated: Bytes, pieces: readonly Bytes[], prefix?: Bytes): Uint8Array;
   /** `sealed` = ciphertext | 16-byte tag. Null where the tag does not verify; no plain byte is shown before it does. */
   aes256GcmOpen(key: Bytes, nonce: Bytes, associated: Bytes, sealed: Bytes): Uint8Array | null;
   /** One zstd frame that states its content size, no dictionary, level 1 or 3. */

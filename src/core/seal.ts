@@ -106,9 +106,9 @@ function sealInner(
   const prefix = prefixOf(sealKey.kind);
   const siv = sivOf(p, sealKey, prefix, innerHead, innerLength, dataHash);
   const head = concat(prefix, siv);
-  const padding = new Uint8Array(innerLength - dataLength);
   const blockKey = p.hmacSha256(sealKey.blockKeyKey, siv);
-  return concat(head, p.aes256GcmSeal(blockKey, NONCE, head, innerHead, data, padding));
+  const padding = innerLength === dataLength ? [] : [new Uint8Array(innerLength - dataLength)];
+  return p.aes256GcmSeal(blockKey, NONCE, head, [innerHead, data, ...padding], head);
 }
 
 /**

@@ -46,8 +46,7 @@ export function wrapSecret(p: Primitives, root: RootKey, nonce: Bytes, place: Wr
     .u32(TYPE_ROOT_KEY * 2 ** 24)
     .u32(root.generation)
     .finish();
-  const sealed = p.aes256GcmSeal(wrapKeyOf(p, root), nonce, associatedOf(head, place), secret);
-  return concat(head, nonce, sealed);
+  return p.aes256GcmSeal(wrapKeyOf(p, root), nonce, associatedOf(head, place), [secret], concat(head, nonce));
 }
 
 /** Null unless this root key wrapped it for this very place. */

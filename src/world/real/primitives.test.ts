@@ -31,8 +31,9 @@ test('GCM opens what it sealed, from pieces too, and nothing else', () => {
   const key = randomBytes(32);
   const nonce = new Uint8Array(12);
   const plain = utf8('some plain text');
-  const sealed = p.aes256GcmSeal(key, nonce, utf8('a'), plain.subarray(0, 3), plain.subarray(3));
-  assert.deepEqual(sealed, p.aes256GcmSeal(key, nonce, utf8('a'), plain));
+  const sealed = p.aes256GcmSeal(key, nonce, utf8('a'), [plain.subarray(0, 3), plain.subarray(3)]);
+  assert.deepEqual(sealed, p.aes256GcmSeal(key, nonce, utf8('a'), [plain]));
+  assert.deepEqual(p.aes256GcmSeal(key, nonce, utf8('a'), [plain], utf8('head')), concat(utf8('head'), sealed));
   assert.deepEqual(p.aes256GcmOpen(key, nonce, utf8('a'), sealed), plain);
   assert.equal(p.aes256GcmOpen(key, nonce, utf8('b'), sealed), null);
   for (let length = 0; length < sealed.length; length++) {
@@ -42,6 +43,24 @@ test('GCM opens what it sealed, from pieces too, and nothing else', () => {
     const changed = sealed.slice();
     changed[index] = (changed[index] as number) ^ 1;
     assert.equal(p.aes256GcmOpen(key, nonce, utf8('a'), changed), null);
+  }
+});
+
+test('GCM of long pieces is that of the whole', () => {
+  const key = randomBytes(32);
+  const plain = new Uint8Array(randomBytes(300_000));
+  const whole = p.aes256GcmSeal(key, new Uint8Array(12), utf8('a'), [plain]);
+  const pieces = [plain.subarray(0, 5), plain.subarray(5, 200_000), plain.subarray(200_000)];
+  assert.deepEqual(p.aes256GcmSeal(key, new Uint8Array(12), utf8('a'), pieces), whole);
+  assert.deepEqual(p.aes256GcmOpen(key, new Uint8Array(12), utf8('a'), whole), plain);
+});
+
+test('results lie in memory of their own', () => {
+  const frame = p.zstdCompress(utf8('a'.repeat(100)), 1);
+  const opened = p.zstdDecompress(frame, 100);
+  assert(opened);
+  for (const bytes of [frame, opened, p.sha256(frame), p.hmacSha256(frame), p.ed25519PublicKey(p.sha256(frame))]) {
+    assert.equal(bytes.buffer.byteLength, bytes.length);
   }
 });
 

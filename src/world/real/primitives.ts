@@ -20,6 +20,9 @@ import type { Primitives } from '#core/primitives.ts';
 import { zstdFrameContentLength } from './zstd-frame.ts';
 
 const TAG_BYTES = 16;
+/** Below this, joining pieces is cheaper than another call into the cipher. */
+const JOINED_BYTES_MAX = 32 * 1024;
+const UNZEROED_BYTES_MIN = 64 * 1024;
 const EMPTY = new Uint8Array(0);
 
 /** RFC 8410: what stands before the 32 bytes of an Ed25519 key in PKCS#8 and in SubjectPublicKeyInfo. */
@@ -44,12 +47,20 @@ export const nodePrimitives: Primitives = {
     return new Uint8Array(hkdfSync('sha256', key, EMPTY, label, 32));
   },
 
-  aes256GcmSeal(key, nonce, associated, ...pieces) {
+  aes256GcmSeal(key, nonce, associated, pieces, prefix = EMPTY) {
     const cipher = createCipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES });
     cipher.setAAD(associated);
-    const parts = pieces.map((piece) => cipher.update(piece));
-    parts.push(cipher.final(), cipher.getAuthTag());
-    return plain(Buffer.concat(parts));
+    const length = lengthOf(pieces);
+    const sealed = memoryToFill(prefix.length + length + TAG_BYTES);
+    sealed.set(prefix);
+    let offset = prefix.length;
+    for (const piece of length < JOINED_BYTES_MAX && pieces.length > 1 ? [join(pieces, length)] : pieces) {
+      sealed.set(cipher.update(piece), offset);
+      offset += piece.length;
+    }
+    cipher.final();
+    sealed.set(cipher.getAuthTag(), offset);
+    return sealed;
   },
 
   aes256GcmOpen(key, nonce, associated, sealed) {
@@ -68,7 +79,7 @@ export const nodePrimitives: Primitives = {
   },
 
   zstdCompress(bytes, level) {
-    return plain(
+    return unpooled(
       zstdCompressSync(bytes, {
         // One output buffer that nearly every frame worth keeping fits, so that nothing is joined afterwards.
         chunkSize: Math.max(bytes.length, 64),
@@ -88,10 +99,11 @@ export const nodePrimitives: Primitives = {
     if (length === null || length > lengthMax) return null;
     try {
       const bytes = zstdDecompressSync(frame, {
-        chunkSize: Math.max(length, 64),
+        // One byte more than needed: a buffer filled to its end makes another one be tried.
+        chunkSize: Math.max(length + 1, 64),
         maxOutputLength: Math.max(length, 1),
       });
-      return bytes.length === length ? plain(bytes) : null;
+      return bytes.length === length ? unpooled(bytes) : null;
     } catch (error) {
       if (isRefusalOfFrame(error)) return null;
       throw error;
@@ -100,7 +112,7 @@ export const nodePrimitives: Primitives = {
 
   ed25519PublicKey(seed) {
     const exported = createPublicKey(privateKeyOf(seed)).export({ format: 'der', type: 'spki' });
-    return plain(exported.subarray(PUBLIC_KEY_PREFIX.length));
+    return new Uint8Array(exported.subarray(PUBLIC_KEY_PREFIX.length));
   },
 
   ed25519Sign(seed, message) {
@@ -121,6 +133,32 @@ export const nodePrimitives: Primitives = {
 /** Callers get plain arrays: a Buffer's `slice` and `toString` mean something else than those of the type that is promised. */
 function plain(buffer: Bytes): Uint8Array {
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
+}
+
+/** Node makes short buffers from memory that it shares among many: such a one is copied out. */
+function unpooled(buffer: Bytes): Uint8Array {
+  return buffer.length < Buffer.poolSize ? new Uint8Array(buffer) : plain(buffer);
+}
+
+/** All of it is about to be overwritten. Large arrays are not zeroed first: that takes longer than filling them. */
+function memoryToFill(length: number): Uint8Array {
+  return length < UNZEROED_BYTES_MIN ? new Uint8Array(length) : plain(Buffer.allocUnsafeSlow(length));
+}
+
+function lengthOf(pieces: readonly Bytes[]): number {
+  let length = 0;
+  for (const piece of pieces) length += piece.length;
+  return length;
+}
+
+function join(pieces: readonly Bytes[], length: number): Uint8Array {
+  const joined = new Uint8Array(length);
+  let offset = 0;
+  for (const piece of pieces) {
+    joined.set(piece, offset);
+    offset += piece.length;
+  }
+  return joined;
 }
 
 function privateKeyOf(seed: Bytes): KeyObject {
