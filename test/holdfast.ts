@@ -74,7 +74,12 @@ export type Service = {
 };
 
 /** Starts a command that keeps running, and resolves when it has printed its first line. Killed when the test ends. */
-export async function service(context: { after(work: () => Promise<void>): void }, args: readonly string[], at: Surroundings, timeoutMs = 30_000): Promise<Service> {
+export async function service(
+  context: { after(work: () => Promise<void>): void },
+  args: readonly string[],
+  at: Surroundings,
+  timeoutMs = 30_000,
+): Promise<Service> {
   const child = start([...args, '--json'], at);
   let stderr = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));
@@ -85,9 +90,18 @@ export async function service(context: { after(work: () => Promise<void>): void 
   };
   context.after(kill);
   const line = await new Promise<string>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`holdfast ${args[0] ?? ''} was not ready in ${timeoutMs} ms: ${stderr}`)), timeoutMs);
-    if (child.stdout) createInterface({ input: child.stdout }).once('line', (text) => (clearTimeout(timer), resolve(text)));
-    void closed.then((code) => (clearTimeout(timer), reject(new Error(`holdfast ${args.join(' ')} ended with ${code} before it was ready: ${stderr}`))));
+    const timer = setTimeout(
+      () => reject(new Error(`holdfast ${args[0] ?? ''} was not ready in ${timeoutMs} ms: ${stderr}`)),
+      timeoutMs,
+    );
+    if (child.stdout)
+      createInterface({ input: child.stdout }).once('line', (text) => (clearTimeout(timer), resolve(text)));
+    void closed.then(
+      (code) => (
+        clearTimeout(timer),
+        reject(new Error(`holdfast ${args.join(' ')} ended with ${code} before it was ready: ${stderr}`))
+      ),
+    );
   });
   const stop = async (): Promise<number | null> => {
     child.kill('SIGINT');
@@ -104,7 +118,9 @@ export async function freePorts(count: number): Promise<readonly number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, () => {
       const server = createServer();
-      return new Promise<typeof server>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', () => resolve(server)));
+      return new Promise<typeof server>((resolve, reject) =>
+        server.once('error', reject).listen(0, '127.0.0.1', () => resolve(server)),
+      );
     }),
   );
   const ports = servers.map((server) => (server.address() as { port: number }).port);
@@ -113,12 +129,18 @@ export async function freePorts(count: number): Promise<readonly number[]> {
 }
 
 /** Asks again until it holds; says what was seen last when it does not in time. */
-export async function until<T>(what: string, ask: () => Promise<T> | T, holds: (value: T) => boolean, timeoutMs = 30_000): Promise<T> {
+export async function until<T>(
+  what: string,
+  ask: () => Promise<T> | T,
+  holds: (value: T) => boolean,
+  timeoutMs = 30_000,
+): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const value = await ask();
     if (holds(value)) return value;
-    if (performance.now() > deadline) throw new Error(`${what}: not so within ${timeoutMs} ms; last seen: ${JSON.stringify(value)?.slice(0, 2000)}`);
+    if (performance.now() > deadline)
+      throw new Error(`${what}: not so within ${timeoutMs} ms; last seen: ${JSON.stringify(value)?.slice(0, 2000)}`);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }

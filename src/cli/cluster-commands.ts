@@ -2,7 +2,16 @@
 import { HoldfastError } from '#core/errors.ts';
 import { ask } from '#protocol/call.ts';
 import { devicesList, devicesRevoke, inviteCreate } from '#protocol/account.ts';
-import { nodesList, poolsList, rulesAdd, rulesList, rulesRemove, rulesTest, type NodeRow, type RuleRow } from '#protocol/cluster.ts';
+import {
+  nodesList,
+  poolsList,
+  rulesAdd,
+  rulesList,
+  rulesRemove,
+  rulesTest,
+  type NodeRow,
+  type RuleRow,
+} from '#protocol/cluster.ts';
 import type { Peer } from '#protocol/wire.ts';
 import { REQUEST_MS_MAX, within } from './cancel.ts';
 import type { Context } from './context.ts';
@@ -11,7 +20,10 @@ import { requireIdentity } from './home.ts';
 import { bytesText, shown, table } from './output.ts';
 
 /** Runs `work` with a connection to the server of this device's identity. */
-export async function withServer<T>(context: Context, work: (peer: Peer, signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function withServer<T>(
+  context: Context,
+  work: (peer: Peer, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const peer = context.launcher.connect(context.home, requireIdentity(context.home));
   try {
     return await work(peer, within(context.stop, REQUEST_MS_MAX));
@@ -20,16 +32,33 @@ export async function withServer<T>(context: Context, work: (peer: Peer, signal:
   }
 }
 
-export async function invite(context: Context, options: { readonly node: boolean; readonly address: readonly string[] }): Promise<void> {
+export async function invite(
+  context: Context,
+  options: { readonly node: boolean; readonly address: readonly string[] },
+): Promise<void> {
   const { response } = await withServer(context, (peer, signal) =>
-    ask(peer, inviteCreate, { kind: options.node ? 'node' : 'device', ...(options.address.length > 0 ? { addresses: [...options.address] } : {}) }, signal),
+    ask(
+      peer,
+      inviteCreate,
+      {
+        kind: options.node ? 'node' : 'device',
+        ...(options.address.length > 0 ? { addresses: [...options.address] } : {}),
+      },
+      signal,
+    ),
   );
   context.output.value({ invite: response.invite });
   context.output.line(response.invite);
   const hours = Math.max(1, Math.round((response.expiresMs - Date.now()) / 3_600_000));
-  context.output.note(options.node ? `On the node's machine, within ${hours} h:  holdfast node --join TICKET --data DIR` : `On the other device, within ${hours} h, once:  holdfast join INVITE FOLDER`);
+  context.output.note(
+    options.node
+      ? `On the node's machine, within ${hours} h:  holdfast node --join TICKET --data DIR`
+      : `On the other device, within ${hours} h, once:  holdfast join INVITE FOLDER`,
+  );
   if (response.loopbackOnly) {
-    context.output.note('The server listens on this machine only (127.0.0.1), so the invite works only here. For other machines start it with --listen 0.0.0.0 (TLS turns on by itself), then invite again.');
+    context.output.note(
+      'The server listens on this machine only (127.0.0.1), so the invite works only here. For other machines start it with --listen 0.0.0.0 (TLS turns on by itself), then invite again.',
+    );
   }
 }
 
@@ -39,7 +68,13 @@ export async function listDevices(context: Context): Promise<void> {
   const rows = response.devices.map((device) => [
     device.device.slice(0, 8),
     shown(device.name),
-    device.revoked ? 'revoked' : device.self ? 'this device' : device.lastSeenMs === null ? 'never seen' : `seen ${when(device.lastSeenMs)}`,
+    device.revoked
+      ? 'revoked'
+      : device.self
+        ? 'this device'
+        : device.lastSeenMs === null
+          ? 'never seen'
+          : `seen ${when(device.lastSeenMs)}`,
   ]);
   for (const line of table([['DEVICE', 'NAME', 'STATE'], ...rows])) context.output.line(line);
 }
@@ -51,8 +86,12 @@ export async function revokeDevice(context: Context, which: string): Promise<voi
     const live = response.devices.filter((device) => !device.revoked);
     const found = live.filter((device) => device.name === which || device.device.startsWith(which.toLowerCase()));
     const only = found[0];
-    if (!only) throw new HoldfastError('not_found', `no device is called "${shown(which)}"; "holdfast devices" lists them`);
-    if (found.length > 1) throw usage(`"${shown(which)}" names ${found.length} devices; give more of the id: ${found.map((device) => device.device.slice(0, 12)).join(', ')}`);
+    if (!only)
+      throw new HoldfastError('not_found', `no device is called "${shown(which)}"; "holdfast devices" lists them`);
+    if (found.length > 1)
+      throw usage(
+        `"${shown(which)}" names ${found.length} devices; give more of the id: ${found.map((device) => device.device.slice(0, 12)).join(', ')}`,
+      );
     await ask(peer, devicesRevoke, { device: only.device }, signal);
     context.output.value({ revoked: only.device });
     context.output.line(`${shown(only.name)} is revoked: it can do nothing any more, and new data gets a new key.`);
@@ -65,15 +104,28 @@ export async function listRules(context: Context): Promise<void> {
   const { response } = await withServer(context, (peer, signal) => ask(peer, rulesList, {}, signal));
   context.output.value(response.rules);
   const rows = response.rules.map((rule) => [rule.rule, extensionsText(rule), rule.pool]);
-  for (const line of table([['RULE', 'FILES', 'POOL'], ...rows, ['-', 'everything else', 'others']])) context.output.line(line);
+  for (const line of table([['RULE', 'FILES', 'POOL'], ...rows, ['-', 'everything else', 'others']]))
+    context.output.line(line);
 }
 
-export async function addRule(context: Context, extensions: readonly string[], pool: string, first: boolean): Promise<void> {
-  const plain = extensions.flatMap((text) => text.split(',')).map((text) => text.replace(/^\*?\./, '')).filter((text) => text !== '');
+export async function addRule(
+  context: Context,
+  extensions: readonly string[],
+  pool: string,
+  first: boolean,
+): Promise<void> {
+  const plain = extensions
+    .flatMap((text) => text.split(','))
+    .map((text) => text.replace(/^\*?\./, ''))
+    .filter((text) => text !== '');
   if (plain.length === 0) throw usage('name at least one extension, for example: holdfast rules add flac --pool mp3');
-  const { response } = await withServer(context, (peer, signal) => ask(peer, rulesAdd, { extensions: plain, pool, first }, signal));
+  const { response } = await withServer(context, (peer, signal) =>
+    ask(peer, rulesAdd, { extensions: plain, pool, first }, signal),
+  );
   context.output.value(response.rule);
-  context.output.line(`Rule ${response.rule.rule}: ${extensionsText(response.rule)} -> ${response.rule.pool}, from the next file on.`);
+  context.output.line(
+    `Rule ${response.rule.rule}: ${extensionsText(response.rule)} -> ${response.rule.pool}, from the next file on.`,
+  );
 }
 
 export async function removeRule(context: Context, rule: string): Promise<void> {
@@ -85,23 +137,42 @@ export async function removeRule(context: Context, rule: string): Promise<void> 
 export async function testRule(context: Context, name: string, size: number): Promise<void> {
   const { response } = await withServer(context, (peer, signal) => ask(peer, rulesTest, { name, size }, signal));
   context.output.value({ name, pool: response.pool, rule: response.rule?.rule ?? null });
-  context.output.line(`${shown(name)} -> ${response.pool} (${response.rule ? `rule ${response.rule.rule}: ${extensionsText(response.rule)}` : 'no rule matches'})`);
+  context.output.line(
+    `${shown(name)} -> ${response.pool} (${response.rule ? `rule ${response.rule.rule}: ${extensionsText(response.rule)}` : 'no rule matches'})`,
+  );
 }
 
 export function nodeLine(node: NodeRow): readonly string[] {
-  return [node.node.slice(0, 8), shown(node.name), node.pool, node.address, node.state, `${node.blocks} blocks`, bytesText(node.storedBytes), `${bytesText(node.freeBytes)} free`];
+  return [
+    node.node.slice(0, 8),
+    shown(node.name),
+    node.pool,
+    node.address,
+    node.state,
+    `${node.blocks} blocks`,
+    bytesText(node.storedBytes),
+    `${bytesText(node.freeBytes)} free`,
+  ];
 }
 
 export async function listNodes(context: Context): Promise<void> {
   const { response } = await withServer(context, (peer, signal) => ask(peer, nodesList, {}, signal));
   context.output.value(response.nodes);
-  for (const line of table([['NODE', 'NAME', 'POOL', 'ADDRESS', 'STATE', 'HOLDS', 'SIZE', 'DISK'], ...response.nodes.map(nodeLine)])) context.output.line(line);
+  for (const line of table([
+    ['NODE', 'NAME', 'POOL', 'ADDRESS', 'STATE', 'HOLDS', 'SIZE', 'DISK'],
+    ...response.nodes.map(nodeLine),
+  ]))
+    context.output.line(line);
 }
 
 export async function listPools(context: Context): Promise<void> {
   const { response } = await withServer(context, (peer, signal) => ask(peer, poolsList, {}, signal));
   context.output.value(response.pools);
-  for (const line of table([['POOL', 'COPIES', 'NODES'], ...response.pools.map((pool) => [pool.pool, String(pool.copies), String(pool.nodes)])])) context.output.line(line);
+  for (const line of table([
+    ['POOL', 'COPIES', 'NODES'],
+    ...response.pools.map((pool) => [pool.pool, String(pool.copies), String(pool.nodes)]),
+  ]))
+    context.output.line(line);
 }
 
 export function when(ms: number): string {

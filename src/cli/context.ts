@@ -19,7 +19,11 @@ export type Context = {
 export type Surroundings = Omit<Context, 'output' | 'deviceName'>;
 
 export function makeContext(surroundings: Surroundings, options: { readonly json?: boolean }): Context {
-  return { ...surroundings, output: makeOutput(options.json === true), deviceName: process.env['HOLDFAST_DEVICE_NAME'] || hostname() || 'device' };
+  return {
+    ...surroundings,
+    output: makeOutput(options.json === true),
+    deviceName: process.env['HOLDFAST_DEVICE_NAME'] || hostname() || 'device',
+  };
 }
 
 /** Resolves when the person, or the system, asks the process to end. */

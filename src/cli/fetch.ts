@@ -32,7 +32,9 @@ export async function fetchCommand(context: Context, names: readonly string[], o
 async function allFiles(peer: Peer, space: SpaceId, stop: AbortSignal): Promise<readonly FileRow[]> {
   const rows: FileRow[] = [];
   for (let after: FileRow['entry'] | null = null; ; ) {
-    const page: { readonly files: readonly FileRow[]; readonly done: boolean } = (await ask(peer, files, { space, after, limit: 1000 }, within(stop, REQUEST_MS_MAX))).response;
+    const page: { readonly files: readonly FileRow[]; readonly done: boolean } = (
+      await ask(peer, files, { space, after, limit: 1000 }, within(stop, REQUEST_MS_MAX))
+    ).response;
     rows.push(...page.files);
     const last = page.files.at(-1);
     if (page.done || !last) return rows.sort((left, right) => (left.path < right.path ? -1 : 1));
@@ -54,32 +56,59 @@ async function listFiles(context: Context, peer: Peer, space: SpaceId): Promise<
     })),
   );
   if (rows.length === 0) context.output.line('No files yet.');
-  const lines = rows.map((row) => [shown(row.path), bytesText(row.size), row.pool, String(row.copies), row.device ? `${row.state} (from ${shown(row.device.name)})` : row.state]);
-  if (rows.length > 0) for (const line of table([['NAME', 'SIZE', 'POOL', 'COPIES', 'STATE'], ...lines])) context.output.line(line);
+  const lines = rows.map((row) => [
+    shown(row.path),
+    bytesText(row.size),
+    row.pool,
+    String(row.copies),
+    row.device ? `${row.state} (from ${shown(row.device.name)})` : row.state,
+  ]);
+  if (rows.length > 0)
+    for (const line of table([['NAME', 'SIZE', 'POOL', 'COPIES', 'STATE'], ...lines])) context.output.line(line);
 }
 
 /** A file to bring, and the path below the target that it goes to: the name as it was asked for. */
 type Wanted = { readonly row: FileRow; readonly path: string };
 
-async function fetchNames(context: Context, from: { readonly peer: Peer; readonly space: SpaceId; readonly keys: SealKeys }, names: readonly string[], options: FetchOptions): Promise<void> {
+async function fetchNames(
+  context: Context,
+  from: { readonly peer: Peer; readonly space: SpaceId; readonly keys: SealKeys },
+  names: readonly string[],
+  options: FetchOptions,
+): Promise<void> {
   const target = resolve(options.to ?? 'target_folder');
   let wanted = resolveNames(await allFiles(from.peer, from.space, context.stop), names);
   if (options.wait) {
     while (wanted.some(({ row }) => row.state === 'updating') && !context.stop.aborted) {
-      context.output.note(`waiting for the new revision of ${wanted.filter(({ row }) => row.state === 'updating').map(({ row }) => shown(row.path)).join(', ')}`);
+      context.output.note(
+        `waiting for the new revision of ${wanted
+          .filter(({ row }) => row.state === 'updating')
+          .map(({ row }) => shown(row.path))
+          .join(', ')}`,
+      );
       await new Promise((done) => setTimeout(done, 500));
       wanted = resolveNames(await allFiles(from.peer, from.space, context.stop), names);
     }
   }
   for (const { row } of wanted) {
     const device = row.device ? ` by ${shown(row.device.name)}` : '';
-    if (row.state === 'updating' && row.manifest === null) throw new HoldfastError('not_found', `${shown(row.path)} is being uploaded${device} for the first time; no complete revision exists yet ("--wait" waits for it)`);
-    if (row.state === 'updating') context.output.note(`${shown(row.path)} is being updated${device}; this is the last complete revision ("--wait" waits for the new one)`);
+    if (row.state === 'updating' && row.manifest === null)
+      throw new HoldfastError(
+        'not_found',
+        `${shown(row.path)} is being uploaded${device} for the first time; no complete revision exists yet ("--wait" waits for it)`,
+      );
+    if (row.state === 'updating')
+      context.output.note(
+        `${shown(row.path)} is being updated${device}; this is the last complete revision ("--wait" waits for the new one)`,
+      );
   }
   mkdirSync(target, { recursive: true });
   for (const { path } of wanted) mkdirSync(dirname(resolve(target, path)), { recursive: true });
   const folder = context.launcher.openFolder(target);
-  const bar = progressBar('fetch', wanted.reduce((sum, { row }) => sum + row.size, 0));
+  const bar = progressBar(
+    'fetch',
+    wanted.reduce((sum, { row }) => sum + row.size, 0),
+  );
   try {
     const outcomes = await fetchFiles(from.peer, {
       space: from.space,
@@ -99,16 +128,22 @@ async function fetchNames(context: Context, from: { readonly peer: Peer; readonl
 
 function report(context: Context, target: string, outcomes: Awaited<ReturnType<typeof fetchFiles>>): void {
   const failed = outcomes.find((outcome) => outcome.kind === 'failed');
-  const fetched = outcomes.flatMap((outcome) => (outcome.kind === 'fetched' ? [{ path: outcome.path, to: resolve(target, outcome.path), size: outcome.size }] : []));
+  const fetched = outcomes.flatMap((outcome) =>
+    outcome.kind === 'fetched' ? [{ path: outcome.path, to: resolve(target, outcome.path), size: outcome.size }] : [],
+  );
   context.output.value(fetched);
-  for (const file of fetched) context.output.line(`${shown(file.path)} -> ${shown(file.to)}  (${bytesText(file.size)}, verified)`);
+  for (const file of fetched)
+    context.output.line(`${shown(file.path)} -> ${shown(file.to)}  (${bytesText(file.size)}, verified)`);
   if (failed) throw new HoldfastError(failed.code, `${shown(failed.path)}: ${failed.detail}`);
 }
 
 /** A name is a path, a folder's path, or a file name that only one file has. */
 function resolveNames(rows: readonly FileRow[], names: readonly string[]): readonly Wanted[] {
   return names.flatMap((name) => {
-    const path = posix.normalize(name).replace(/^\.?\//, '').replace(/\/$/, '');
+    const path = posix
+      .normalize(name)
+      .replace(/^\.?\//, '')
+      .replace(/\/$/, '');
     const exact = rows.find((row) => row.path === path);
     if (exact) return [{ row: exact, path }];
     const below = rows.filter((row) => row.path.startsWith(`${path}/`));
@@ -116,8 +151,22 @@ function resolveNames(rows: readonly FileRow[], names: readonly string[]): reado
     const named = rows.filter((row) => posix.basename(row.path) === path);
     const only = named[0];
     if (only && named.length === 1) return [{ row: only, path }];
-    if (named.length > 1) throw new HoldfastError('not_found', `"${shown(name)}" names ${named.length} files: ${named.slice(0, 5).map((row) => shown(row.path)).join(', ')}; give the path`);
-    const near = nearestNames(path, rows.map((row) => row.path), 3);
-    throw new HoldfastError('not_found', `there is no file "${shown(name)}"${near.length > 0 ? `; the nearest: ${near.map(shown).join(', ')}` : ''}; "holdfast fetch" lists all`);
+    if (named.length > 1)
+      throw new HoldfastError(
+        'not_found',
+        `"${shown(name)}" names ${named.length} files: ${named
+          .slice(0, 5)
+          .map((row) => shown(row.path))
+          .join(', ')}; give the path`,
+      );
+    const near = nearestNames(
+      path,
+      rows.map((row) => row.path),
+      3,
+    );
+    throw new HoldfastError(
+      'not_found',
+      `there is no file "${shown(name)}"${near.length > 0 ? `; the nearest: ${near.map(shown).join(', ')}` : ''}; "holdfast fetch" lists all`,
+    );
   });
 }

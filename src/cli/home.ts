@@ -2,10 +2,22 @@
  * `HOLDFAST_HOME`: where a device keeps who it is and what it has linked, one folder per cluster:
  *   current                              the cluster that commands speak to
  *   clusters/<cluster>/identity.json     0600: token, cluster key, addresses
+ *   clusters/<cluster>/joining.json      0600: an introduction that was not answered yet
  *   clusters/<cluster>/links/<id>.json   a linked folder;  <id>.db  its sync state
  * Every file is replaced whole and durably, so that a crash leaves the old one or the new one.
  */
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import envPaths from 'env-paths';
 import { z } from 'zod';
@@ -34,6 +46,15 @@ const identitySchema = z.strictObject({
 });
 export type Identity = z.infer<typeof identitySchema>;
 
+/** What an unfinished introduction remembers, so that it can be finished after a lost answer or a crash. */
+const joiningSchema = z.strictObject({
+  version: z.literal(1),
+  invite: z.string(),
+  device: field.deviceId,
+  secret: field.hash,
+});
+export type Joining = z.infer<typeof joiningSchema>;
+
 const linkSchema = z.strictObject({ version: z.literal(1), id: field.opId, space: field.spaceId, folder: z.string() });
 export type Link = z.infer<typeof linkSchema>;
 
@@ -54,7 +75,10 @@ export function readIdentity(home: string, cluster: ClusterId | null = currentCl
 export function requireIdentity(home: string): Identity {
   const identity = readIdentity(home);
   if (identity) return identity;
-  throw new HoldfastError('not_linked', `this device is not linked to any Holdfast (${home} knows none); run "holdfast join INVITE FOLDER", or "holdfast up" for a drive of your own`);
+  throw new HoldfastError(
+    'not_linked',
+    `this device is not linked to any Holdfast (${home} knows none); run "holdfast join INVITE FOLDER", or "holdfast up" for a drive of your own`,
+  );
 }
 
 /** Durable once it returns; makes its cluster the current one. */
@@ -74,10 +98,23 @@ export function writeLink(home: string, cluster: ClusterId, link: Link): void {
   replaceFile(join(home, 'clusters', cluster, 'links', `${link.id}.json`), `${JSON.stringify(link, null, 2)}\n`);
 }
 
+export function joiningPath(home: string, cluster: ClusterId): string {
+  return join(home, 'clusters', cluster, 'joining.json');
+}
+
+export function readJoining(home: string, cluster: ClusterId): Joining | null {
+  return readJson(joiningPath(home, cluster), joiningSchema);
+}
+
+export function writeJoining(home: string, cluster: ClusterId, joining: Joining): void {
+  replaceFile(joiningPath(home, cluster), `${JSON.stringify(joining, null, 2)}\n`);
+}
+
 /** Forgets what a former identity had synced: what is linked again begins as a union. */
 export function forgetLinkStates(home: string, cluster: ClusterId): void {
   for (const link of readLinks(home, cluster)) {
-    for (const suffix of ['', '-wal', '-shm']) rmSync(`${linkStatePath(home, cluster, link)}${suffix}`, { force: true });
+    for (const suffix of ['', '-wal', '-shm'])
+      rmSync(`${linkStatePath(home, cluster, link)}${suffix}`, { force: true });
   }
 }
 
@@ -94,7 +131,9 @@ function readText(path: string): string | null {
     return readFileSync(path, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw new HoldfastError('not_permitted_by_disk', `cannot read ${path}: ${(error as Error).message}`, { cause: error });
+    throw new HoldfastError('not_permitted_by_disk', `cannot read ${path}: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }
 
@@ -103,7 +142,10 @@ function readJson<T>(path: string, schema: z.ZodType<T>): T | null {
   if (text === null) return null;
   const parsed = schema.safeParse(parseJson(path, text));
   if (parsed.success) return parsed.data;
-  throw new HoldfastError('integrity', `${path} is not what it should be (${parsed.error.issues[0]?.path.join('.') ?? ''}: ${parsed.error.issues[0]?.message ?? ''}); nothing was changed`);
+  throw new HoldfastError(
+    'integrity',
+    `${path} is not what it should be (${parsed.error.issues[0]?.path.join('.') ?? ''}: ${parsed.error.issues[0]?.message ?? ''}); nothing was changed`,
+  );
 }
 
 function parseJson(path: string, text: string): unknown {

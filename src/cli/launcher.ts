@@ -46,7 +46,12 @@ export type NodePlan = {
   readonly ticket: string | null;
 };
 
-export type StartedNode = { readonly node: NodeId; readonly pool: string; readonly port: number; readonly cluster: ClusterId };
+export type StartedNode = {
+  readonly node: NodeId;
+  readonly pool: string;
+  readonly port: number;
+  readonly cluster: ClusterId;
+};
 export interface RunningNodes extends Running {
   readonly nodes: readonly StartedNode[];
 }
@@ -73,6 +78,9 @@ export interface Launcher {
   /** A connection to the identity's server; a key list that it learns is stored in `home`. */
   connect(home: string, identity: Identity): Peer;
   /** A connection for redeeming an invite: no credential yet. */
-  connectTo(addresses: readonly string[], proof: { readonly cluster: ClusterId; readonly pin: Pin | null; readonly webpki: boolean }): Peer;
+  connectTo(
+    addresses: readonly string[],
+    proof: { readonly cluster: ClusterId; readonly pin: Pin | null; readonly webpki: boolean },
+  ): Peer;
   openFolder(path: string): Folder;
 }

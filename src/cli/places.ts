@@ -21,8 +21,12 @@ export function dataDirectory(option: string | undefined, home: string): string 
   if (existsSync(usual)) return usual;
   const known = readIdentity(home, currentCluster(home));
   if (known) {
-    const where = known.dataDirectory ? `whose data is in ${known.dataDirectory}: run with --data ${known.dataDirectory}` : `on ${known.addresses[0] ?? 'another machine'}`;
-    throw usage(`there is no ./data here, and this device already belongs to the Holdfast ${known.cluster.slice(0, 8)}, ${where}; to begin another one, name its directory with --data`);
+    const where = known.dataDirectory
+      ? `whose data is in ${known.dataDirectory}: run with --data ${known.dataDirectory}`
+      : `on ${known.addresses[0] ?? 'another machine'}`;
+    throw usage(
+      `there is no ./data here, and this device already belongs to the Holdfast ${known.cluster.slice(0, 8)}, ${where}; to begin another one, name its directory with --data`,
+    );
   }
   return usual;
 }
@@ -37,7 +41,10 @@ export function syncedFolder(folder: string, data: string | null): string {
   if (dirname(path) === path) throw usage(`${path} is a whole file system; choose a folder in it`);
   if (data !== null) {
     const other = realPath(data);
-    if (contains(path, other) || contains(other, path)) throw usage(`the folder ${path} and the data directory ${other} may not contain one another; choose another folder, or another directory with --data`);
+    if (contains(path, other) || contains(other, path))
+      throw usage(
+        `the folder ${path} and the data directory ${other} may not contain one another; choose another folder, or another directory with --data`,
+      );
   }
   return path;
 }

@@ -10,12 +10,13 @@ import { status } from './status.ts';
 import { join, sync } from './sync.ts';
 import { up } from './up.ts';
 
-const DATA_HELP = 'directory of this machine\'s data (default: $HOLDFAST_DATA, else ./data)';
+const DATA_HELP = "directory of this machine's data (default: $HOLDFAST_DATA, else ./data)";
 const LISTEN_HELP = 'address to listen on; any but 127.0.0.1 turns TLS on';
 
 function port(text: string): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 0 || value > 65535) throw new InvalidArgumentError('a port is a whole number from 0 to 65535.');
+  if (!Number.isInteger(value) || value < 0 || value > 65535)
+    throw new InvalidArgumentError('a port is a whole number from 0 to 65535.');
   return value;
 }
 
@@ -49,16 +50,28 @@ export async function runCli(argv: readonly string[], surroundings: Surroundings
 
 function build(surroundings: Surroundings, version: string): Command {
   const program = new Command('holdfast')
-    .description('Your own drive, on machines that you own: folders in sync, bytes in copies on your storage nodes, sealed.')
+    .description(
+      'Your own drive, on machines that you own: folders in sync, bytes in copies on your storage nodes, sealed.',
+    )
     .version(`${version} (protocol ${PROTOCOL_VERSION})`)
     .showSuggestionAfterError()
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'holdfast: ').replace(/\n(?=.)/g, ' ')) });
+    .configureOutput({
+      outputError: (text, write) => write(text.replace(/^error: /, 'holdfast: ').replace(/\n(?=.)/g, ' ')),
+    });
 
   /** A command with `--json`, whose action gets its context first. */
-  const command = <Options>(parent: Command, usageText: string, description: string, action: (context: Context, words: readonly unknown[], options: Options) => Promise<void>): Command => {
+  const command = <Options>(
+    parent: Command,
+    usageText: string,
+    description: string,
+    action: (context: Context, words: readonly unknown[], options: Options) => Promise<void>,
+  ): Command => {
     // The name of a family alone ("holdfast rules") lists, as the contract has it.
-    const made = parent.command(usageText, { isDefault: usageText === 'list' }).description(description).option('--json', 'print JSON on stdout, nothing else');
+    const made = parent
+      .command(usageText, { isDefault: usageText === 'list' })
+      .description(description)
+      .option('--json', 'print JSON on stdout, nothing else');
     made.action(async (...args: unknown[]) => {
       const options = made.optsWithGlobals() as Options & { json?: boolean };
       await action(makeContext(surroundings, options), args.slice(0, -2), options);
@@ -66,46 +79,88 @@ function build(surroundings: Surroundings, version: string): Command {
     return made;
   };
 
-  command<{ data?: string; listen: string; port: number; nodePorts: readonly number[] }>(program, 'up [folder]', 'run everything on this machine: server, four storage nodes and, with FOLDER, a device that syncs it', (context, [folder], options) => up(context, (folder as string) ?? null, options))
+  command<{ data?: string; listen: string; port: number; nodePorts: readonly number[] }>(
+    program,
+    'up [folder]',
+    'run everything on this machine: server, four storage nodes and, with FOLDER, a device that syncs it',
+    (context, [folder], options) => up(context, (folder as string) ?? null, options),
+  )
     .option('--data <dir>', DATA_HELP)
     .addOption(new Option('--listen <host>', LISTEN_HELP).default('127.0.0.1'))
     .addOption(new Option('--port <n>', 'port of the server').argParser(port).default(12345))
-    .addOption(new Option('--node-ports <a,b,c,d>', 'ports of the nodes mp3, txt, pdf, others').argParser(fourPorts).default([9000, 9001, 9002, 9003], '9000,9001,9002,9003'));
-  command<{ data?: string; listen: string; port: number }>(program, 'server', 'run the server alone', (context, _, options) => serve(context, options))
+    .addOption(
+      new Option('--node-ports <a,b,c,d>', 'ports of the nodes mp3, txt, pdf, others')
+        .argParser(fourPorts)
+        .default([9000, 9001, 9002, 9003], '9000,9001,9002,9003'),
+    );
+  command<{ data?: string; listen: string; port: number }>(
+    program,
+    'server',
+    'run the server alone',
+    (context, _, options) => serve(context, options),
+  )
     .option('--data <dir>', DATA_HELP)
     .addOption(new Option('--listen <host>', LISTEN_HELP).default('127.0.0.1'))
     .addOption(new Option('--port <n>', 'port of the server').argParser(port).default(12345));
-  command<{ data?: string; listen: string; port: number; join?: string; pool?: string; name?: string }>(program, 'node', 'run a storage node alone', (context, _, options) => node(context, options))
+  command<{ data?: string; listen: string; port: number; join?: string; pool?: string; name?: string }>(
+    program,
+    'node',
+    'run a storage node alone',
+    (context, _, options) => node(context, options),
+  )
     .option('--join <ticket>', 'the ticket that "holdfast invite --node" printed; needed once')
     .option('--pool <pool>', 'pool to join (default: others)')
-    .option('--name <name>', 'name to show (default: the machine\'s)')
+    .option('--name <name>', "name to show (default: the machine's)")
     .option('--data <dir>', DATA_HELP)
     .addOption(new Option('--listen <host>', 'address to listen on, always with TLS').default('127.0.0.1'))
     .addOption(new Option('--port <n>', 'port of the node').argParser(port).default(9000));
-  command<{ node: boolean; address: readonly string[] }>(program, 'invite', 'make a one-time link for another device, or a ticket for a storage node', (context, _, options) => cluster.invite(context, options))
+  command<{ node: boolean; address: readonly string[] }>(
+    program,
+    'invite',
+    'make a one-time link for another device, or a ticket for a storage node',
+    (context, _, options) => cluster.invite(context, options),
+  )
     .option('--node', 'a ticket for a storage node', false)
     .option('--address <url>', 'address that the other side shall call; may be repeated', collect, []);
-  command<{ once: boolean }>(program, 'join <invite> [folder]', 'link this device and sync FOLDER; without FOLDER, link only', (context, [invite, folder], options) => join(context, invite as string, (folder as string) ?? null, options))
-    .option('--once', 'stop as soon as both sides are in sync', false);
-  command<{ once: boolean }>(program, 'sync [folder]', 'keep syncing what is linked', (context, [folder], options) => sync(context, (folder as string) ?? null, options))
-    .option('--once', 'stop as soon as both sides are in sync', false);
-  command<{ to?: string; wait: boolean; space?: string }>(program, 'fetch [names...]', 'list the files on the storage nodes, or bring files from there', (context, [names], options) => fetchCommand(context, (names as string[]) ?? [], options))
+  command<{ once: boolean }>(
+    program,
+    'join <invite> [folder]',
+    'link this device and sync FOLDER; without FOLDER, link only',
+    (context, [invite, folder], options) => join(context, invite as string, (folder as string) ?? null, options),
+  ).option('--once', 'stop as soon as both sides are in sync', false);
+  command<{ once: boolean }>(program, 'sync [folder]', 'keep syncing what is linked', (context, [folder], options) =>
+    sync(context, (folder as string) ?? null, options),
+  ).option('--once', 'stop as soon as both sides are in sync', false);
+  command<{ to?: string; wait: boolean; space?: string }>(
+    program,
+    'fetch [names...]',
+    'list the files on the storage nodes, or bring files from there',
+    (context, [names], options) => fetchCommand(context, (names as string[]) ?? [], options),
+  )
     .option('--to <dir>', 'where to put them (default: ./target_folder)')
     .option('--wait', 'where a newer revision is being uploaded, wait for it', false)
     .option('--space <space>', 'another space than your own');
   command(program, 'status', 'what is in sync, what is not and why', (context) => status(context));
 
-  const rules = program.command('rules').description('which pool a file\'s bytes belong to');
+  const rules = program.command('rules').description("which pool a file's bytes belong to");
   command(rules, 'list', 'rules in the order in which they are tried', (context) => cluster.listRules(context));
-  command<{ pool: string; first: boolean }>(rules, 'add <extensions...>', 'add a rule: files with these extensions go to a pool', (context, [extensions], options) => cluster.addRule(context, extensions as string[], options.pool, options.first))
+  command<{ pool: string; first: boolean }>(
+    rules,
+    'add <extensions...>',
+    'add a rule: files with these extensions go to a pool',
+    (context, [extensions], options) => cluster.addRule(context, extensions as string[], options.pool, options.first),
+  )
     .requiredOption('--pool <pool>', 'pool that they go to')
     .option('--first', 'try it before the other rules', false);
   command(rules, 'remove <rule>', 'remove a rule', (context, [rule]) => cluster.removeRule(context, rule as string));
-  command<{ size: number }>(rules, 'test <name>', 'where a file of that name would go', (context, [name], options) => cluster.testRule(context, name as string, options.size))
-    .addOption(new Option('--size <bytes>', 'its size').argParser(size).default(0));
+  command<{ size: number }>(rules, 'test <name>', 'where a file of that name would go', (context, [name], options) =>
+    cluster.testRule(context, name as string, options.size),
+  ).addOption(new Option('--size <bytes>', 'its size').argParser(size).default(0));
   const devices = program.command('devices').description('the devices that are linked');
   command(devices, 'list', 'all of them', (context) => cluster.listDevices(context));
-  command(devices, 'revoke <device>', 'end a device\'s access at once', (context, [device]) => cluster.revokeDevice(context, device as string));
+  command(devices, 'revoke <device>', "end a device's access at once", (context, [device]) =>
+    cluster.revokeDevice(context, device as string),
+  );
   const nodes = program.command('nodes').description('the storage nodes');
   command(nodes, 'list', 'all of them', (context) => cluster.listNodes(context));
   const pools = program.command('pools').description('the pools');

@@ -6,7 +6,12 @@ export type ProgressBar = { add(bytes: number): void; stop(): void };
 export function progressBar(what: string, bytesTotal: number): ProgressBar {
   if (!process.stderr.isTTY || bytesTotal === 0) return { add: () => undefined, stop: () => undefined };
   const mib = (bytes: number): number => Math.round(bytes / 104_857.6) / 10;
-  const bar = new SingleBar({ format: `${what} [{bar}] {percentage}%  {value}/{total} MiB  {eta_formatted} left`, stream: process.stderr, hideCursor: true, clearOnComplete: true });
+  const bar = new SingleBar({
+    format: `${what} [{bar}] {percentage}%  {value}/{total} MiB  {eta_formatted} left`,
+    stream: process.stderr,
+    hideCursor: true,
+    clearOnComplete: true,
+  });
   bar.start(mib(bytesTotal), 0);
   let done = 0;
   return {

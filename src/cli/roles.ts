@@ -12,10 +12,20 @@ export async function serve(context: Context, options: ServerOptions): Promise<v
   const data = dataDirectory(options.data, context.home);
   const running: Running[] = [];
   try {
-    const server = await context.launcher.startServer({ dataDirectory: data, host: options.listen, port: options.port });
+    const server = await context.launcher.startServer({
+      dataDirectory: data,
+      host: options.listen,
+      port: options.port,
+    });
     running.push(server);
     await ownIdentity(context, server, data);
-    context.output.value({ event: 'ready', url: server.url, addresses: server.addresses, cluster: server.cluster, pid: process.pid });
+    context.output.value({
+      event: 'ready',
+      url: server.url,
+      addresses: server.addresses,
+      cluster: server.cluster,
+      pid: process.pid,
+    });
     context.output.line(`The server answers at ${server.url}; its index is in ${data}.`);
     context.output.line('Add a storage node: holdfast invite --node      Add a device: holdfast invite');
     await untilEnded(context, running);
@@ -24,7 +34,14 @@ export async function serve(context: Context, options: ServerOptions): Promise<v
   }
 }
 
-export type NodeOptions = { readonly data?: string; readonly listen: string; readonly port: number; readonly join?: string; readonly pool?: string; readonly name?: string };
+export type NodeOptions = {
+  readonly data?: string;
+  readonly listen: string;
+  readonly port: number;
+  readonly join?: string;
+  readonly pool?: string;
+  readonly name?: string;
+};
 
 export async function node(context: Context, options: NodeOptions): Promise<void> {
   const data = nodeDataDirectory(options.data);
@@ -41,8 +58,17 @@ export async function node(context: Context, options: NodeOptions): Promise<void
     const nodes = await context.launcher.startNodes([plan], null);
     running.push(nodes);
     for (const started of nodes.nodes) {
-      context.output.value({ event: 'ready', node: started.node, pool: started.pool, port: started.port, cluster: started.cluster, pid: process.pid });
-      context.output.line(`The storage node keeps blocks of the pool ${started.pool} in ${data}, and answers its server on port ${started.port}.`);
+      context.output.value({
+        event: 'ready',
+        node: started.node,
+        pool: started.pool,
+        port: started.port,
+        cluster: started.cluster,
+        pid: process.pid,
+      });
+      context.output.line(
+        `The storage node keeps blocks of the pool ${started.pool} in ${data}, and answers its server on port ${started.port}.`,
+      );
     }
     await untilEnded(context, running);
   } finally {

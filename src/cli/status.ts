@@ -13,27 +13,49 @@ type Problem = { readonly path: string; readonly code: string; readonly message:
 
 export async function status(context: Context): Promise<void> {
   const identity = requireIdentity(context.home);
-  const links = readLinks(context.home, identity.cluster).map((link) => ({ link, state: context.launcher.readDeviceState(context.home, identity, link) }));
+  const links = readLinks(context.home, identity.cluster).map((link) => ({
+    link,
+    state: context.launcher.readDeviceState(context.home, identity, link),
+  }));
   const server = await serverSide(context, identity);
   const problems: Problem[] = [...server.problems];
   for (const { link, state } of links) {
     if (state) problems.push(...state.problems);
-    else problems.push({ path: link.folder, code: 'not_synced_yet', message: 'linked, but its sync has never run; start it with "holdfast sync"' });
+    else
+      problems.push({
+        path: link.folder,
+        code: 'not_synced_yet',
+        message: 'linked, but its sync has never run; start it with "holdfast sync"',
+      });
   }
   const inSync = server.status !== null && links.every(({ state }) => state?.inSync === true);
   context.output.value({
     inSync,
     problems,
     copiesAtRisk: server.status?.copiesAtRisk ?? 0,
-    server: server.status && { version: server.status.version, files: server.status.files, plainBytes: server.status.plainBytes, uploading: server.status.uploading },
+    server: server.status && {
+      version: server.status.version,
+      files: server.status.files,
+      plainBytes: server.status.plainBytes,
+      uploading: server.status.uploading,
+    },
     nodes: server.status?.nodes ?? [],
-    links: links.map(({ link, state }) => ({ folder: link.folder, inSync: state?.inSync ?? false, pending: state?.pending ?? 0 })),
+    links: links.map(({ link, state }) => ({
+      folder: link.folder,
+      inSync: state?.inSync ?? false,
+      pending: state?.pending ?? 0,
+    })),
   });
   for (const line of textLines(inSync, problems, server, links)) context.output.line(line);
-  if (server.status === null) throw new HoldfastError('unreachable', `the server at ${identity.addresses.join(', ')} cannot be reached`);
+  if (server.status === null)
+    throw new HoldfastError('unreachable', `the server at ${identity.addresses.join(', ')} cannot be reached`);
 }
 
-type ServerSide = { readonly status: Awaited<ReturnType<typeof askStatus>>['status'] | null; readonly unprotected: readonly string[]; readonly problems: readonly Problem[] };
+type ServerSide = {
+  readonly status: Awaited<ReturnType<typeof askStatus>>['status'] | null;
+  readonly unprotected: readonly string[];
+  readonly problems: readonly Problem[];
+};
 
 async function askStatus(context: Context, identity: ReturnType<typeof requireIdentity>) {
   const peer = context.launcher.connect(context.home, identity);
@@ -49,7 +71,11 @@ async function askStatus(context: Context, identity: ReturnType<typeof requireId
 async function serverSide(context: Context, identity: ReturnType<typeof requireIdentity>): Promise<ServerSide> {
   try {
     const { status, pools } = await askStatus(context, identity);
-    return { status, unprotected: pools.filter((pool) => pool.copies < 2).map((pool) => pool.pool), problems: status.problems };
+    return {
+      status,
+      unprotected: pools.filter((pool) => pool.copies < 2).map((pool) => pool.pool),
+      problems: status.problems,
+    };
   } catch (error) {
     if (!(error instanceof HoldfastError) || (error.code !== 'unreachable' && error.code !== 'timeout')) throw error;
     return { status: null, unprotected: [], problems: [{ path: '', code: error.code, message: lineOf(error) }] };
@@ -60,18 +86,28 @@ function textLines(
   inSync: boolean,
   problems: readonly Problem[],
   server: ServerSide,
-  links: readonly { readonly link: { readonly folder: string }; readonly state: { readonly inSync: boolean; readonly pending: number } | null }[],
+  links: readonly {
+    readonly link: { readonly folder: string };
+    readonly state: { readonly inSync: boolean; readonly pending: number } | null;
+  }[],
 ): readonly string[] {
   const lines = [inSync ? 'In sync.' : 'Not in sync.'];
-  for (const { link, state } of links) lines.push(`  ${shown(link.folder)}: ${state === null ? 'never synced' : state.inSync ? 'in sync' : `${state.pending} to do`}`);
+  for (const { link, state } of links)
+    lines.push(
+      `  ${shown(link.folder)}: ${state === null ? 'never synced' : state.inSync ? 'in sync' : `${state.pending} to do`}`,
+    );
   const { status } = server;
   if (status) {
     lines.push(`${status.files} files, ${bytesText(status.plainBytes)}; ${status.uploading} uploading.`);
     if (server.unprotected.length > 0) lines.push(`Pools ${server.unprotected.join(', ')}: 1 copy, not protected.`);
     if (status.copiesAtRisk > 0) lines.push(`Copies at risk: ${status.copiesAtRisk}.`);
-    if (!status.recoveryKitConfirmed) lines.push('Recovery kit not confirmed: without it, or root.key, a lost server cannot be opened again. "holdfast kit" prints it.');
+    if (!status.recoveryKitConfirmed)
+      lines.push(
+        'Recovery kit not confirmed: without it, or root.key, a lost server cannot be opened again. "holdfast kit" prints it.',
+      );
     lines.push(...table(status.nodes.map((node) => ['  node', ...nodeLine(node)])));
   }
-  for (const problem of problems) lines.push(`! ${problem.path ? `${shown(problem.path)}: ` : ''}${shown(problem.message)} [${problem.code}]`);
+  for (const problem of problems)
+    lines.push(`! ${problem.path ? `${shown(problem.path)}: ` : ''}${shown(problem.message)} [${problem.code}]`);
   return lines;
 }

@@ -11,7 +11,12 @@ import { untilStopped } from './context.ts';
 
 export type SyncOptions = { readonly once: boolean };
 
-export async function join(context: Context, invite: string, folder: string | null, options: SyncOptions): Promise<void> {
+export async function join(
+  context: Context,
+  invite: string,
+  folder: string | null,
+  options: SyncOptions,
+): Promise<void> {
   const path = folder === null ? null : syncedFolder(folder, null);
   const identity = await redeemInvite(context, invite);
   if (path === null) {
@@ -29,12 +34,21 @@ export async function sync(context: Context, folder: string | null, options: Syn
   const links = readLinks(context.home, identity.cluster);
   const chosen = path === null ? links : links.filter((link) => contains(link.folder, path));
   if (chosen.length === 0) {
-    throw usage(path === null ? 'no folder is linked on this device; link one with "holdfast join INVITE FOLDER"' : `${path} is not linked; link it with "holdfast join INVITE ${path}"`);
+    throw usage(
+      path === null
+        ? 'no folder is linked on this device; link one with "holdfast join INVITE FOLDER"'
+        : `${path} is not linked; link it with "holdfast join INVITE ${path}"`,
+    );
   }
   await runLinks(context, identity, chosen, options);
 }
 
-async function runLinks(context: Context, identity: Identity, links: readonly Link[], options: SyncOptions): Promise<void> {
+async function runLinks(
+  context: Context,
+  identity: Identity,
+  links: readonly Link[],
+  options: SyncOptions,
+): Promise<void> {
   const running: RunningDevice[] = [];
   try {
     for (const link of links) {
@@ -57,6 +71,10 @@ async function runLinks(context: Context, identity: Identity, links: readonly Li
 }
 
 async function firstOf(context: Context, inSync: Promise<void>, running: readonly Running[]): Promise<void> {
-  const failure = await Promise.race([inSync.then(() => null), untilStopped(context.stop).then(() => null), ...running.map((device) => device.failed)]);
+  const failure = await Promise.race([
+    inSync.then(() => null),
+    untilStopped(context.stop).then(() => null),
+    ...running.map((device) => device.failed),
+  ]);
   if (failure) throw failure;
 }

@@ -22,11 +22,17 @@ export async function up(context: Context, folder: string | null, options: UpOpt
   const data = dataDirectory(options.data, context.home);
   const path = folder === null ? null : syncedFolder(folder, data);
   if (new Set([options.port, ...options.nodePorts]).size !== POOLS.length + 1 && !options.nodePorts.includes(0)) {
-    throw usage(`the server and the four storage nodes need five different ports, not ${[options.port, ...options.nodePorts].join(', ')}`);
+    throw usage(
+      `the server and the four storage nodes need five different ports, not ${[options.port, ...options.nodePorts].join(', ')}`,
+    );
   }
   const running: Running[] = [];
   try {
-    const server = await context.launcher.startServer({ dataDirectory: data, host: options.listen, port: options.port });
+    const server = await context.launcher.startServer({
+      dataDirectory: data,
+      host: options.listen,
+      port: options.port,
+    });
     running.push(server);
     const nodes = await context.launcher.startNodes(await nodePlans(data, options, server), server);
     running.push(nodes);
@@ -50,12 +56,24 @@ async function nodePlans(data: string, options: UpOptions, server: RunningServer
     const known = existsSync(join(directory, 'node.json'));
     if (!known) mkdirSync(directory, { recursive: true, mode: 0o700 });
     const ticket = known ? null : await server.mintInvite('node');
-    plans.push({ dataDirectory: directory, host: options.listen, port: options.nodePorts[index] as number, pool, name: pool, ticket });
+    plans.push({
+      dataDirectory: directory,
+      host: options.listen,
+      port: options.nodePorts[index] as number,
+      pool,
+      name: pool,
+      ticket,
+    });
   }
   return plans;
 }
 
-type Ready = { readonly server: RunningServer; readonly nodes: RunningNodes; readonly folder: string | null; readonly setupUrl: string };
+type Ready = {
+  readonly server: RunningServer;
+  readonly nodes: RunningNodes;
+  readonly folder: string | null;
+  readonly setupUrl: string;
+};
 
 function sayReady(context: Context, { server, nodes, folder, setupUrl }: Ready): void {
   const { output } = context;
@@ -70,19 +88,31 @@ function sayReady(context: Context, { server, nodes, folder, setupUrl }: Ready):
   output.line('Holdfast is running.');
   output.line('');
   const rows = [['  server', server.url, 'keeps the index; open it in a browser to see what runs']];
-  const kinds: Record<string, string> = { mp3: 'music: *.mp3', txt: 'text: *.txt', pdf: 'documents: *.pdf', others: 'everything else' };
+  const kinds: Record<string, string> = {
+    mp3: 'music: *.mp3',
+    txt: 'text: *.txt',
+    pdf: 'documents: *.pdf',
+    others: 'everything else',
+  };
   for (const node of nodes.nodes) rows.push([`  node ${node.pool}`, `port ${node.port}`, kinds[node.pool] ?? '']);
   if (folder !== null) rows.push(['  folder', folder, 'whatever you put here is kept, and synced']);
   for (const line of table(rows)) output.line(line);
   output.line('');
-  output.line(folder === null ? 'Try: holdfast join INVITE FOLDER with the invite that "holdfast invite" prints' : 'Try: put a file into the folder, then, in another terminal: holdfast fetch');
+  output.line(
+    folder === null
+      ? 'Try: holdfast join INVITE FOLDER with the invite that "holdfast invite" prints'
+      : 'Try: put a file into the folder, then, in another terminal: holdfast fetch',
+  );
   output.line('     holdfast status    what is in sync        holdfast invite    add another device');
   output.line('Ctrl-C stops it; nothing is lost.');
 }
 
 /** Until Ctrl-C, or until a role ends by itself: then the whole process ends with its error. */
 export async function untilEnded(context: Context, running: readonly Running[]): Promise<void> {
-  const failure = await Promise.race([untilStopped(context.stop).then(() => null), ...running.map((role) => role.failed)]);
+  const failure = await Promise.race([
+    untilStopped(context.stop).then(() => null),
+    ...running.map((role) => role.failed),
+  ]);
   if (failure) throw failure;
 }
 
