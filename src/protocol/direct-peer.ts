@@ -63,7 +63,7 @@ function rejection(signal: AbortSignal, handlers: AbortController, isClosed: () 
 function copyOf(message: Wire): Wire {
   const text = bodyText(message);
   limitMessage(utf8(text).length, message.parts);
-  return { body: JSON.parse(text), parts: message.parts.map((part) => part.slice()) };
+  return { body: JSON.parse(text), parts: message.parts.map((part) => new Uint8Array(part)) };
 }
 
 function connectionClosed(): HoldfastError {

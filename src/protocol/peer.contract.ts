@@ -58,6 +58,18 @@ function messagesCross(paired: Paired): void {
     assert.deepEqual(got.body, { there: 1 });
   });
 
+  const plain: Handler = async (_, message) => {
+    for (const part of message.parts) assert.equal(Object.getPrototypeOf(part), Uint8Array.prototype);
+    return { body: {}, parts: message.parts.map((part) => Buffer.from(part)) };
+  };
+  paired('parts are plain arrays on both sides, whose slice is a copy, whatever was sent', plain, async (peer) => {
+    for (const length of [10, 300_000]) {
+      const { parts } = await peer.call('x', { body: {}, parts: [Buffer.alloc(length, 5)] }, never());
+      assert.equal(Object.getPrototypeOf(parts[0]), Uint8Array.prototype);
+      assert.equal(parts[0]?.length, length);
+    }
+  });
+
   const large = (seed: number) => Uint8Array.from({ length: 4 * MIB + 7 }, (_, index) => (index * seed) >> 3);
   paired(
     'large parts arrive whole, and stay the callers to send again',
@@ -179,55 +191,55 @@ function callsAreIndependent(paired: Paired): void {
   });
 }
 
-function callsEnd(paired: Paired): void {
-  let aborted = 0;
-  let started = 0;
-  const holding: Handler = async (_, __, ___, signal) => {
-    started += 1;
+/** A handler that answers nothing before it is aborted, and what it has seen. */
+function holding() {
+  const seen = { started: 0, aborted: 0 };
+  const handler: Handler = async (_, __, ___, signal) => {
+    seen.started += 1;
     if (!signal.aborted) await once(signal, 'abort');
-    aborted += 1;
+    seen.aborted += 1;
     throw new HoldfastError('stopping', 'aborted');
   };
-  const begin = () => {
-    aborted = 0;
-    started = 0;
-  };
+  return { seen, handler };
+}
 
-  paired('giving a call up ends it, and aborts the handler', holding, async (peer) => {
-    begin();
+function callsEnd(paired: Paired): void {
+  const hold = (peer: Peer, signal = never()) => peer.call('hold', { body: {}, parts: [] }, signal);
+
+  const givenUp = holding();
+  paired('giving a call up ends it, and aborts the handler', givenUp.handler, async (peer) => {
     const controller = new AbortController();
-    const call = rejected(peer.call('hold', { body: {}, parts: [] }, controller.signal), 'timeout');
-    await until(() => started === 1);
+    const call = rejected(hold(peer, controller.signal), 'timeout');
+    await until(() => givenUp.seen.started === 1);
     controller.abort();
     await call;
-    await until(() => aborted === 1);
+    await until(() => givenUp.seen.aborted === 1);
     await until(() => getEventListeners(controller.signal, 'abort').length === 0);
   });
 
-  paired('a call that was given up rejects with the reason that was given', holding, async (peer) => {
-    begin();
+  const withReason = holding();
+  paired('a call that was given up rejects with the reason that was given', withReason.handler, async (peer) => {
     const controller = new AbortController();
-    const call = rejected(peer.call('hold', { body: {}, parts: [] }, controller.signal), 'busy');
-    await until(() => started === 1);
+    const call = rejected(hold(peer, controller.signal), 'busy');
+    await until(() => withReason.seen.started === 1);
     controller.abort(new HoldfastError('busy', 'something else to do'));
     await call;
   });
 
-  paired('a call that was given up before it began reaches nobody', holding, async (peer) => {
-    begin();
-    const call = peer.call('hold', { body: {}, parts: [] }, AbortSignal.abort());
-    await rejected(call, 'timeout');
-    assert.equal(started, 0);
+  const before = holding();
+  paired('a call that was given up before it began reaches nobody', before.handler, async (peer) => {
+    await rejected(hold(peer, AbortSignal.abort()), 'timeout');
+    assert.equal(before.seen.started, 0);
   });
 
-  paired('closing ends what is pending as unreachable, and aborts its handlers', holding, async (peer) => {
-    begin();
-    const calls = [1, 2].map(() => rejected(peer.call('hold', { body: {}, parts: [] }, never()), 'unreachable'));
-    await until(() => started === 2);
+  const closing = holding();
+  paired('closing ends what is pending as unreachable, and aborts its handlers', closing.handler, async (peer) => {
+    const calls = [1, 2].map(() => rejected(hold(peer), 'unreachable'));
+    await until(() => closing.seen.started === 2);
     await peer.close();
     await Promise.all(calls);
-    await until(() => aborted === 2);
-    await rejected(peer.call('hold', { body: {}, parts: [] }, never()), 'unreachable');
+    await until(() => closing.seen.aborted === 2);
+    await rejected(hold(peer), 'unreachable');
     await peer.close();
   });
 
