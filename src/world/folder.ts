@@ -61,9 +61,7 @@ export interface Sealing {
    * The next blocks, `limits.batchBytesMax` at most; `bytes: null` where the same chunk stands in `previous` (it need not be sealed again).
    * After the last: the end, without blocks in it.
    */
-  next(
-    signal: AbortSignal,
-  ): Promise<
+  next(signal: AbortSignal): Promise<
     | {
         readonly kind: 'blocks';
         readonly blocks: readonly { readonly id: BlockId; readonly bytes: Uint8Array | null }[];
@@ -105,8 +103,15 @@ export type FolderStep =
   | { readonly kind: 'park'; readonly path: string; readonly expect: Stat; readonly slot: string }
   | { readonly kind: 'unpark'; readonly slot: string; readonly path: string };
 
-/** `done`: with the stat afterwards (null where nothing is there any more). `stale`: the disk is not as expected; nothing was changed; look again. */
-export type StepOutcome = { readonly kind: 'done'; readonly stat: Stat | null } | { readonly kind: 'stale' } | Failure;
+/**
+ * `done`: with the stat afterwards (null where nothing is there any more; of `park`: the parked thing's; of `link`: the new name's,
+ * and, as both names are one inode, the old name's as well). `recovered`: somebody wrote to the file in the very moment that it was
+ * replaced; those bytes lie at this path below the root, in the trash. `stale`: the disk is not as expected; nothing was changed; look again.
+ */
+export type StepOutcome =
+  | { readonly kind: 'done'; readonly stat: Stat | null; readonly recovered?: string }
+  | { readonly kind: 'stale' }
+  | Failure;
 
 export interface Folder {
   root(): Promise<RootState>;
