@@ -1,0 +1,225 @@
+/**
+ * What a start does before anything is served: brings the index up to the end of the log, takes back torn writes, and finds out where
+ * the log goes on. A torn write is bytes that were never acknowledged; every other damage is noted and left as it lies.
+ */
+import { HoldfastError } from '#core/errors.ts';
+import type { NodeId } from '#core/ids.ts';
+import type { Checksum } from '#world/checksum.ts';
+import type { Disk, DiskFile } from '#world/disk.ts';
+import type { Log } from '#world/log.ts';
+import type { BlockIndex, Damage, IndexedRecord } from './block-index.ts';
+import { newerLog } from './log-error.ts';
+import { listSegments, SEGMENT_DIRECTORY, segmentPath } from './segment-files.ts';
+import {
+  encodeSegmentHeader,
+  parseSegmentHeader,
+  SEGMENT_HEADER_BYTES,
+  type FooterEntry,
+  type RecordHeader,
+} from './segment-format.ts';
+import { readFooter, scanSegment, type Scanned } from './segment-scan.ts';
+import type { ActiveSegment } from './segment-writer.ts';
+
+export type RecoverOptions = {
+  readonly disk: Disk;
+  readonly checksum: Checksum;
+  readonly node: NodeId;
+  readonly log: Log;
+};
+
+export type RecoveredLog = { readonly active: ActiveSegment | null; readonly nextSegment: number };
+
+const APPLY_RECORDS_MAX = 1000;
+
+export async function recoverLog(options: RecoverOptions, index: BlockIndex): Promise<RecoveredLog> {
+  const segments = await listSegments(options.disk);
+  const known = index.segments();
+  const last = segments.at(-1) ?? 0;
+  noteMissing(options, index, segments);
+  let active: ActiveSegment | null = null;
+  for (const segment of segments) {
+    const { indexedUpto = 0, state = 'open' } = known.get(segment) ?? {};
+    const recovery = new SegmentRecovery(options, index, { segment, indexedUpto, isLast: segment === last });
+    if (state === 'finished') await recovery.checkLength();
+    else active = await recovery.run();
+  }
+  return { active, nextSegment: Math.max(last, ...known.keys(), 0) + 1 };
+}
+
+/** Segments that the index knows and the disk does not have. */
+function noteMissing({ log }: RecoverOptions, index: BlockIndex, present: readonly number[]): void {
+  const there = new Set(present);
+  const known = [...index.segments()];
+  const missing = known.filter(([segment]) => !there.has(segment));
+  if (missing.length === 0) return;
+  if (missing.length === known.length)
+    throw new HoldfastError(
+      'integrity',
+      'the log of the storage node is missing: is its disk mounted? Nothing was changed',
+    );
+  for (const [segment, { indexedUpto: length }] of missing) {
+    const blocks = index.quarantine({ segment, offset: 0, length, id: null, why: 'segment_missing' });
+    if (blocks >= 0) log.error('a segment of the log is missing', { segment, blocks });
+  }
+}
+
+type Known = { readonly segment: number; readonly indexedUpto: number; readonly isLast: boolean };
+
+class SegmentRecovery {
+  readonly #options: RecoverOptions;
+  readonly #index: BlockIndex;
+  readonly #known: Known;
+  #pending: IndexedRecord[] = [];
+  #damaged = false;
+
+  constructor(options: RecoverOptions, index: BlockIndex, known: Known) {
+    this.#options = options;
+    this.#index = index;
+    this.#known = known;
+  }
+
+  /** Of a segment that is not read again: that it did not get shorter. */
+  async checkLength(): Promise<void> {
+    const file = await this.#options.disk.open(segmentPath(this.#known.segment), 'read');
+    try {
+      this.#noteLost(await file.size());
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Answers with the segment where the log can go on in it. */
+  async run(): Promise<ActiveSegment | null> {
+    const { segment } = this.#known;
+    const file = await this.#options.disk.open(segmentPath(segment), 'append');
+    let active: ActiveSegment | null = null;
+    try {
+      active = await this.#recover(file);
+    } finally {
+      if (!active) await file.close();
+    }
+    return active;
+  }
+
+  async #recover(file: DiskFile): Promise<ActiveSegment | null> {
+    const { checksum } = this.#options;
+    const { segment, isLast } = this.#known;
+    const headerIsWhole = await this.#headerIsWhole(file);
+    const listed = headerIsWhole ? await readFooter(file, checksum, segment) : null;
+    if (listed) return this.#takeFooter(await file.size(), listed);
+
+    const size = await file.size();
+    const scanned: Scanned[] = [];
+    for await (const item of scanSegment(file, checksum, segment, { from: SEGMENT_HEADER_BYTES, to: size }))
+      scanned.push(item);
+    if (!headerIsWhole) {
+      if (isLast && this.#wasNeverBegun(scanned)) return this.#beginAgain(file);
+      this.#note({ segment, offset: 0, length: SEGMENT_HEADER_BYTES, id: null, why: 'header' });
+    }
+    const cutAt = this.#take(scanned);
+    if (cutAt !== null) await this.#cut(file, size, cutAt);
+    // Where a record is cut short, its block was noted with it.
+    if (scanned.at(-1)?.kind !== 'bad') this.#noteLost(size);
+    // The process that wrote these bytes may have died before its sync: what is served from here on must survive power loss.
+    await file.sync();
+    await this.#options.disk.syncDirectory(SEGMENT_DIRECTORY);
+    const ended = !isLast || this.#damaged || scanned.some((item) => isFooter(item));
+    this.#flush(ended ? [segment] : []);
+    return ended ? null : { segment, file, size: await file.size(), entries: scanned.flatMap(entryOf) };
+  }
+
+  async #headerIsWhole(file: DiskFile): Promise<boolean> {
+    const { checksum, node } = this.#options;
+    const { segment } = this.#known;
+    const judged = parseSegmentHeader(checksum, await file.read(0, SEGMENT_HEADER_BYTES));
+    if (judged.kind === 'newer') throw newerLog();
+    if (judged.kind === 'bad') return false;
+    if (judged.header.segment !== segment || judged.header.node !== node)
+      throw new HoldfastError('integrity', `segment ${segment} belongs to another place; nothing was changed`);
+    return true;
+  }
+
+  #takeFooter(size: number, listed: readonly FooterEntry[]): null {
+    for (const entry of listed) this.#takeRecord({ ...entry, segment: this.#known.segment });
+    this.#noteLost(size);
+    this.#flush([this.#known.segment]);
+    return null;
+  }
+
+  /** Nothing in a segment is acknowledged before its header is durable. */
+  #wasNeverBegun(scanned: readonly Scanned[]): boolean {
+    return this.#known.indexedUpto === 0 && scanned.every(({ kind }) => kind === 'bad');
+  }
+
+  async #beginAgain(file: DiskFile): Promise<ActiveSegment> {
+    const { disk, checksum, node } = this.#options;
+    const { segment } = this.#known;
+    await file.truncate(0);
+    await file.append([encodeSegmentHeader(checksum, segment, node)]);
+    await file.sync();
+    await disk.syncDirectory(SEGMENT_DIRECTORY);
+    return { segment, file, size: SEGMENT_HEADER_BYTES, entries: [] };
+  }
+
+  /** In the order of the log. Answers from where on the segment holds nothing but a torn write, if so. */
+  #take(scanned: readonly Scanned[]): number | null {
+    const { segment, indexedUpto, isLast } = this.#known;
+    const headers = scanned.flatMap((item) => (item.kind === 'record' ? [item.header] : []));
+    // A group is written only after all before it was durable: damage there is no torn write.
+    const durableUpto = headers.reduce((upto, { group }) => Math.max(upto, group), indexedUpto);
+    for (const item of scanned) {
+      if (item.kind === 'record') this.#takeRecord(item.header);
+      else if (!isLast || item.offset < durableUpto) {
+        const { offset, length, id } = item;
+        // Below, the index knows better than the header whether a block lies there still.
+        const named = offset < indexedUpto ? null : id;
+        this.#note({ segment, offset, length, id: named, why: id === null ? 'header' : 'checksum' });
+      } else if (item !== scanned.at(-1))
+        this.#options.log.warn('a torn write lies in the log; it was never acknowledged', { segment, ...item });
+    }
+    const end = scanned.at(-1);
+    return isLast && end?.kind === 'bad' && end.offset >= durableUpto ? end.offset : null;
+  }
+
+  async #cut(file: DiskFile, size: number, offset: number): Promise<void> {
+    await file.truncate(offset);
+    this.#options.log.warn('cut a torn write off the end of the log; it was never acknowledged', {
+      segment: this.#known.segment,
+      offset,
+      bytes: size - offset,
+    });
+  }
+
+  /** Where the segment ends before what the index knows of it. */
+  #noteLost(size: number): void {
+    const { segment, indexedUpto } = this.#known;
+    if (size >= indexedUpto) return;
+    this.#note({ segment, offset: size, length: indexedUpto - size, id: null, why: 'checksum' });
+  }
+
+  #note(damage: Damage): void {
+    this.#flush([]);
+    this.#damaged = true;
+    const blocks = this.#index.quarantine(damage);
+    if (blocks >= 0) this.#options.log.error('a part of the log is damaged', { ...damage, blocks });
+  }
+
+  #takeRecord(record: IndexedRecord): void {
+    if (record.offset < this.#known.indexedUpto) return;
+    this.#pending.push(record);
+    if (this.#pending.length === APPLY_RECORDS_MAX) this.#flush([]);
+  }
+
+  #flush(finished: readonly number[]): void {
+    if (this.#pending.length > 0 || finished.length > 0) this.#index.apply(this.#pending, finished);
+    this.#pending = [];
+  }
+}
+
+function isFooter(item: Scanned): boolean {
+  return item.kind === 'record' && item.header.kind === 'footer';
+}
+
+function entryOf(item: Scanned): RecordHeader[] {
+  return item.kind === 'record' ? [item.header] : [];
+}
