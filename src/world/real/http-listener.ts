@@ -1,6 +1,6 @@
 /** Serves a handler over HTTP: `POST /v1/<verb>` carries one message each way, `GET` shows pages to people. */
 import type { IncomingMessage, Server } from 'node:http';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { HoldfastError } from '#core/errors.ts';
 import type { Handler } from '#protocol/wire.ts';
 import type { Log } from '../log.ts';
@@ -44,6 +44,14 @@ async function makeApp(
 ): Promise<{ app: FastifyInstance; http: HttpServer }> {
   const { fastify } = await import('fastify');
   let http!: HttpServer;
+  const refuse = (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
+    const known = ownError(error);
+    if (!(known instanceof HoldfastError)) log.error('a request failed', { requestId: request.id, error });
+    const { status, text } = problemAnswer(known, request.id);
+    // As bytes: to a text the framework would add a charset, which this media type does not have.
+    return reply.headers(SECURITY_HEADERS).code(status).type('application/problem+json').send(Buffer.from(text));
+  };
+  /** Connections on which an answer is being written, or was written before its request had ended. */
   const answering = new WeakSet<object>();
   const refused = new WeakSet<object>();
   const app = fastify({
@@ -58,7 +66,7 @@ async function makeApp(
       refused.add(socket);
       refuseConnection(socket, refusalOfParser(error.code), limits.lingerMsMax);
     },
-    frameworkErrors: (error, _, reply) => void (reply as FastifyReply).send(error),
+    frameworkErrors: (error, request, reply) => refuse(error, request as FastifyRequest, reply as FastifyReply),
     genReqId: requestIdOf,
     requestIdHeader: false,
     return503OnClosing: false,
@@ -79,13 +87,10 @@ async function makeApp(
     if (exchange.closing) reply.header('connection', 'close');
     if (!request.raw.complete) linger(request.raw, limits.lingerMsMax);
   });
-  app.addHook('onResponse', async (request) => void answering.delete(request.raw.socket));
-  app.setErrorHandler((error, request, reply) => {
-    const known = ownError(error);
-    if (!(known instanceof HoldfastError)) log.error('a request failed', { requestId: request.id, error });
-    const { status, text } = problemAnswer(known, request.id);
-    return reply.code(status).type('application/problem+json').send(text);
+  app.addHook('onResponse', async (request) => {
+    if (request.raw.complete) answering.delete(request.raw.socket);
   });
+  app.setErrorHandler(refuse);
 
   // Bodies are read by the exchange itself, and only where a message is expected.
   app.removeAllContentTypeParsers();

@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { assert, unreachable } from '#core/assert.ts';
 import { HoldfastError } from '#core/errors.ts';
 import type { Proof, TlsIdentity } from '../net.ts';
+import { notSent } from '../not-sent.ts';
 
 export type Target = {
   /** As a person wrote it, for error messages. */
@@ -31,7 +32,7 @@ export function targetOf(
   const tls = url.protocol === 'https:';
   if (proof.kind === 'loopback' ? tls : !tls) throw refused(address, schemeDetail(proof));
   if (!tls && !isLoopbackHost(host)) throw refused(address, 'plain http is possible to this machine only; use https');
-  assert(tls || !options.show, 'a TLS key is shown over TLS');
+  if (!tls && options.show) throw refused(address, 'a TLS key is shown over TLS; use https');
   const port = url.port === '' ? (tls ? 443 : 80) : Number(url.port);
   return { address, origin: url.origin, host, port, proof, show: options.show ?? null };
 }
@@ -62,7 +63,7 @@ function schemeDetail(proof: Proof): string {
 }
 
 function refused(address: string, why: string): HoldfastError {
-  return new HoldfastError('invalid_field', `address "${address.slice(0, 300)}": ${why}`);
+  return notSent(new HoldfastError('invalid_field', `address "${address.slice(0, 300)}": ${why}`));
 }
 
 /** By what is written; `isLoopbackAddress` judges again what a name led to. */
