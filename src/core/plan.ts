@@ -74,6 +74,10 @@ export interface TreesView {
 
 /** Operations for the server. An executor adds bytes; a group applies wholly or not at all. */
 export type UpAction =
+  /**
+   * Answered with `conflict: exists`, the id lies in the trash (a link whose merge base was lost met a deleted entry): what is here takes
+   * a fresh id, as by `renew`. So nothing that a union finds is lost, and nothing comes back out of the trash by itself.
+   */
   | {
       readonly kind: 'up_create';
       readonly entry: EntryId;

@@ -1,0 +1,432 @@
+/** A plan in the making: looks at one entry after the other, and at whatever each of them needs, then puts the actions in order. */
+import { must } from './assert.ts';
+import type { Entry } from './entry.ts';
+import { ROOT_ENTRY, type EntryId } from './ids.ts';
+import { conflictName } from './name.ts';
+import { contentMove, isBehind, leftBehind, mayAgree, type Place } from './plan-entry.ts';
+import { Fates, type Fate } from './plan-fate.ts';
+import { orderGroups, orderSteps, type Need, type PlanNode } from './plan-order.ts';
+import { PlanView } from './plan-view.ts';
+import type {
+  ConflictAction,
+  DownAction,
+  LocalEntry,
+  Plan,
+  PlanOptions,
+  ReadAction,
+  TreeAction,
+  TreesView,
+  UpAction,
+} from './plan.ts';
+
+/** How two different things that belong at one place get on. `aside`: the local one is moved. `one`: they become one. `waits`: not known yet. */
+type Meeting = 'aside' | 'one' | 'waits';
+
+export class PlanDraft {
+  readonly #view: PlanView;
+  readonly #fates: Fates;
+  readonly #options: PlanOptions;
+  /** Looked at, or about to be: grows while it is walked. */
+  readonly #entries = new Set<EntryId>();
+  readonly #reads = new Map<EntryId, ReadAction>();
+  readonly #tree: TreeAction[] = [];
+  readonly #forgotten = new Set<EntryId>();
+  readonly #conflicts: ConflictAction[] = [];
+  readonly #up = new Map<EntryId, PlanNode<UpAction>>();
+  readonly #down = new Map<EntryId, PlanNode<DownAction>>();
+  readonly #upUpdates: UpAction[] = [];
+  readonly #downUpdates: DownAction[] = [];
+  readonly #waiting = new Set<EntryId>();
+  readonly #meetings = new Map<EntryId, Meeting>();
+  readonly #namesGiven = new Set<string>();
+  readonly #movesUpAbove = new Map<EntryId, EntryId | null>([[ROOT_ENTRY, null]]);
+  readonly #movesDownAbove = new Map<EntryId, EntryId | null>([[ROOT_ENTRY, null]]);
+
+  constructor(trees: TreesView, options: PlanOptions) {
+    this.#view = new PlanView(trees);
+    this.#fates = new Fates(this.#view);
+    this.#options = options;
+  }
+
+  look(entry: EntryId): void {
+    if (entry !== ROOT_ENTRY) this.#entries.add(entry);
+  }
+
+  finish(): Plan {
+    for (const entry of this.#entries) this.#consider(entry, this.#fates.of(entry));
+    const up = orderGroups(this.#up);
+    const down = orderSteps(
+      this.#down,
+      (entry) => isMovedDown(this.#fates.of(entry)),
+      (inner, outer) => this.#view.isInside(inner, outer),
+      (entry): DownAction => ({ kind: 'down_park', entry }),
+    );
+    for (const entry of [...up.waiting, ...down.waiting]) this.#waiting.add(entry);
+    return {
+      reads: [...this.#reads.values()],
+      tree: this.#tree,
+      conflicts: this.#conflicts,
+      up: [...up.steps, ...this.#upUpdates.map((action) => [action])],
+      down: [...down.steps, ...this.#downUpdates],
+      waiting: [...this.#waiting].sort(),
+    };
+  }
+
+  #consider(entry: EntryId, fate: Fate): void {
+    switch (fate.kind) {
+      case 'nothing':
+        return;
+      case 'forgotten':
+        this.#tree.push({ kind: 'agree', entry });
+        return;
+      case 'absent':
+        this.#tree.push({ kind: 'absent', entry, why: fate.why });
+        return;
+      case 'renew':
+        this.#tree.push({ kind: 'renew', entry });
+        this.#block(entry);
+        return;
+      case 'unread':
+        this.#read(entry);
+        this.#block(entry);
+        return;
+      case 'undecided':
+        for (const child of this.#view.localChildren(entry)) this.look(child);
+        this.#waitsFor(entry);
+        return;
+      case 'leaving':
+        this.#lookAtLeavers(entry);
+        this.#waitsFor(entry);
+        return;
+      case 'unpark':
+        this.#unpark(this.#localOf(entry));
+        return;
+      case 'new':
+        this.#create(this.#localOf(entry));
+        return;
+      case 'arrive':
+        this.#arrive(this.#remoteOf(entry), fate.whole);
+        return;
+      case 'remove':
+        this.#remove(this.#localOf(entry));
+        return;
+      case 'delete':
+        this.#delete(this.#remoteOf(entry));
+        return;
+      case 'stays':
+        this.#keep(this.#remoteOf(entry), this.#localOf(entry), fate.place);
+        return;
+    }
+  }
+
+  // ---- What there is on both sides ----
+
+  #keep(remote: Entry, local: LocalEntry, place: 'same' | 'local' | 'remote' | 'stuck'): void {
+    const { entry } = remote;
+    if (place === 'local') this.#moveUp(remote, local);
+    if (place === 'remote') this.#moveDown(remote, local);
+    const base = this.#view.base(entry);
+    const content = contentMove(remote, local, base);
+    const reachable = this.#view.parkedAbove(entry) === null;
+    if (content === 'read') this.#read(entry);
+    else if (content !== 'none' && !reachable) this.#waiting.add(entry);
+    else if (content === 'up') this.#upUpdates.push({ kind: 'up_update', entry, base: remote.revision });
+    else if (content === 'down') this.#downUpdates.push({ kind: 'down_update', entry });
+    else if (content === 'clash' && place === 'same') this.#conflict(remote, local);
+    else if (content === 'clash' && place !== 'stuck') this.#waiting.add(entry);
+    if (base && !isBehind(base, remote)) return;
+    if (mayAgree(remote, local, base)) this.#tree.push({ kind: 'agree', entry });
+    else if (leftBehind(remote, base, { place: place === 'remote', state: content === 'down' }))
+      this.#waiting.add(entry);
+  }
+
+  #moveUp(remote: Entry, local: LocalEntry): void {
+    const { entry } = remote;
+    const needs: Need[] = [];
+    const free = this.#freeUp(local, needs);
+    this.#needParentUp(local.parent, local.kind === 'folder', needs);
+    const action = { kind: 'up_move', entry, base: remote.placed, parent: local.parent, name: local.name } as const;
+    this.#up.set(entry, { entry, action: free ? action : null, needs });
+  }
+
+  #moveDown(remote: Entry, local: LocalEntry): void {
+    const { entry } = remote;
+    const needs: Need[] = [];
+    const free = this.#freeDown(remote, needs);
+    this.#needParentDown(remote.parent, needs);
+    this.#needPath(local, needs);
+    const action = { kind: 'down_move', entry, parent: remote.parent, name: remote.name } as const;
+    this.#down.set(entry, { entry, action: free ? action : null, needs });
+  }
+
+  // ---- What there is on one side only ----
+
+  #create(local: LocalEntry): void {
+    const { entry, parent, name } = local;
+    const needs: Need[] = [];
+    const reachable = this.#view.parkedAbove(entry) === null;
+    if (!reachable) this.#waiting.add(entry);
+    const free = this.#freeUp(local, needs) && reachable;
+    this.#needParentUp(parent, false, needs);
+    const action = { kind: 'up_create', entry, parent, name, entryKind: local.kind } as const;
+    this.#up.set(entry, { entry, action: free ? action : null, needs });
+  }
+
+  #arrive(remote: Entry, whole: boolean): void {
+    const { entry, parent, name } = remote;
+    if (whole) this.#forgetBelow(entry);
+    this.look(parent);
+    const needs: Need[] = [];
+    const free = this.#freeDown(remote, needs);
+    this.#needParentDown(parent, needs);
+    const action = { kind: 'down_create', entry, parent, name, entryKind: remote.kind } as const;
+    this.#down.set(entry, { entry, action: free ? action : null, needs });
+  }
+
+  /** Whole subtrees: the server is asked once for the topmost folder. */
+  #delete(remote: Entry): void {
+    const { entry, parent } = remote;
+    const above = parent === ROOT_ENTRY ? null : this.#fates.of(parent).kind;
+    if (above === 'delete' || above === 'leaving') {
+      this.look(parent);
+      if (above === 'leaving') this.#waitsFor(entry);
+      return;
+    }
+    const action = { kind: 'up_delete', entry, basis: this.#view.appliedSeq } as const;
+    this.#up.set(entry, { entry, action, needs: [] });
+  }
+
+  #remove(local: LocalEntry): void {
+    const { entry } = local;
+    const needs: Need[] = [];
+    for (const child of local.kind === 'folder' ? this.#view.localChildren(entry) : []) {
+      this.look(child);
+      needs.push({ on: child, what: 'gone' });
+    }
+    this.#needPath(local, needs);
+    this.#down.set(entry, { entry, action: { kind: 'down_remove', entry }, needs });
+  }
+
+  /**
+   * To its remote place where that is free at once, else back to its old one, else beside that: it must not wait for anything that may
+   * lie in it.
+   */
+  #unpark(local: LocalEntry): void {
+    const { entry } = local;
+    const remote = this.#view.remote(entry);
+    const needs: Need[] = [];
+    this.#block(entry);
+    this.#waiting.add(entry);
+    const place = remote && this.#isFreeNow(remote) ? remote : this.#oldPlace(local);
+    const above = this.#view.parkedAbove(place.parent);
+    if (above !== null) this.#need(above, 'placed', needs);
+    const action = { kind: 'down_move', entry, parent: place.parent, name: place.name } as const;
+    this.#down.set(entry, { entry, action, needs });
+  }
+
+  #isFreeNow({ parent, name }: Place): boolean {
+    const isThere = parent === ROOT_ENTRY || this.#view.local(parent) !== null;
+    return isThere && this.#view.parkedAbove(parent) === null && this.#view.localAt(parent, name) === null;
+  }
+
+  #oldPlace({ parent, name }: LocalEntry): Place {
+    const isThere = parent === ROOT_ENTRY || this.#view.local(parent) !== null;
+    if (!isThere) return { parent: ROOT_ENTRY, name: this.#copyName(ROOT_ENTRY, name) };
+    return { parent, name: this.#view.localAt(parent, name) ? this.#copyName(parent, name) : name };
+  }
+
+  #forgetBelow(folder: EntryId): void {
+    const open = [folder];
+    for (let above = open.pop(); above !== undefined; above = open.pop()) {
+      for (const entry of this.#view.remoteChildren(above)) {
+        if (this.#view.local(entry) || !this.#view.base(entry) || this.#forgotten.has(entry)) continue;
+        this.#forgotten.add(entry);
+        this.#tree.push({ kind: 'forget', entry });
+        this.look(entry);
+        open.push(entry);
+      }
+    }
+  }
+
+  #lookAtLeavers(folder: EntryId): void {
+    const open = [folder];
+    for (let above = open.pop(); above !== undefined; above = open.pop()) {
+      for (const entry of this.#view.remoteChildren(above)) {
+        if (this.#view.local(entry)) this.look(entry);
+        else open.push(entry);
+      }
+    }
+  }
+
+  // ---- Places: who is there, and what lies above ----
+
+  /** False where the remote place that a local entry asks for cannot be had in this plan. */
+  #freeUp(local: LocalEntry, needs: Need[]): boolean {
+    const there = this.#view.remoteAt(local.parent, local.name);
+    if (!there || there.entry === local.entry) return true;
+    const fate = this.#fates.of(there.entry);
+    if (fate.kind === 'delete' || (fate.kind === 'stays' && fate.place === 'local')) {
+      this.#need(there.entry, 'gone', needs);
+      return true;
+    }
+    if (fate.kind === 'leaving' || fate.kind === 'renew') this.#need(there.entry, 'gone', needs);
+    else this.#meet(there, local);
+    if (fate.kind === 'leaving' || fate.kind === 'renew') this.#waiting.add(local.entry);
+    return false;
+  }
+
+  /** False where the local place that a remote entry asks for cannot be had in this plan. */
+  #freeDown(remote: Entry, needs: Need[]): boolean {
+    const there = this.#view.localAt(remote.parent, remote.name);
+    if (!there || there.entry === remote.entry) return true;
+    const fate = this.#fates.of(there.entry);
+    const leaves = fate.kind === 'remove' || isMovedDown(fate);
+    const undecided = fate.kind === 'renew' || fate.kind === 'unread' || fate.kind === 'undecided';
+    this.#need(there.entry, 'gone', needs);
+    if (leaves) return true;
+    const meeting = undecided ? 'waits' : this.#meet(remote, there);
+    if (meeting === 'waits') this.#waiting.add(remote.entry);
+    return meeting === 'aside';
+  }
+
+  /** Two things that belong at one place: `remote` by what others did, `local` by what was done here. Either of them may be looked at first. */
+  #meet(remote: Entry, local: LocalEntry): Meeting {
+    const known = this.#meetings.get(local.entry);
+    if (known) return known;
+    const meeting = this.#judgeMeeting(remote, local);
+    this.#meetings.set(local.entry, meeting);
+    if (meeting === 'waits') this.#waiting.add(local.entry);
+    return meeting;
+  }
+
+  #judgeMeeting(remote: Entry, local: LocalEntry): Meeting {
+    const isFound = this.#fates.of(local.entry).kind === 'new' && this.#view.local(remote.entry) === null;
+    if (!isFound || remote.kind !== local.kind) return this.#moveAside(local);
+    if (this.#view.parkedAbove(local.entry) !== null) return 'waits';
+    if (local.kind === 'symlink' && local.target !== remote.target) return this.#moveAside(local);
+    if (local.kind === 'file') {
+      if (local.contentId === null) {
+        this.#read(local.entry);
+        return 'waits';
+      }
+      if (local.contentId !== remote.content?.contentId) {
+        this.#conflict(remote, local);
+        return 'one';
+      }
+    }
+    this.#tree.push({ kind: 'adopt', entry: remote.entry, found: local.entry });
+    if (local.exec === remote.exec) this.#tree.push({ kind: 'agree', entry: remote.entry });
+    else {
+      this.#downUpdates.push({ kind: 'down_update', entry: remote.entry });
+      this.#waiting.add(remote.entry);
+    }
+    return 'one';
+  }
+
+  #moveAside(local: LocalEntry): Meeting {
+    const { entry, parent } = local;
+    const needs: Need[] = [];
+    this.#needPath(local, needs);
+    const action = { kind: 'down_move', entry, parent, name: this.#copyName(parent, local.name) } as const;
+    this.#down.set(entry, { entry, action, needs });
+    this.#waiting.add(entry);
+    return 'aside';
+  }
+
+  /** The remote version replaces the old path in the next plan, when the bytes here are safe. */
+  #conflict(remote: Entry, local: LocalEntry): void {
+    const copyName = this.#copyName(local.parent, local.name);
+    this.#conflicts.push({ kind: 'conflict', entry: remote.entry, found: local.entry, parent: local.parent, copyName });
+    this.#waiting.add(remote.entry);
+  }
+
+  #copyName(parent: EntryId, name: string): string {
+    const key = (candidate: string) => `${parent}/${candidate}`;
+    const given = conflictName(
+      name,
+      this.#options,
+      (candidate) =>
+        this.#namesGiven.has(key(candidate)) ||
+        this.#view.remoteAt(parent, candidate) !== null ||
+        this.#view.localAt(parent, candidate) !== null,
+    );
+    this.#namesGiven.add(key(given));
+    return given;
+  }
+
+  #needParentUp(parent: EntryId, isFolderMove: boolean, needs: Need[]): void {
+    if (parent === ROOT_ENTRY) return;
+    const above = this.#view.remote(parent) && !isFolderMove ? null : this.#actsUpAt(parent);
+    if (above !== null) this.#need(above, 'placed', needs);
+  }
+
+  /** Nearest folder, upwards from `folder` itself in the tree to be, that is made or moved on the server: it goes first, so that nothing is ever moved into itself. */
+  #actsUpAt(folder: EntryId): EntryId | null {
+    const known = this.#movesUpAbove.get(folder);
+    if (known !== undefined) return known;
+    const acts = !this.#view.remote(folder) || this.#fates.moves.isLocal(folder);
+    const above = acts ? null : this.#fates.moves.mergedParent(folder);
+    const found = acts ? folder : above === null ? null : this.#actsUpAt(above);
+    this.#movesUpAbove.set(folder, found);
+    return found;
+  }
+
+  #needParentDown(parent: EntryId, needs: Need[]): void {
+    const above = this.#actsDownAt(parent);
+    if (above !== null) this.#need(above, 'placed', needs);
+  }
+
+  /** The same for the disk. */
+  #actsDownAt(folder: EntryId): EntryId | null {
+    const known = this.#movesDownAbove.get(folder);
+    if (known !== undefined) return known;
+    const fate = this.#fates.of(folder);
+    const acts = !this.#view.local(folder) || isMovedDown(fate) || fate.kind === 'unpark';
+    const above = acts ? null : this.#fates.moves.mergedParent(folder);
+    const found = acts ? folder : above === null ? null : this.#actsDownAt(above);
+    this.#movesDownAbove.set(folder, found);
+    return found;
+  }
+
+  /** What lies in a parked folder has no path before that is back. */
+  #needPath(local: LocalEntry, needs: Need[]): void {
+    const above = local.parked ? null : this.#view.parkedAbove(local.parent);
+    if (above !== null) this.#need(above, 'placed', needs);
+  }
+
+  #need(on: EntryId, what: Need['what'], needs: Need[]): void {
+    this.look(on);
+    needs.push({ on, what });
+  }
+
+  // ---- Waiting ----
+
+  #read(entry: EntryId): void {
+    this.#reads.set(entry, { kind: 'read', entry });
+    this.#waiting.add(entry);
+  }
+
+  #waitsFor(entry: EntryId): void {
+    this.#waiting.add(entry);
+    if (!this.#up.has(entry)) this.#block(entry);
+  }
+
+  /** Whatever needs it waits. */
+  #block(entry: EntryId): void {
+    const node = { entry, action: null, needs: [] };
+    if (!this.#up.has(entry)) this.#up.set(entry, node);
+    if (!this.#down.has(entry)) this.#down.set(entry, node);
+  }
+
+  #remoteOf(entry: EntryId): Entry {
+    return must(this.#view.remote(entry), 'its fate says that it is in remote');
+  }
+
+  #localOf(entry: EntryId): LocalEntry {
+    return must(this.#view.local(entry), 'its fate says that it is in local');
+  }
+}
+
+function isMovedDown(fate: Fate): boolean {
+  return fate.kind === 'stays' && fate.place === 'remote';
+}

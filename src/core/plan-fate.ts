@@ -1,0 +1,174 @@
+/**
+ * What is to become of each entry, seen by itself and by what lies above and below it. Places and names of others come later: a fate
+ * says where an entry should be, not whether the way is free.
+ */
+import { editedSince, contentMove, isBehind, samePlace, unchangedSince } from './plan-entry.ts';
+import { PlanMoves } from './plan-moves.ts';
+import type { PlanView } from './plan-view.ts';
+import type { Entry } from './entry.ts';
+import { ROOT_ENTRY, type EntryId } from './ids.ts';
+import type { Absence, LocalEntry, SyncedEntry } from './plan.ts';
+
+export type Fate =
+  /** Left alone: in no tree, absent and unchanged, ignored, held. */
+  | { readonly kind: 'nothing' }
+  /** On neither side any more. */
+  | { readonly kind: 'forgotten' }
+  /** On both sides. `place`: whose place it takes; `stuck`: remote's, in a folder that is not on this disk, so it stays where it is. */
+  | { readonly kind: 'stays'; readonly place: 'same' | 'local' | 'remote' | 'stuck' }
+  /** Only here. */
+  | { readonly kind: 'new' }
+  | { readonly kind: 'renew' }
+  /** Deleted by another; whether it was edited here is not known before it was read. `undecided`: so of something in it. */
+  | { readonly kind: 'unread' }
+  | { readonly kind: 'undecided' }
+  /** Parked, by a plan that was not carried out to its end: it comes back to a place before anything else is decided. */
+  | { readonly kind: 'unpark' }
+  /** Deleted by another, and nothing in it to keep. */
+  | { readonly kind: 'remove' }
+  /** Only in remote, to be here. `whole`: with all that was in it, whatever was deleted here. */
+  | { readonly kind: 'arrive'; readonly whole: boolean }
+  | { readonly kind: 'absent'; readonly why: Absence }
+  /** Deleted here, with all that is in it. `leaving`: all but what was moved out here, which goes first. */
+  | { readonly kind: 'delete' }
+  | { readonly kind: 'leaving' };
+
+const NOTHING: Fate = { kind: 'nothing' };
+const ARRIVE: Fate = { kind: 'arrive', whole: false };
+/** Causes that only the person, not a change of the entry, takes away. */
+const lasting: ReadonlySet<Absence> = new Set<Absence>(['not_selected', 'ignored', 'placeholder']);
+
+export class Fates {
+  readonly moves: PlanMoves;
+  readonly #view: PlanView;
+  readonly #known = new Map<EntryId, Fate>();
+  readonly #covered = new Map<EntryId, 'gone' | 'leaving' | 'kept'>();
+  readonly #returns = new Map<EntryId, boolean>([[ROOT_ENTRY, false]]);
+
+  constructor(view: PlanView) {
+    this.#view = view;
+    this.moves = new PlanMoves(view);
+  }
+
+  of(entry: EntryId): Fate {
+    const known = this.#known.get(entry);
+    if (known) return known;
+    const fate = this.#judge(entry);
+    this.#known.set(entry, fate);
+    return fate;
+  }
+
+  #judge(entry: EntryId): Fate {
+    const remote = this.#view.remote(entry);
+    const local = this.#view.local(entry);
+    const synced = this.#view.synced(entry);
+    if (remote && local) return this.#onBoth(remote, local, synced);
+    if (remote) return this.#onlyRemote(remote, synced);
+    if (local) return this.#onlyLocal(local, synced);
+    return synced ? { kind: 'forgotten' } : NOTHING;
+  }
+
+  #onBoth(remote: Entry, local: LocalEntry, synced: SyncedEntry | null): Fate {
+    if (synced?.presence === 'ignored') return NOTHING;
+    if (synced?.presence === 'held' && unchangedSince(synced, remote)) return NOTHING;
+    if (local.parked) return { kind: 'unpark' };
+    if (remote.kind !== local.kind) return { kind: 'renew' };
+    const base = synced?.presence === 'here' ? synced : null;
+    if (remote.kind === 'symlink' && contentMove(remote, local, base) === 'clash') return { kind: 'renew' };
+    if (samePlace(remote, local)) return { kind: 'stays', place: 'same' };
+    if (this.moves.isLocal(remote.entry)) return { kind: 'stays', place: 'local' };
+    return { kind: 'stays', place: this.#absenceOf(remote.parent) === null ? 'remote' : 'stuck' };
+  }
+
+  #onlyLocal(local: LocalEntry, synced: SyncedEntry | null): Fate {
+    if (synced?.presence === 'ignored' || synced?.presence === 'held') return NOTHING;
+    if (local.parked) return { kind: 'unpark' };
+    if (!synced) return { kind: 'new' };
+    if (synced.presence !== 'here') return { kind: 'renew' };
+    const edited = editedSince(synced, local);
+    if (edited === null) return { kind: 'unread' };
+    if (edited) return { kind: 'renew' };
+    return local.kind === 'folder' ? this.#emptied(local.entry) : { kind: 'remove' };
+  }
+
+  /** A folder that another deleted lives on for the sake of anything in it that does. */
+  #emptied(folder: EntryId): Fate {
+    let undecided = false;
+    let stuck = false;
+    for (const child of this.#view.localChildren(folder)) {
+      const fate = this.of(child);
+      if (fate.kind === 'remove') continue;
+      if (fate.kind === 'stays' && fate.place === 'remote') continue;
+      if (fate.kind === 'stays' && fate.place === 'stuck') stuck = true;
+      else if (fate.kind === 'unread' || fate.kind === 'undecided' || fate.kind === 'unpark') undecided = true;
+      else return { kind: 'renew' };
+    }
+    if (undecided) return { kind: 'undecided' };
+    return stuck ? NOTHING : { kind: 'remove' };
+  }
+
+  #onlyRemote(remote: Entry, synced: SyncedEntry | null): Fate {
+    const above = remote.kind === 'mount' ? 'not_selected' : this.#absenceOf(remote.parent);
+    if (above !== null) return absentAs(above, remote, synced);
+    if (!synced) return ARRIVE;
+    if (synced.presence !== 'here') {
+      const unchanged = unchangedSince(synced, remote);
+      if (unchanged || lasting.has(synced.presence)) return absentAs(synced.presence, remote, synced);
+      return ARRIVE;
+    }
+    if (remote.kind === 'folder' && !samePlace(remote, synced)) return { kind: 'arrive', whole: true };
+    if (!unchangedSince(synced, remote) || this.#returnsWith(remote.parent)) return ARRIVE;
+    if (remote.kind !== 'folder') return { kind: 'delete' };
+    const covered = this.#cover(remote.entry);
+    return covered === 'kept' ? ARRIVE : { kind: covered === 'gone' ? 'delete' : 'leaving' };
+  }
+
+  /** Why a folder of the remote tree is not on this disk, and will not be; null where it is, or will be. */
+  #absenceOf(folder: EntryId): Absence | null {
+    if (folder === ROOT_ENTRY || this.#view.local(folder) || !this.#view.remote(folder)) return null;
+    const fate = this.of(folder);
+    if (fate.kind === 'absent') return fate.why;
+    const presence = this.#view.synced(folder)?.presence ?? 'here';
+    return fate.kind === 'nothing' && presence !== 'here' ? presence : null;
+  }
+
+  /** True in what was deleted here under a folder that another moved meanwhile: it comes back whole. */
+  #returnsWith(folder: EntryId): boolean {
+    const known = this.#returns.get(folder);
+    if (known !== undefined) return known;
+    const remote = this.#view.remote(folder);
+    const base = this.#view.base(folder);
+    const deleted = remote !== null && base !== null && this.#view.local(folder) === null;
+    const returns = deleted && (!samePlace(remote, base) || this.#returnsWith(remote.parent));
+    this.#returns.set(folder, returns);
+    return returns;
+  }
+
+  /** Whether everything in a folder that was deleted here was deleted with it, as this device knew it. */
+  #cover(folder: EntryId): 'gone' | 'leaving' | 'kept' {
+    const known = this.#covered.get(folder);
+    if (known) return known;
+    let cover: 'gone' | 'leaving' | 'kept' = 'gone';
+    for (const child of this.#view.remoteChildren(folder)) {
+      const one = this.#coverOne(child);
+      if (one === 'gone') continue;
+      cover = one;
+      if (one === 'kept') break;
+    }
+    this.#covered.set(folder, cover);
+    return cover;
+  }
+
+  #coverOne(entry: EntryId): 'gone' | 'leaving' | 'kept' {
+    const remote = this.#view.remote(entry);
+    const base = this.#view.base(entry);
+    if (!remote || !base) return 'kept';
+    if (this.#view.local(entry)) return this.moves.isLocal(entry) ? 'leaving' : 'kept';
+    if (!unchangedSince(base, remote)) return 'kept';
+    return remote.kind === 'folder' ? this.#cover(entry) : 'gone';
+  }
+}
+
+function absentAs(why: Absence, remote: Entry, synced: SyncedEntry | null): Fate {
+  return synced?.presence === why && !isBehind(synced, remote) ? NOTHING : { kind: 'absent', why };
+}

@@ -1,0 +1,78 @@
+/** The trees as one plan sees them: every row is asked for once, since each is looked at from several sides. */
+import type { Entry } from './entry.ts';
+import { ROOT_ENTRY, type EntryId } from './ids.ts';
+import type { LocalEntry, SyncedEntry, TreesView } from './plan.ts';
+
+export class PlanView {
+  readonly #trees: TreesView;
+  readonly #remote = new Map<EntryId, Entry | null>();
+  readonly #local = new Map<EntryId, LocalEntry | null>();
+  readonly #synced = new Map<EntryId, SyncedEntry | null>();
+  readonly #parkedAbove = new Map<EntryId, EntryId | null>([[ROOT_ENTRY, null]]);
+
+  constructor(trees: TreesView) {
+    this.#trees = trees;
+  }
+
+  get appliedSeq(): number {
+    return this.#trees.appliedSeq;
+  }
+
+  remote(entry: EntryId): Entry | null {
+    return remembered(this.#remote, entry, () => this.#trees.remote(entry));
+  }
+
+  local(entry: EntryId): LocalEntry | null {
+    return remembered(this.#local, entry, () => this.#trees.local(entry));
+  }
+
+  synced(entry: EntryId): SyncedEntry | null {
+    return remembered(this.#synced, entry, () => this.#trees.synced(entry));
+  }
+
+  /** The merge base: what both sides held when this entry was last equal on both. Null where it is not on this disk, or never was. */
+  base(entry: EntryId): SyncedEntry | null {
+    const synced = this.synced(entry);
+    return synced?.presence === 'here' ? synced : null;
+  }
+
+  remoteAt(parent: EntryId, name: string): Entry | null {
+    return this.#trees.remoteAt(parent, name);
+  }
+
+  localAt(parent: EntryId, name: string): LocalEntry | null {
+    return this.#trees.localAt(parent, name);
+  }
+
+  remoteChildren(parent: EntryId): readonly EntryId[] {
+    return this.#trees.remoteChildren(parent);
+  }
+
+  localChildren(parent: EntryId): readonly EntryId[] {
+    return this.#trees.localChildren(parent);
+  }
+
+  /** The parked folder that `folder` is, or lies in: nothing in it has a path until it is back. */
+  parkedAbove(folder: EntryId): EntryId | null {
+    const known = this.#parkedAbove.get(folder);
+    if (known !== undefined) return known;
+    const local = this.local(folder);
+    const found = !local ? null : local.parked ? folder : this.parkedAbove(local.parent);
+    this.#parkedAbove.set(folder, found);
+    return found;
+  }
+
+  /** True where `inner` lies somewhere below `outer` on the disk. */
+  isInside(inner: EntryId, outer: EntryId): boolean {
+    for (let at = this.local(inner); at; at = this.local(at.parent)) if (at.parent === outer) return true;
+    return false;
+  }
+}
+
+function remembered<Value>(known: Map<EntryId, Value>, entry: EntryId, ask: () => Value): Value {
+  const found = known.get(entry);
+  if (found !== undefined) return found;
+  const value = ask();
+  known.set(entry, value);
+  return value;
+}

@@ -1,0 +1,108 @@
+/** Three trees in memory. */
+import type { Entry } from './entry.ts';
+import type { EntryId } from './ids.ts';
+import type { LocalEntry, SyncedEntry, TreesView } from './plan.ts';
+
+type Row = { readonly entry: EntryId; readonly parent: EntryId; readonly name: string };
+
+export class MemoryTrees implements TreesView {
+  readonly remoteRows = new Tree<Entry>();
+  readonly localRows = new Tree<LocalEntry>();
+  readonly syncedRows = new Tree<SyncedEntry>();
+  appliedSeq = 0;
+
+  remote(entry: EntryId): Entry | null {
+    return this.remoteRows.get(entry);
+  }
+
+  local(entry: EntryId): LocalEntry | null {
+    return this.localRows.get(entry);
+  }
+
+  synced(entry: EntryId): SyncedEntry | null {
+    return this.syncedRows.get(entry);
+  }
+
+  remoteAt(parent: EntryId, name: string): Entry | null {
+    return this.remoteRows.at(parent, name, () => true);
+  }
+
+  localAt(parent: EntryId, name: string): LocalEntry | null {
+    return this.localRows.at(parent, name, (row) => !row.parked);
+  }
+
+  remoteChildren(parent: EntryId): readonly EntryId[] {
+    return this.remoteRows.children(parent);
+  }
+
+  localChildren(parent: EntryId): readonly EntryId[] {
+    return this.localRows.children(parent);
+  }
+
+  syncedChildren(parent: EntryId): readonly EntryId[] {
+    return this.syncedRows.children(parent);
+  }
+}
+
+export class Tree<Value extends Row> {
+  readonly #rows = new Map<EntryId, Value>();
+  readonly #children = new Map<EntryId, Set<EntryId>>();
+  /** More than one where names change places and the second row is yet to come. */
+  readonly #named = new Map<string, Set<EntryId>>();
+
+  get(entry: EntryId): Value | null {
+    return this.#rows.get(entry) ?? null;
+  }
+
+  at(parent: EntryId, name: string, isThere: (row: Value) => boolean): Value | null {
+    for (const entry of this.#named.get(placeKey({ parent, name })) ?? []) {
+      const row = this.#rows.get(entry);
+      if (row && isThere(row)) return row;
+    }
+    return null;
+  }
+
+  /** In order of their ids. */
+  children(parent: EntryId): readonly EntryId[] {
+    return [...(this.#children.get(parent) ?? [])].sort();
+  }
+
+  put(row: Value): void {
+    this.drop(row.entry);
+    this.#rows.set(row.entry, row);
+    insert(this.#children, row.parent, row.entry);
+    insert(this.#named, placeKey(row), row.entry);
+  }
+
+  drop(entry: EntryId): void {
+    const row = this.#rows.get(entry);
+    if (!row) return;
+    this.#rows.delete(entry);
+    remove(this.#children, row.parent, entry);
+    remove(this.#named, placeKey(row), entry);
+  }
+
+  values(): Iterable<Value> {
+    return this.#rows.values();
+  }
+
+  get size(): number {
+    return this.#rows.size;
+  }
+}
+
+function placeKey({ parent, name }: { readonly parent: EntryId; readonly name: string }): string {
+  return `${parent}/${name}`;
+}
+
+function insert<Key>(index: Map<Key, Set<EntryId>>, key: Key, entry: EntryId): void {
+  const entries = index.get(key);
+  if (entries) entries.add(entry);
+  else index.set(key, new Set([entry]));
+}
+
+function remove<Key>(index: Map<Key, Set<EntryId>>, key: Key, entry: EntryId): void {
+  const entries = index.get(key);
+  entries?.delete(entry);
+  if (entries?.size === 0) index.delete(key);
+}

@@ -1,0 +1,425 @@
+/** A device in memory: its disk, its trees, and an executor that carries plans out exactly as `core/plan.ts` words them. */
+import assert from 'node:assert/strict';
+import type { Entry, EntryKind } from '#core/entry.ts';
+import { ROOT_ENTRY, TRASH_ENTRY, type ContentId, type EntryId } from '#core/ids.ts';
+import type { ConflictAction, DownAction, LocalEntry, Plan, SyncedEntry, TreeAction, UpAction } from '#core/plan.ts';
+import { plan } from '#core/planner.ts';
+import { MemoryTrees } from '#core/trees.ts';
+import { describe, type ModelOperation, type ModelServer, type ModelState } from './model-server.ts';
+
+/** What chance decides while a plan is carried out. `fails` stands for a lost connection, a locked file, a full disk. */
+export type Chance = {
+  readonly fails: () => boolean;
+  /** Out of `items`, to plan now. */
+  readonly some: (items: readonly EntryId[]) => readonly EntryId[];
+  readonly downFirst: () => boolean;
+};
+export const CERTAIN: Chance = { fails: () => false, some: (items) => items, downFirst: () => false };
+
+type Made = { readonly kind: EntryKind; readonly content?: string; readonly target?: string; readonly exec?: boolean };
+
+export class ModelClient {
+  readonly name: string;
+  readonly trees = new MemoryTrees();
+  dirty = new Set<EntryId>();
+  /** Bytes on the disk; `contentId` in the local tree is null where they were not read. */
+  readonly bytes = new Map<EntryId, string>();
+  readonly #server: ModelServer;
+  readonly #newId: () => EntryId;
+  refusals: string[] = [];
+  plans = 0;
+
+  constructor(name: string, server: ModelServer, newId: () => EntryId) {
+    this.name = name;
+    this.#server = server;
+    this.#newId = newId;
+  }
+
+  // ---- What a person does ----
+
+  make(parent: EntryId, name: string, made: Made, isRead = true): EntryId {
+    assert.equal(this.trees.localAt(parent, name), null);
+    const entry = this.#newId();
+    if (made.content !== undefined) this.bytes.set(entry, made.content);
+    this.#putLocal({
+      ...{ entry, parent, name, kind: made.kind, target: made.target ?? null, exec: made.exec ?? false, parked: false },
+      contentId: made.content !== undefined && isRead ? (made.content as ContentId) : null,
+    });
+    this.dirty.add(entry);
+    return entry;
+  }
+
+  edit(entry: EntryId, content: string, isRead = true): void {
+    this.bytes.set(entry, content);
+    this.#putLocal({ ...this.#local(entry), contentId: isRead ? (content as ContentId) : null });
+    this.dirty.add(entry);
+  }
+
+  touch(entry: EntryId): void {
+    this.#putLocal({ ...this.#local(entry), contentId: null });
+    this.dirty.add(entry);
+  }
+
+  change(entry: EntryId, change: { readonly exec?: boolean; readonly target?: string }): void {
+    this.#putLocal({ ...this.#local(entry), ...change });
+    this.dirty.add(entry);
+  }
+
+  move(entry: EntryId, parent: EntryId, name: string): void {
+    this.#putLocal({ ...this.#local(entry), parent, name });
+    this.dirty.add(entry);
+  }
+
+  remove(entry: EntryId): void {
+    for (const child of this.trees.localChildren(entry)) this.remove(child);
+    this.trees.localRows.drop(entry);
+    this.bytes.delete(entry);
+    this.dirty.add(entry);
+  }
+
+  forgetEverything(): void {
+    for (const row of [...this.trees.syncedRows.values()]) this.trees.syncedRows.drop(row.entry);
+    this.dirtyAll();
+  }
+
+  dirtyAll(): void {
+    const { remoteRows, localRows, syncedRows } = this.trees;
+    for (const tree of [remoteRows, localRows, syncedRows]) for (const row of tree.values()) this.dirty.add(row.entry);
+  }
+
+  // ---- One step of the engine ----
+
+  pull(): void {
+    for (const { entry } of this.#server.rows.slice(this.trees.appliedSeq)) this.#applyRow(entry);
+    this.trees.appliedSeq = this.#server.head;
+  }
+
+  get isAtHead(): boolean {
+    return this.trees.appliedSeq === this.#server.head;
+  }
+
+  makePlan(dirty: Iterable<EntryId> = this.dirty): Plan {
+    return plan(this.trees, dirty, { deviceName: this.name, date: '2030-01-02' });
+  }
+
+  /** False where nothing was to do. Rows that others made since the last pull stay unseen; own ones are applied at once. */
+  step(chance: Chance = CERTAIN): boolean {
+    const taken = chance.some([...this.dirty]);
+    const made = this.makePlan(taken);
+    if (taken.length > 1)
+      assert.deepEqual(this.makePlan([...taken].reverse()), made, 'the same plan in whatever order the set is told');
+    if (taken.length > 0) this.plans++;
+    for (const entry of taken) this.dirty.delete(entry);
+    const acts = [made.reads, made.tree, made.conflicts, made.up, made.down].some((actions) => actions.length > 0);
+    assert.ok(acts || made.waiting.length === 0, `waits for nothing: ${made.waiting}`);
+    for (const entry of made.waiting) this.dirty.add(entry);
+    this.#carryOut(made, chance);
+    return acts;
+  }
+
+  #carryOut(made: Plan, chance: Chance): void {
+    const seen = new Map([...this.trees.localRows.values()].map((row) => [row.entry, row]));
+    for (const action of made.tree) this.#onTrees(action);
+    for (const { entry } of made.reads) {
+      if (!chance.fails()) this.#read(entry);
+      this.dirty.add(entry);
+    }
+    for (const action of made.conflicts) this.#try(action.entry, () => !chance.fails() && this.#conflict(action));
+    const head = this.#server.head;
+    const unseen = this.#server.rows.slice(this.trees.appliedSeq).map(({ entry }) => entry);
+    const up = () => {
+      for (const group of made.up)
+        if (chance.fails() || !this.#send(group)) for (const { entry } of group) this.dirty.add(entry);
+    };
+    const down = () => {
+      for (const action of made.down) this.#try(action.entry, () => !chance.fails() && this.#onDisk(action, seen));
+    };
+    const steps = chance.downFirst() ? [down, up] : [up, down];
+    for (const step of steps) step();
+    // Rows up to the head that a commit answered with are applied before the next plan, so that no plan sees own rows without others' earlier ones.
+    if (this.#server.head > head) {
+      for (const entry of unseen) this.#applyRow(entry);
+      this.trees.appliedSeq = head;
+      this.pull();
+    }
+  }
+
+  #try(entry: EntryId, act: () => boolean): void {
+    if (!act()) this.dirty.add(entry);
+  }
+
+  // ---- Trees ----
+
+  #applyRow(row: Entry): void {
+    const known = this.trees.remote(row.entry);
+    if (known && known.seq >= row.seq) return;
+    this.dirty.add(row.entry);
+    if (row.parent === TRASH_ENTRY) this.#dropRemote(row.entry);
+    else this.trees.remoteRows.put(row);
+  }
+
+  #dropRemote(entry: EntryId): void {
+    for (const child of this.trees.remoteChildren(entry)) this.#dropRemote(child);
+    this.trees.remoteRows.drop(entry);
+    this.dirty.add(entry);
+  }
+
+  #onTrees(action: TreeAction): void {
+    const { remoteRows, syncedRows } = this.trees;
+    switch (action.kind) {
+      case 'agree': {
+        const remote = remoteRows.get(action.entry);
+        if (remote) syncedRows.put(baseOf(remote));
+        else syncedRows.drop(action.entry);
+        return;
+      }
+      case 'adopt':
+        this.#relabel(action.found, action.entry);
+        return;
+      case 'renew':
+        syncedRows.drop(action.entry);
+        this.#relabel(action.entry, this.#newId());
+        return;
+      case 'absent':
+        syncedRows.put({ ...baseOf(remoteRows.get(action.entry)!), presence: action.why });
+        return;
+      case 'forget':
+        syncedRows.drop(action.entry);
+        this.dirty.add(action.entry);
+        return;
+    }
+  }
+
+  #relabel(from: EntryId, to: EntryId): void {
+    const row = this.#local(from);
+    assert.equal(this.trees.local(to), null, 'an id is on the disk once');
+    this.trees.localRows.drop(from);
+    this.#putLocal({ ...row, entry: to });
+    for (const child of this.trees.localChildren(from)) {
+      this.#putLocal({ ...this.#local(child), parent: to });
+      this.dirty.add(child);
+    }
+    const bytes = this.bytes.get(from);
+    if (bytes !== undefined) this.bytes.set(to, bytes);
+    this.bytes.delete(from);
+    this.dirty.add(from).add(to);
+  }
+
+  #read(entry: EntryId): void {
+    this.#putLocal({ ...this.#local(entry), contentId: this.bytes.get(entry)! as ContentId });
+  }
+
+  // ---- Up ----
+
+  #send(group: readonly UpAction[]): boolean {
+    const operations = group.flatMap((action) => this.#operation(action) ?? []);
+    if (operations.length === 0) return true;
+    const why = this.#server.commit(this.name, operations);
+    if (why !== null) {
+      this.refusals.push(`${why}: ${JSON.stringify(group)}`);
+      for (const { kind, entry } of why === 'exists' ? group : [])
+        if (kind === 'up_create') this.#relabel(entry, this.#newId());
+      return false;
+    }
+    for (const { kind, entry } of group) if (kind !== 'up_delete') this.#sent(entry);
+    return true;
+  }
+
+  #operation(action: UpAction): ModelOperation | null {
+    const { entry } = action;
+    switch (action.kind) {
+      case 'up_create': {
+        const { parent, name } = action;
+        return { kind: 'create', entry, parent, name, state: this.#stateHere(entry) };
+      }
+      case 'up_update': {
+        const state = this.#stateHere(entry);
+        const base = this.trees.synced(entry);
+        const isSame =
+          base && base.contentId === state.content && base.exec === state.exec && base.target === state.target;
+        if (isSame) this.dirty.add(entry);
+        return isSame ? null : { kind: 'update', entry, base: action.base, state };
+      }
+      case 'up_move':
+        return { kind: 'move', entry, base: action.base, parent: action.parent, name: action.name };
+      case 'up_delete':
+        return { kind: 'delete', entry, basis: action.basis };
+    }
+  }
+
+  #stateHere(entry: EntryId): ModelState {
+    if (this.#local(entry).kind === 'file') this.#read(entry);
+    const { kind, contentId, target, exec } = this.#local(entry);
+    return { kind, content: contentId, target, exec };
+  }
+
+  /** What was sent is the base now, in the aspect that was sent; where there was none, in all. */
+  #sent(entry: EntryId): void {
+    const row = this.#server.entries.get(entry)!;
+    const before = this.trees.remote(entry);
+    const base = this.trees.synced(entry);
+    this.trees.remoteRows.put(row);
+    this.trees.syncedRows.put(base ? settled(base, before, row) : baseOf(row));
+  }
+
+  #conflict({ entry, found, parent, copyName }: ConflictAction): boolean {
+    const copy = found === entry ? this.#newId() : found;
+    const local = this.#local(found);
+    const why = this.#server.commit(this.name, [
+      { kind: 'create', entry: copy, parent, name: copyName, state: this.#stateHere(found) },
+    ]);
+    if (why !== null) {
+      this.refusals.push(`${why}: conflict`);
+      return false;
+    }
+    if (found !== entry) this.#relabel(found, entry);
+    this.#putLocal({ ...local, entry: copy, name: copyName });
+    this.bytes.set(copy, local.contentId!);
+    const row = this.#server.entries.get(copy)!;
+    this.trees.remoteRows.put(row);
+    this.trees.syncedRows.put(baseOf(row));
+    const base = this.trees.synced(entry) ?? baseOf(this.trees.remote(entry)!);
+    this.trees.syncedRows.put({ ...base, contentId: local.contentId, exec: local.exec, presence: 'here' });
+    return true;
+  }
+
+  // ---- Down ----
+
+  #onDisk(action: DownAction, seen: ReadonlyMap<EntryId, LocalEntry>): boolean {
+    const { entry } = action;
+    const stale = (why: string) => {
+      this.refusals.push(`${why}: ${JSON.stringify(action)}`);
+      return false;
+    };
+    if (action.kind === 'down_create' || action.kind === 'down_move') {
+      if (!this.#isReachable(action.parent)) return stale('no such folder');
+      if (this.trees.localAt(action.parent, action.name)) return stale('not free');
+    }
+    if (action.kind === 'down_create') {
+      if (this.trees.local(entry)) return stale('is there');
+      const remote = this.trees.remote(entry);
+      if (!remote) return stale('is gone');
+      this.#place(remote, action);
+      this.trees.syncedRows.put(baseOf(remote));
+      return true;
+    }
+    const local = this.trees.local(entry);
+    if (!local) return stale('not there');
+    const was = seen.get(entry);
+    if (was && (was.contentId !== local.contentId || was.exec !== local.exec)) return stale('not as it was');
+    if (!local.parked && !this.#isReachable(local.parent)) return stale('not reachable');
+    return this.#change(action, local, stale);
+  }
+
+  #change(
+    action: Exclude<DownAction, { kind: 'down_create' }>,
+    local: LocalEntry,
+    stale: (why: string) => boolean,
+  ): boolean {
+    const { entry } = action;
+    const remote = this.trees.remote(entry);
+    const base = this.trees.synced(entry);
+    switch (action.kind) {
+      case 'down_park':
+        this.#putLocal({ ...local, parked: true });
+        return true;
+      case 'down_move': {
+        for (let at = action.parent; at !== ROOT_ENTRY; at = this.#local(at).parent)
+          if (at === entry) return stale('into itself');
+        this.#putLocal({ ...local, parent: action.parent, name: action.name, parked: false });
+        const isRemote = remote?.parent === action.parent && remote.name === action.name;
+        if (base && remote && isRemote)
+          this.trees.syncedRows.put({ ...base, parent: remote.parent, name: remote.name, placed: remote.placed });
+        return true;
+      }
+      case 'down_update':
+        if (!remote) return stale('is gone');
+        this.#place(remote, local);
+        if (base)
+          this.trees.syncedRows.put({ ...baseOf(remote), parent: base.parent, name: base.name, placed: base.placed });
+        return true;
+      case 'down_remove':
+        if (this.trees.localChildren(entry).length > 0) return stale('not empty');
+        if (local.parked) return stale('parked');
+        this.trees.localRows.drop(entry);
+        this.bytes.delete(entry);
+        if (!remote) this.trees.syncedRows.drop(entry);
+        return true;
+    }
+  }
+
+  #place(remote: Entry, { parent, name }: { readonly parent: EntryId; readonly name: string }): void {
+    const { entry, kind, target, exec } = remote;
+    const contentId = remote.content?.contentId ?? null;
+    if (contentId !== null) this.bytes.set(entry, contentId);
+    this.#putLocal({ entry, parent, name, kind, contentId, target, exec, parked: false });
+  }
+
+  #isReachable(folder: EntryId): boolean {
+    if (folder === ROOT_ENTRY) return true;
+    const row = this.trees.local(folder);
+    return row !== null && row.kind === 'folder' && !row.parked && this.#isReachable(row.parent);
+  }
+
+  #local(entry: EntryId): LocalEntry {
+    const row = this.trees.local(entry);
+    assert.ok(row, `${entry} is on the disk`);
+    return row;
+  }
+
+  #putLocal(row: LocalEntry): void {
+    this.trees.localRows.put(row);
+  }
+
+  /** `path -> what is there` on the disk. */
+  picture(): Map<string, string> {
+    const picture = new Map<string, string>();
+    const walk = (parent: EntryId, path: string): void => {
+      for (const child of this.trees.localChildren(parent)) {
+        const row = this.#local(child);
+        const at = row.parked ? `${path}/${row.name} (parked)` : `${path}/${row.name}`;
+        assert.ok(!picture.has(at), `two things at ${at}`);
+        picture.set(at, describe(row.kind, this.bytes.get(child) ?? null, row.target, row.exec));
+        walk(child, at);
+      }
+    };
+    walk(ROOT_ENTRY, '');
+    return picture;
+  }
+
+  at(path: string): EntryId {
+    return path
+      .split('/')
+      .filter((name) => name !== '')
+      .reduce((parent: EntryId, name) => {
+        const row = this.trees.localAt(parent, name);
+        assert.ok(row, `nothing at ${path}`);
+        return row.entry;
+      }, ROOT_ENTRY);
+  }
+}
+
+function baseOf(remote: Entry): SyncedEntry {
+  const { entry, parent, name, kind, target, exec, revision, placed } = remote;
+  return {
+    entry,
+    parent,
+    name,
+    kind,
+    target,
+    exec,
+    revision,
+    placed,
+    contentId: remote.content?.contentId ?? null,
+    presence: 'here',
+  };
+}
+
+function settled(base: SyncedEntry, before: Entry | null, sent: Entry): SyncedEntry {
+  const { parent, name, placed } = sent;
+  const isMoved = before?.placed !== placed;
+  const isChanged = before?.revision !== sent.revision;
+  const withPlace = isMoved ? { ...base, parent, name, placed } : base;
+  const { target, exec, revision } = sent;
+  return isChanged ? { ...withPlace, target, exec, revision, contentId: sent.content?.contentId ?? null } : withPlace;
+}
