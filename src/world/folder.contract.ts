@@ -296,8 +296,8 @@ export function folderContract(name: string, make: () => FolderUnderTest): void 
             const step = await sealing.next(signal);
             if (step.kind === 'end') return { ...step, blocks };
             assert(step.kind === 'blocks', JSON.stringify(step, bigints));
-            const bytes = step.blocks.reduce((sum, block) => sum + (block.bytes?.length ?? 0), 0);
-            assert(bytes <= 4 * MIB || step.blocks.length === 1);
+            const stepBytes: number = step.blocks.reduce((sum, block) => sum + (block.bytes?.length ?? 0), 0);
+            assert(stepBytes <= 4 * MIB || step.blocks.length === 1);
             blocks.push(...step.blocks);
           }
         } finally {
