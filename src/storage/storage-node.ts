@@ -1,0 +1,76 @@
+/** The storage node: keeps blocks on a disk for its server, and trusts nobody's word about them. It knows no sockets. */
+import type { NodeBlockStore } from '#blocks/node-block-store.ts';
+import type { ClusterId } from '#core/ids.ts';
+import type { KeyList } from '#core/key-list.ts';
+import type { Primitives } from '#core/primitives.ts';
+import type { Handler } from '#protocol/wire.ts';
+import type { DirectoryLock } from '#world/directory-lock.ts';
+import type { Disk } from '#world/disk.ts';
+import type { Log } from '#world/log.ts';
+import { countStart, type NodeIdentity } from './node-identity.ts';
+import { nodeHandler, type NodeStatus } from './node-verbs.ts';
+import { TrustedKeys } from './trusted-keys.ts';
+
+export type StorageNodeOptions = {
+  /** The node's directory. */
+  readonly disk: Disk;
+  /** Keeps other processes out of that directory: throws `data_in_use`. */
+  readonly lock: () => DirectoryLock;
+  /** Called once it is certain whose directory it is. */
+  readonly openBlocks: (identity: NodeIdentity) => Promise<NodeBlockStore>;
+  readonly primitives: Primitives;
+  readonly log: Log;
+  /** Of the program. */
+  readonly version: string;
+  /** Refuses with `wrong_cluster` where the directory is not that cluster's. */
+  readonly cluster?: ClusterId;
+};
+
+export interface StorageNode {
+  readonly identity: NodeIdentity;
+  /** Serves callers whose pin the kept key list names, and anybody who brings a newer list. */
+  readonly handler: Handler;
+  /** The newest list that was kept; null before the first. */
+  keyList(): KeyList | null;
+  /** Keeps a list that came another way than by the handler: with the answer to a join. */
+  offerKeyList(bytes: Uint8Array): Promise<KeyList>;
+  status(): Promise<NodeStatus>;
+  /** What was begun ends first. */
+  close(): Promise<void>;
+}
+
+/**
+ * The directory was made a node's by `writeNodeIdentity`. Rejects with `data_in_use`, `folder_missing`, `wrong_cluster`,
+ * `newer_version` or `integrity`, and then has changed nothing but the count of starts.
+ */
+export async function startStorageNode(options: StorageNodeOptions): Promise<StorageNode> {
+  const { disk, primitives, log } = options;
+  const lock = options.lock();
+  try {
+    const identity = await countStart(disk, primitives, options.cluster ?? null);
+    const keys = await TrustedKeys.load(disk, primitives, identity.cluster);
+    const blocks = await options.openBlocks(identity);
+    const status = () => statusOf(identity, options.version, blocks);
+    log.info('storage node started', { node: identity.node, pool: identity.pool, boot: identity.boot });
+    return {
+      identity,
+      handler: nodeHandler(blocks, keys, status),
+      keyList: () => keys.list,
+      offerKeyList: (bytes) => keys.offer(bytes),
+      status,
+      close: async () => {
+        await blocks.close();
+        lock.release();
+      },
+    };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+async function statusOf(identity: NodeIdentity, version: string, blocks: NodeBlockStore): Promise<NodeStatus> {
+  const { node, cluster, boot, pool } = identity;
+  const { state, blocks: count, storedBytes, freeBytes, quarantined } = await blocks.status();
+  return { node, cluster, version, boot, pool, state, blocks: count, storedBytes, freeBytes, quarantined };
+}
