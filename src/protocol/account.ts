@@ -118,3 +118,14 @@ export const nodeHere = verb(
   z.strictObject({ node: nodeId, addresses: z.array(address).min(1).max(8) }),
   z.strictObject({}),
 );
+
+/**
+ * Begins, or goes on with, a change of the server's TLS key: announced in the key list first, shown once every storage node has that
+ * list. `waitingFor`: nodes that do not have it yet; the server goes on by itself when they are back.
+ */
+export const tlsRotate = verb(
+  'tls-rotate',
+  'owner',
+  z.strictObject({}),
+  z.strictObject({ state: z.enum(['done', 'waiting']), pin, waitingFor: z.array(label) }),
+);

@@ -1,0 +1,90 @@
+/** Fetches blocks of a space from whichever node holds a good copy: the ones that are known to hold it first, then where layouts put it. */
+import type { GetResult } from '#blocks/block-store.ts';
+import { HoldfastError } from '#core/errors.ts';
+import type { BlockId, SpaceId } from '#core/ids.ts';
+import { findPresence } from '#meta/contents.ts';
+import type { MetaStore } from '#meta/meta-store.ts';
+import type { KnownNode, NodeBook } from './node-book.ts';
+
+export type WantedBlock = { readonly id: BlockId; readonly storedLength: number };
+export type ReadBlock =
+  | { readonly kind: 'found'; readonly bytes: Uint8Array }
+  | { readonly kind: 'block_missing' | 'block_corrupt' | 'storage_unavailable' };
+
+type Search = { readonly wanted: WantedBlock; readonly open: KnownNode[]; result: ReadBlock };
+
+export async function readBlocks(
+  meta: MetaStore,
+  nodes: NodeBook,
+  space: SpaceId,
+  wanted: readonly WantedBlock[],
+  signal: AbortSignal,
+): Promise<ReadonlyMap<BlockId, ReadBlock>> {
+  const unique = [...new Map(wanted.map((one) => [one.id, one])).values()];
+  const places = await placesOf(meta, nodes, space, unique);
+  const searches = unique.map((one): Search => {
+    const open = places.get(one.id) ?? [];
+    const up = open.filter((known) => !nodes.isDown(known));
+    return {
+      wanted: one,
+      open: up,
+      result: { kind: up.length < open.length ? 'storage_unavailable' : 'block_missing' },
+    };
+  });
+  const unfinished = () => searches.filter((search) => search.result.kind !== 'found' && search.open.length > 0);
+  for (let round = unfinished(); round.length > 0; round = unfinished()) await readRound(nodes, round, signal);
+  return new Map(searches.map((search) => [search.wanted.id, search.result]));
+}
+
+async function placesOf(meta: MetaStore, nodes: NodeBook, space: SpaceId, wanted: readonly WantedBlock[]) {
+  const ids = wanted.map((one) => one.id);
+  const presences = await meta.read((reader) => findPresence(reader, space, ids));
+  const places = new Map<BlockId, KnownNode[]>();
+  const add = (block: BlockId, known: KnownNode | null) => {
+    const list = places.get(block) ?? [];
+    if (known && !list.includes(known)) list.push(known);
+    places.set(block, list);
+  };
+  for (const presence of presences) for (const holder of presence.holders) add(presence.block, nodes.byNumber(holder));
+  for (const { block, pool } of presences) for (const known of nodes.places(pool, block)) add(block, known);
+  return places;
+}
+
+async function readRound(nodes: NodeBook, round: readonly Search[], signal: AbortSignal): Promise<void> {
+  const byNode = new Map<KnownNode, Search[]>();
+  for (const search of round) {
+    const known = search.open.shift();
+    if (!known) continue;
+    const batch = byNode.get(known);
+    if (batch) batch.push(search);
+    else byNode.set(known, [search]);
+  }
+  await Promise.all([...byNode].map(([known, searches]) => readFrom(nodes, known, searches, signal)));
+}
+
+async function readFrom(nodes: NodeBook, known: KnownNode, searches: readonly Search[], signal: AbortSignal) {
+  let results: readonly GetResult[];
+  try {
+    results = await nodes.call(known, signal, ({ store }, limited) =>
+      store.get(
+        searches.map((search) => search.wanted.id),
+        limited,
+      ),
+    );
+  } catch (error) {
+    if (signal.aborted || !(error instanceof HoldfastError)) throw error;
+    for (const search of searches) search.result = { kind: 'storage_unavailable' };
+    return;
+  }
+  searches.forEach((search, index) => {
+    search.result = judged(results[index], search);
+  });
+}
+
+/** A fault on one node does not hide that another one, asked before, was only out of reach. */
+function judged(result: GetResult | undefined, search: Search): ReadBlock {
+  if (result?.kind === 'found')
+    return result.bytes.length === search.wanted.storedLength ? result : { kind: 'block_corrupt' };
+  if (search.result.kind === 'storage_unavailable') return search.result;
+  return { kind: result?.kind === 'corrupt' || result?.kind === 'disk_failed' ? 'block_corrupt' : 'block_missing' };
+}

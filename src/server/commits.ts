@@ -1,0 +1,270 @@
+/** The use-cases `commit` and `settle`. */
+import type { Block } from '#blocks/block-store.ts';
+import { must } from '#core/assert.ts';
+import { equalBytes, fromHex, toHex, utf8 } from '#core/bytes.ts';
+import { decideCommit, type Decision } from '#core/commit.ts';
+import type { JournalRow } from '#core/entry.ts';
+import { HoldfastError } from '#core/errors.ts';
+import type { BlockId, EntryId, SpaceId } from '#core/ids.ts';
+import { limits } from '#core/limits.ts';
+import { poolOf, type Rule } from '#core/rules.ts';
+import { allRules } from '#meta/clusters.ts';
+import {
+  findContents,
+  findPresence,
+  insertContents,
+  putPresence,
+  type Presence,
+  type StoredContent,
+} from '#meta/contents.ts';
+import { entriesWithAncestors, replaceEntries, type PooledEntry } from '#meta/entries.ts';
+import type { MetaWriter } from '#meta/meta-store.ts';
+import { findOpResult, insertOpResult, lockSpace, type OpResult, type StoredSpace } from '#meta/spaces.ts';
+import { findUploads, removeUploads, type StoredUpload } from '#meta/uploads.ts';
+import type { Answered } from '#protocol/call.ts';
+import { commit, settle, type Answer } from '#protocol/sync.ts';
+import type { z } from 'zod';
+import { planBlocks, writeInline, type BlockPlan } from './commit-blocks.ts';
+import { isClaim, readManifests, readOperation, staleKey, type CommitItem } from './commit-claims.ts';
+import { loadCommitState, type LoadedState } from './commit-load.ts';
+import { allowed, checkStillLinked, deviceRoute, spaceFor, type DeviceIdentity } from './identity.ts';
+import { growJournal } from './journal-writer.ts';
+import { headOf } from './journal-view.ts';
+import type { ServerContext } from './server-context.ts';
+
+type CommitRequest = z.infer<typeof commit.request>;
+type CommitResponse = z.infer<typeof commit.response>;
+type SettleRequest = z.infer<typeof settle.request>;
+type SettleResponse = z.infer<typeof settle.response>;
+
+export function commitRoutes(context: ServerContext) {
+  return [
+    deviceRoute(commit, (request, { identity, parts, signal }) => runCommit(context, request, identity, parts, signal)),
+    deviceRoute(settle, async (request, { identity }) => ({
+      response: await settleCommit(context, request, identity),
+      parts: [],
+    })),
+  ];
+}
+
+type Prepared = {
+  readonly request: CommitRequest;
+  readonly identity: DeviceIdentity;
+  readonly bodyHash: Uint8Array;
+  readonly items: readonly CommitItem[];
+  readonly plan: BlockPlan;
+  readonly uploads: readonly StoredUpload[];
+  readonly keyVersion: number;
+};
+
+async function runCommit(
+  context: ServerContext,
+  request: CommitRequest,
+  identity: DeviceIdentity,
+  parts: readonly Uint8Array[],
+  signal: AbortSignal,
+): Promise<Answered<CommitResponse>> {
+  const prepared = await prepare(context, request, identity, parts);
+  if ('answers' in prepared) return { response: prepared, parts: [] };
+  await writeInline(context.nodes, prepared.plan, prepared.items, signal);
+  const { response, grown } = await context.meta.write((writer) => apply(context, writer, prepared));
+  if (grown) context.bell.ring(request.space);
+  return { response, parts: [] };
+}
+
+/** Everything before the first effect. Answers at once where the same request was answered before. */
+async function prepare(
+  context: ServerContext,
+  request: CommitRequest,
+  identity: DeviceIdentity,
+  parts: readonly Uint8Array[],
+): Promise<Prepared | CommitResponse> {
+  const { primitives } = context;
+  const operations = request.groups.flat();
+  if (operations.length > limits.commitOperationsMax)
+    throw new HoldfastError('too_large', `a commit has ${limits.commitOperationsMax} operations at most`);
+  const manifestCount = parts.length - request.blocks.length;
+  if (manifestCount < 0) throw new HoldfastError('invalid_field', 'blocks: there are fewer parts than blocks');
+  const inline = readInline(context, request.blocks, parts.slice(manifestCount));
+  const manifests = readManifests(primitives, operations, parts.slice(0, manifestCount));
+  const bodyHash = primitives.sha256(
+    utf8(JSON.stringify(request)),
+    ...manifests.map(({ manifestId }) => must(fromHex(manifestId), 'an id is hexadecimal')),
+  );
+  return context.meta.read(async (reader) => {
+    const space = await spaceFor(reader, identity, request.space);
+    const remembered = await findOpResult(reader, identity.device, request.op);
+    if (remembered) return recall(remembered, request.space, bodyHash);
+    const keyring = await context.spaceKeys.keyring(reader, space);
+    const known = await findContents(
+      reader,
+      space.space,
+      manifests.map(({ manifestId }) => manifestId),
+    );
+    const tools = { primitives, keyring };
+    const items = operations.map((operation) => readOperation(tools, operation, manifests, known));
+    const updated = operations.filter(({ kind }) => kind === 'update').map(({ entry }) => entry);
+    const entries = new Map(
+      (await entriesWithAncestors(reader, space.space, updated)).map((entry) => [entry.entry, entry]),
+    );
+    const uploads = [...(await findUploads(reader, request.uploads)).values()].filter(
+      (upload) => upload.space === space.space && upload.device === identity.device,
+    );
+    const rules = await allRules(reader);
+    const sources = { inline, uploads, rules, currentKeyVersion: space.keyVersion, entries };
+    const plan = await planBlocks(reader, space.space, items, sources);
+    return { request, identity, bodyHash, items, plan, uploads, keyVersion: space.keyVersion };
+  });
+}
+
+/** Every block's bytes are compared with its name before anything is done with any of them. */
+function readInline(
+  { primitives }: ServerContext,
+  ids: readonly BlockId[],
+  parts: readonly Uint8Array[],
+): ReadonlyMap<BlockId, Block> {
+  const total = parts.reduce((sum, part) => sum + part.length, 0);
+  if (parts.length > 1 && total > limits.batchBytesMax)
+    throw new HoldfastError('too_large', `blocks in a commit have ${limits.batchBytesMax} bytes at most in all`);
+  const inline = new Map<BlockId, Block>();
+  for (const [index, id] of ids.entries()) {
+    const bytes = must(parts[index], 'there are as many parts as blocks');
+    if (bytes.length > limits.blockBytesMax)
+      throw new HoldfastError('too_large', `a block has ${limits.blockBytesMax} bytes at most`);
+    if (toHex(primitives.sha256(bytes)) !== id)
+      throw new HoldfastError('hash_mismatch', `blocks.${index}: the bytes are not those that the id names`);
+    inline.set(id, { id, bytes });
+  }
+  return inline;
+}
+
+function recall(remembered: OpResult, space: SpaceId, bodyHash: Uint8Array): CommitResponse {
+  if (remembered.answer === null)
+    throw new HoldfastError('voided', 'this operation was given up before it arrived; nothing of it was applied');
+  if (remembered.space !== space || !remembered.bodyHash || !equalBytes(remembered.bodyHash, bodyHash))
+    throw new HoldfastError('idempotency_conflict', 'this operation id was used for another request');
+  return JSON.parse(remembered.answer) as CommitResponse;
+}
+
+/** One transaction: decided under the space's lock, from rows read under it. */
+async function apply(
+  context: ServerContext,
+  writer: MetaWriter,
+  prepared: Prepared,
+): Promise<{ readonly response: CommitResponse; readonly grown: boolean }> {
+  const { request, identity, bodyHash, items } = prepared;
+  const space = allowed(await lockSpace(writer, request.space), identity);
+  await checkStillLinked(writer, identity);
+  const remembered = await findOpResult(writer, identity.device, request.op);
+  if (remembered) return { response: recall(remembered, request.space, bodyHash), grown: false };
+  const operations = items.map(({ operation }) => operation);
+  const state = await loadCommitState(writer, space, identity.device, operations);
+  const refusals = await checkAgain(writer, prepared, space);
+  let next = 0;
+  const groups = request.groups.map((group) => group.map(() => must(operations[next++], 'groups lie end to end')));
+  const decision = decideCommit<Answer>(state, groups, refusals);
+  const grown = await writeDecision(context, writer, prepared, { space, state, decision });
+  const response: CommitResponse = { answers: [...decision.answers], head: headOf(grown) };
+  await insertOpResult(
+    writer,
+    { device: identity.device, op: request.op, atMs: context.clock.nowMs() },
+    { space: space.space, bodyHash, answer: JSON.stringify(response) },
+  );
+  return { response, grown: decision.rows.length > 0 };
+}
+
+/** What was true before the blocks were written may not be any more: keys change, uploads are abandoned, blocks move. */
+async function checkAgain(
+  writer: MetaWriter,
+  { request, items, plan, uploads, keyVersion }: Prepared,
+  space: StoredSpace,
+): Promise<ReadonlyMap<number, Answer>> {
+  const refusals = new Map(plan.refusals);
+  const relied = [...plan.relied.values()].flat();
+  const present = new Set((await findPresence(writer, request.space, relied)).map((row) => `${row.block}/${row.pool}`));
+  const stillOpen = await findUploads(
+    writer,
+    uploads.map(({ upload }) => upload),
+  );
+  const closed = new Set(uploads.filter(({ upload }) => !stillOpen.has(upload)).map(({ entry }) => entry));
+  for (const [position, { operation, claim }] of items.entries()) {
+    if (refusals.has(position) || !isClaim(claim)) continue;
+    if (!claim.known && keyVersion !== space.keyVersion) refusals.set(position, staleKey());
+    const pool = plan.pools.get(position);
+    const gone = (plan.relied.get(position) ?? []).filter((block) => !present.has(`${block}/${pool}`));
+    const lost = closed.has(operation.entry) ? claim.blocks.map(({ id }) => id) : gone;
+    if (lost.length > 0) refusals.set(position, { kind: 'need_blocks', blocks: [...new Set(lost)] });
+  }
+  return refusals;
+}
+
+type Decided = {
+  readonly space: StoredSpace;
+  readonly state: LoadedState;
+  readonly decision: Decision<Answer>;
+};
+
+async function writeDecision(
+  context: ServerContext,
+  writer: MetaWriter,
+  prepared: Prepared,
+  { space, state, decision }: Decided,
+): Promise<StoredSpace> {
+  const { identity, items, plan } = prepared;
+  const contents = new Map<string, StoredContent>();
+  const presence = new Map<string, Presence>();
+  const pools = new Map<EntryId, string>();
+  const applied = new Set<EntryId>();
+  for (const [position, { operation, claim }] of items.entries()) {
+    if (decision.answers[position]?.kind !== 'applied') continue;
+    applied.add(operation.entry);
+    if (!isClaim(claim)) continue;
+    const { manifestId, contentId, size } = claim.content;
+    if (!claim.known) contents.set(manifestId, { manifestId, contentId, size, bytes: claim.bytes });
+    for (const row of plan.presence.get(position) ?? []) presence.set(`${row.block}/${row.pool}`, row);
+    const pool = plan.pools.get(position);
+    if (pool !== undefined) pools.set(operation.entry, pool);
+  }
+  await insertContents(writer, space.space, [...contents.values()]);
+  await putPresence(writer, space.space, [...presence.values()]);
+  const rules = await allRules(writer);
+  const before = new Map(state.entries.map((entry) => [entry.entry, entry]));
+  const changed = decision.changed.map((entry): PooledEntry => {
+    return { ...entry, ...poolsOf(rules, entry, pools.get(entry.entry) ?? before.get(entry.entry)?.pool ?? null) };
+  });
+  await replaceEntries(writer, space.space, changed, (entry) => !before.has(entry));
+  const ended = prepared.uploads.filter(({ entry }) => applied.has(entry)).map(({ upload }) => upload);
+  await removeUploads(writer, ended);
+  const common = { space: space.space, epoch: space.epoch, device: identity.device, atMs: context.clock.nowMs() };
+  const rows = decision.rows.map(({ entry, base }): JournalRow => {
+    return { kind: 'entry', ...common, seq: entry.seq, base, entry };
+  });
+  return growJournal(writer, context.primitives, space, rows);
+}
+
+/** Where the bytes are stays what it is; where they belong follows the name that the file has now. */
+function poolsOf(rules: readonly Rule[], entry: Decision<Answer>['changed'][number], pool: string | null) {
+  if (!entry.content) return { pool: null, poolWanted: null };
+  return { pool, poolWanted: poolOf(rules, { name: entry.name, size: entry.content.size }).pool };
+}
+
+async function settleCommit(
+  context: ServerContext,
+  request: SettleRequest,
+  identity: DeviceIdentity,
+): Promise<SettleResponse> {
+  return context.meta.write(async (writer) => {
+    allowed(await lockSpace(writer, request.space), identity);
+    const remembered = await findOpResult(writer, identity.device, request.op);
+    if (remembered && remembered.space !== request.space)
+      throw new HoldfastError('idempotency_conflict', 'this operation id was used for another space');
+    if (remembered?.answer) return { kind: 'answered', ...(JSON.parse(remembered.answer) as CommitResponse) };
+    if (!remembered)
+      await insertOpResult(
+        writer,
+        { device: identity.device, op: request.op, atMs: context.clock.nowMs() },
+        { space: request.space, bodyHash: null, answer: null },
+      );
+    return { kind: 'void' };
+  });
+}

@@ -1,0 +1,207 @@
+/** Invites: making them, and redeeming them for a device or a storage node. Single use is bound to the redeemer. */
+import { must } from '#core/assert.ts';
+import { fromBase64url, toBase64url } from '#core/base64url.ts';
+import { equalBytes, fromHex, toHex } from '#core/bytes.ts';
+import { HoldfastError } from '#core/errors.ts';
+import { id16Of, idBytes, type DeviceId } from '#core/ids.ts';
+import { encodeInvite, isLoopbackAddress } from '#core/invite.ts';
+import { makeLayout } from '#core/layout.ts';
+import { DEFAULT_POOL } from '#core/rules.ts';
+import { secretHash } from '#core/token.ts';
+import {
+  countWrongSecret,
+  findAccount,
+  findDevice,
+  insertDevice,
+  insertInvite,
+  insertToken,
+  lockInvite,
+  tokenOf,
+  useInvite,
+  type StoredInvite,
+} from '#meta/accounts.ts';
+import { allLayouts, allNodes, allPools, insertLayout, insertNode, moveNode } from '#meta/clusters.ts';
+import type { MetaWriter } from '#meta/meta-store.ts';
+import { inviteCreate, nodeHere, nodeJoin, redeem } from '#protocol/account.ts';
+import { route } from '#protocol/call.ts';
+import type { z } from 'zod';
+import { deviceRoute, type Identity } from './identity.ts';
+import type { ServerContext } from './server-context.ts';
+
+const HOUR_MS = 3_600_000;
+const VALID_MS = { device: 24 * HOUR_MS, node: HOUR_MS };
+const VALID_MS_MAX = 7 * 24 * HOUR_MS;
+const WRONG_SECRETS_MAX = 10;
+
+type InviteRequest = z.infer<typeof inviteCreate.request>;
+type Redeem = z.infer<typeof redeem.request>;
+type NodeJoin = z.infer<typeof nodeJoin.request>;
+
+export function inviteRoutes(context: ServerContext) {
+  return [
+    deviceRoute(inviteCreate, async (request, { identity }) => ({
+      response: await createInvite(context, identity.account, request),
+      parts: [],
+    })),
+    route<Redeem, z.infer<typeof redeem.response>, Identity>(redeem, async (request) => ({
+      response: await redeemForDevice(context, request),
+      parts: [],
+    })),
+    route<NodeJoin, z.infer<typeof nodeJoin.response>, Identity>(nodeJoin, async (request, { identity }) => {
+      if (identity.kind === 'pinned' && identity.pin !== request.pin)
+        throw new HoldfastError('forbidden', 'a storage node joins with the key that it shows');
+      const pool = await redeemForNode(context, request);
+      await context.nodes.reload();
+      return { response: { cluster: context.cluster.cluster, pool }, parts: [context.tlsKeys.keyList().bytes] };
+    }),
+    route<z.infer<typeof nodeHere.request>, object, Identity>(nodeHere, async (request, { identity }) => {
+      await context.meta.write(async (writer) => {
+        const known = (await allNodes(writer)).find((node) => node.node === request.node);
+        if (!known || identity.kind !== 'pinned' || known.pin !== identity.pin)
+          throw new HoldfastError('forbidden', 'only the storage node itself may say where it is');
+        await moveNode(writer, request.node, request.addresses);
+      });
+      await context.nodes.reload();
+      return { response: {}, parts: [] };
+    }),
+  ];
+}
+
+export async function createInvite(context: ServerContext, account: Uint8Array, request: InviteRequest) {
+  const { primitives, random, clock } = context;
+  const addresses = request.addresses ?? context.addresses();
+  if (addresses.length === 0)
+    throw new HoldfastError('invalid_field', 'addresses: this server has no address to put into an invite');
+  const validMs = request.validMs ?? VALID_MS[request.kind];
+  if (validMs < 1 || validMs > VALID_MS_MAX)
+    throw new HoldfastError('invalid_field', `validMs: must be 1-${VALID_MS_MAX}, seven days at most`);
+  const secret = random.bytes(16);
+  const tokenId = toHex(random.bytes(8));
+  const expiresMs = clock.nowMs() + validMs;
+  const invite = encodeInvite(primitives, {
+    kind: request.kind,
+    publicKey: context.cluster.identityPublicKey,
+    pin: addresses.every((address) => isLoopbackAddress(address)) ? null : context.tlsKeys.current().pin,
+    webPki: false,
+    tokenId,
+    secret: toBase64url(secret),
+    addresses,
+  });
+  await context.meta.write((writer) =>
+    insertInvite(writer, {
+      invite: tokenId,
+      kind: request.kind,
+      account,
+      secretHash: hashOf(context, secret),
+      expiresMs,
+      wrongCount: 0,
+      redeemer: null,
+      made: null,
+    }),
+  );
+  return { invite, expiresMs, loopbackOnly: addresses.every(isOnlyThisMachine) };
+}
+
+function isOnlyThisMachine(address: string): boolean {
+  return isLoopbackAddress(address.replace(/^https:/, 'http:'));
+}
+
+/** An invite that this redeemer may use, now or again. `wrong`: the reason is nobody's business. */
+async function judgeInvite(
+  context: ServerContext,
+  writer: MetaWriter,
+  kind: StoredInvite['kind'],
+  shown: { readonly id: string; readonly secret: string },
+  redeemer: Uint8Array,
+): Promise<StoredInvite | 'refused'> {
+  const stored = await lockInvite(writer, shown.id);
+  if (!stored || stored.kind !== kind || stored.wrongCount >= WRONG_SECRETS_MAX) return 'refused';
+  const secret = fromBase64url(shown.secret) ?? new Uint8Array();
+  if (!context.primitives.equalConstantTime(hashOf(context, secret), stored.secretHash)) {
+    await countWrongSecret(writer, stored.invite);
+    return 'refused';
+  }
+  if (stored.redeemer) return equalBytes(stored.redeemer, redeemer) ? stored : 'refused';
+  return stored.expiresMs > context.clock.nowMs() ? stored : 'refused';
+}
+
+function refused(): HoldfastError {
+  return new HoldfastError('invite_used', 'this invite was used, has expired or was revoked; ask for a new one');
+}
+
+async function redeemForDevice(context: ServerContext, request: Redeem) {
+  const redeemer = must(fromHex(request.tokenHash), 'the schema asks for hexadecimal');
+  // A refusal is an outcome of the transaction, not its end: a wrong secret must be counted.
+  const outcome = await context.meta.write(async (writer) => {
+    const invite = await judgeInvite(context, writer, 'device', request.invite, redeemer);
+    if (invite === 'refused') return null;
+    const account = must(await findAccount(writer, invite.account), 'an invite belongs to an account').name;
+    if (invite.made) {
+      const device = id16Of<DeviceId>(invite.made);
+      const tokenId = await tokenOf(writer, device);
+      return tokenId === null ? null : { device, account, tokenId };
+    }
+    if (await findDevice(writer, request.device))
+      throw new HoldfastError('conflict', 'there is a device of that id; a new link makes a new one');
+    const { device, name } = request;
+    const tokenId = toHex(context.random.bytes(8));
+    const linkedMs = context.clock.nowMs();
+    await insertDevice(writer, {
+      device,
+      name,
+      account: invite.account,
+      linkedMs,
+      lastSeenMs: linkedMs,
+      revokedMs: null,
+    });
+    await insertToken(writer, { token: tokenId, device, hash: redeemer });
+    await useInvite(writer, invite.invite, { redeemer, made: idBytes(device) });
+    return { device, account, tokenId };
+  });
+  if (!outcome) throw refused();
+  context.log.info('a device was linked', { device: outcome.device });
+  return outcome;
+}
+
+/** Resolves with the pool that the node belongs to. */
+async function redeemForNode(context: ServerContext, request: NodeJoin): Promise<string> {
+  const redeemer = idBytes(request.pin);
+  const pool = await context.meta.write(async (writer) => {
+    const invite = await judgeInvite(context, writer, 'node', request.ticket, redeemer);
+    if (invite === 'refused') return null;
+    const nodes = await allNodes(writer);
+    const present = nodes.find(({ node }) => node === request.node);
+    if (invite.made) return present && equalBytes(invite.made, idBytes(request.node)) ? present.pool : null;
+    if (present && present.pin !== request.pin)
+      throw new HoldfastError('conflict', 'there is a storage node of that id with another key');
+    await useInvite(writer, invite.invite, { redeemer, made: idBytes(request.node) });
+    if (present) {
+      await moveNode(writer, request.node, request.addresses);
+      return present.pool;
+    }
+    return addNode(context, writer, request);
+  });
+  if (pool === null) throw refused();
+  context.log.info('a storage node joined', { node: request.node, pool });
+  return pool;
+}
+
+async function addNode(context: ServerContext, writer: MetaWriter, request: NodeJoin): Promise<string> {
+  const pool = request.pool ?? DEFAULT_POOL;
+  const known = (await allPools(writer)).find((one) => one.pool === pool);
+  if (!known) throw new HoldfastError('invalid_field', `pool: there is no pool "${pool}"`);
+  const nodes = await allNodes(writer);
+  const number = 1 + Math.max(0, ...nodes.map((node) => node.number));
+  const domain = new RegExp('^https?://(.*?)(:\\d+)?$').exec(request.addresses[0] ?? '')?.[1] ?? request.node;
+  const { node, name, pin, addresses } = request;
+  await insertNode(writer, { node, number, name, pool, pin, addresses, domain, weight: 1, lastSeenMs: null });
+  const members = [...nodes.filter((one) => one.pool === pool), { node, domain, weight: 1 }];
+  const layouts = (await allLayouts(writer)).filter((layout) => layout.pool === pool);
+  const layout = makeLayout(context.primitives, 1 + (layouts[0]?.number ?? 0), members, known.copies);
+  await insertLayout(writer, { pool, number: layout.number, nodes: layout.nodes, table: layout.table });
+  return pool;
+}
+
+function hashOf(context: ServerContext, secret: Uint8Array): Uint8Array {
+  return must(fromHex(secretHash(context.primitives, secret)), 'a hash is hexadecimal');
+}

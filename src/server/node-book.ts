@@ -1,0 +1,153 @@
+/** The storage nodes as this server knows them: where they are, which answer, which layouts name them. */
+import { HoldfastError } from '#core/errors.ts';
+import type { BlockId, ClusterId, NodeId } from '#core/ids.ts';
+import { nodesFor, parseLayout, type Layout } from '#core/layout.ts';
+import { allLayouts, allNodes, allPools, type StoredNode } from '#meta/clusters.ts';
+import type { MetaStore } from '#meta/meta-store.ts';
+import type { Clock } from '#world/clock.ts';
+import type { TlsIdentity } from '#world/net.ts';
+import { withDeadline } from './deadline.ts';
+import type { ConnectNode, NodeConnection, NodeStatus } from './node-connection.ts';
+
+/**
+ * How long a node that failed is not asked for blocks. Longer than the time between two heartbeats: those find out that it is back, so that
+ * a dead node delays nobody.
+ */
+const DOWN_MS = 5000;
+const CALL_MS_MAX = 10_000;
+
+export type KnownNode = {
+  readonly stored: StoredNode;
+  readonly connection: NodeConnection;
+  /** Last answer to a heartbeat; null before the first. */
+  status: NodeStatus | null;
+  /** Monotonic; 0: up. */
+  downUntilMs: number;
+  answering: boolean;
+  lastSeenMs: number | null;
+};
+
+export class NodeBook {
+  readonly #meta: MetaStore;
+  readonly #clock: Clock;
+  readonly #cluster: ClusterId;
+  readonly #connect: ConnectNode;
+  #show: TlsIdentity;
+  #nodes = new Map<NodeId, KnownNode>();
+  #layouts = new Map<string, readonly Layout[]>();
+  #copies = new Map<string, number>();
+
+  constructor(meta: MetaStore, clock: Clock, cluster: ClusterId, connect: ConnectNode, show: TlsIdentity) {
+    this.#meta = meta;
+    this.#clock = clock;
+    this.#cluster = cluster;
+    this.#connect = connect;
+    this.#show = show;
+  }
+
+  /** Takes up what other servers or verbs changed. Connections to nodes that did not move are kept. */
+  async reload(): Promise<void> {
+    const [nodes, layouts, pools] = await this.#meta.read(
+      async (reader) => [await allNodes(reader), await allLayouts(reader), await allPools(reader)] as const,
+    );
+    const next = new Map<NodeId, KnownNode>();
+    for (const stored of nodes) next.set(stored.node, this.#keep(stored));
+    const gone = [...this.#nodes.values()].filter(
+      (known) => next.get(known.stored.node)?.connection !== known.connection,
+    );
+    this.#nodes = next;
+    this.#copies = new Map(pools.map(({ pool, copies }) => [pool, copies]));
+    const byPool = new Map<string, Layout[]>();
+    for (const { pool, number, nodes: named, table } of layouts) {
+      const layout = parseLayout(number, named, table);
+      if (!layout) throw new HoldfastError('integrity', `layout ${number} of pool ${pool} in the database is damaged`);
+      byPool.set(pool, [...(byPool.get(pool) ?? []), layout]);
+    }
+    this.#layouts = byPool;
+    for (const known of gone) await known.connection.close();
+  }
+
+  #keep(stored: StoredNode): KnownNode {
+    const known = this.#nodes.get(stored.node);
+    if (known && known.stored.pin === stored.pin && known.stored.addresses.join() === stored.addresses.join())
+      return Object.assign(known, { stored });
+    const { node, pool, pin, addresses } = stored;
+    const connection = this.#connect({ node, cluster: this.#cluster, pool, pin, addresses }, this.#show);
+    return { stored, connection, status: null, downUntilMs: 0, answering: false, lastSeenMs: stored.lastSeenMs };
+  }
+
+  /** The server shows another key from now on: every connection is made anew. */
+  async showFromNowOn(identity: TlsIdentity): Promise<void> {
+    this.#show = identity;
+    const old = [...this.#nodes.values()];
+    this.#nodes = new Map();
+    await this.reload();
+    for (const known of old) await known.connection.close();
+  }
+
+  all(): readonly KnownNode[] {
+    return [...this.#nodes.values()];
+  }
+
+  find(node: NodeId): KnownNode | null {
+    return this.#nodes.get(node) ?? null;
+  }
+
+  byNumber(number: number): KnownNode | null {
+    for (const known of this.#nodes.values()) if (known.stored.number === number) return known;
+    return null;
+  }
+
+  /** Copies that the pool asks for. */
+  copies(pool: string): number {
+    return this.#copies.get(pool) ?? 1;
+  }
+
+  /** Where blocks of a pool are to be put: best first. Empty where the pool has no node yet. */
+  targets(pool: string, block: BlockId): readonly KnownNode[] {
+    const newest = this.#layouts.get(pool)?.[0];
+    return newest ? this.#known(nodesFor(newest, block)) : [];
+  }
+
+  /** Where a block of a pool may lie by any layout, newest first. */
+  places(pool: string, block: BlockId): readonly KnownNode[] {
+    const nodes = (this.#layouts.get(pool) ?? []).flatMap((layout) => nodesFor(layout, block));
+    return this.#known([...new Set(nodes)]);
+  }
+
+  #known(nodes: readonly NodeId[]): KnownNode[] {
+    return nodes.flatMap((node) => this.#nodes.get(node) ?? []);
+  }
+
+  isDown(known: KnownNode): boolean {
+    return known.downUntilMs > this.#clock.monotonicMs();
+  }
+
+  /** Asks it for no blocks for a moment. */
+  takeOut(known: KnownNode): void {
+    known.downUntilMs = this.#clock.monotonicMs() + DOWN_MS;
+    known.answering = false;
+  }
+
+  /** Calls a node with a deadline; a failure takes it out for a moment. */
+  async call<T>(
+    known: KnownNode,
+    signal: AbortSignal,
+    work: (connection: NodeConnection, signal: AbortSignal) => Promise<T>,
+    deadlineMs: number = CALL_MS_MAX,
+  ): Promise<T> {
+    try {
+      const result = await withDeadline(this.#clock, deadlineMs, signal, (limited) => work(known.connection, limited));
+      known.downUntilMs = 0;
+      return result;
+    } catch (error) {
+      // A caller that went away says nothing about the node.
+      if (!signal.aborted) this.takeOut(known);
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const known of this.#nodes.values()) await known.connection.close();
+  }
+}

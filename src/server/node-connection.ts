@@ -1,0 +1,41 @@
+import type { z } from 'zod';
+import type { BlockStore } from '#blocks/block-store.ts';
+import { RemoteBlockStore } from '#blocks/remote-block-store.ts';
+import type { ClusterId, NodeId, Pin } from '#core/ids.ts';
+import type { Primitives } from '#core/primitives.ts';
+import { ask } from '#protocol/call.ts';
+import { nodeKeys, nodeStatus } from '#protocol/node.ts';
+import type { Peer } from '#protocol/wire.ts';
+import type { TlsIdentity } from '#world/net.ts';
+
+export type NodeStatus = z.infer<typeof nodeStatus.response>;
+
+/** A storage node as its server sees it. Every call rejects with a `HoldfastError` where the node cannot be asked. */
+export interface NodeConnection {
+  readonly store: BlockStore;
+  status(signal: AbortSignal): Promise<NodeStatus>;
+  /** Resolves with what the node holds afterwards. */
+  pushKeys(keyList: Uint8Array, signal: AbortSignal): Promise<{ readonly incarnation: number; readonly seq: number }>;
+  close(): Promise<void>;
+}
+
+export type NodeToReach = {
+  readonly node: NodeId;
+  readonly cluster: ClusterId;
+  readonly pool: string;
+  readonly pin: Pin;
+  readonly addresses: readonly string[];
+};
+
+/** How the composition root reaches a node: lazily; `show` is the key by which the server proves itself. */
+export type ConnectNode = (node: NodeToReach, show: TlsIdentity) => NodeConnection;
+
+/** Over a connection that speaks the node's verbs. */
+export function nodeConnectionOf(peer: Peer, primitives: Primitives): NodeConnection {
+  return {
+    store: new RemoteBlockStore(peer, primitives),
+    status: async (signal) => (await ask(peer, nodeStatus, {}, signal)).response,
+    pushKeys: async (keyList, signal) => (await ask(peer, nodeKeys, {}, signal, [keyList])).response,
+    close: () => peer.close(),
+  };
+}

@@ -1,0 +1,137 @@
+/** The server: keeps the index of every file and decides, by rule, where its bytes go. Knows no socket, no disk and no database by name. */
+import { must } from '#core/assert.ts';
+import type { ClusterId } from '#core/ids.ts';
+import type { Primitives } from '#core/primitives.ts';
+import { firstAccount } from '#meta/accounts.ts';
+import type { MetaStore } from '#meta/meta-store.ts';
+import type { inviteCreate } from '#protocol/account.ts';
+import { dispatcher } from '#protocol/call.ts';
+import type { Handler } from '#protocol/wire.ts';
+import type { Clock } from '#world/clock.ts';
+import type { Log } from '#world/log.ts';
+import type { Net, Page, TlsIdentity } from '#world/net.ts';
+import type { Random } from '#world/random.ts';
+import type { z } from 'zod';
+import { accountRoutes } from './accounts.ts';
+import { Bell } from './bell.ts';
+import { Care } from './care.ts';
+import { openCluster } from './cluster-start.ts';
+import { clusterRoutes } from './cluster-view.ts';
+import { commitRoutes } from './commits.ts';
+import { contentRoutes } from './contents.ts';
+import { fileRoutes } from './files.ts';
+import { authorise } from './identity.ts';
+import { createInvite, inviteRoutes } from './invites.ts';
+import { journalRoutes } from './journal-view.ts';
+import { Mover } from './mover.ts';
+import { NodeBook } from './node-book.ts';
+import type { ConnectNode } from './node-connection.ts';
+import type { RootKeeper } from './root-keeper.ts';
+import { ruleRoutes } from './rules.ts';
+import type { ServerContext } from './server-context.ts';
+import { SpaceKeys } from './space-keys.ts';
+import { renderStatusPage } from './status-page.ts';
+import { TlsKeys } from './tls-keys.ts';
+import { uploadRoutes } from './uploads.ts';
+
+export type ServerOptions = {
+  readonly version: string;
+  /** The server's own from now on: closed with it. */
+  readonly meta: MetaStore;
+  readonly primitives: Primitives;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly net: Pick<Net, 'makeTlsIdentity'>;
+  readonly rootKeeper: RootKeeper;
+  readonly connectNode: ConnectNode;
+  /** Where others reach this server, as `http(s)://host:port`, the best first: asked for each invite. */
+  addresses(): readonly string[];
+};
+
+export interface Server {
+  readonly cluster: ClusterId;
+  readonly handler: Handler;
+  /** What a browser's GET gets; null: nothing at that path. */
+  page(path: string): Promise<Page | null>;
+  /** The key to listen with, now and, by `onTlsIdentity`, later. */
+  tlsIdentity(): TlsIdentity;
+  onTlsIdentity(listener: (identity: TlsIdentity) => void): void;
+  /** An invite for the owner's account, made without asking who asks: for the process that runs the server. */
+  invite(request: z.infer<typeof inviteCreate.request>): Promise<z.infer<typeof inviteCreate.response>>;
+  /** One round of heartbeats at once: resolves when every storage node was asked. */
+  greetNodes(): Promise<void>;
+  /** Ends held requests with what there is, waits for what is under way, closes the store. */
+  close(): Promise<void>;
+}
+
+/** Throws `newer_version`, `wrong_cluster` or `integrity`, having changed nothing, where database and root key do not belong together. */
+export async function startServer(options: ServerOptions): Promise<Server> {
+  const { meta, primitives, clock, random, log, rootKeeper } = options;
+  const makeTlsIdentity = (commonName: string) => options.net.makeTlsIdentity(commonName);
+  const tools = { meta, primitives, clock, random, rootKeeper, makeTlsIdentity };
+  const cluster = await openCluster(tools);
+  const tlsKeys = await TlsKeys.open(cluster, tools);
+  const nodes = new NodeBook(meta, clock, cluster.cluster, options.connectNode, tlsKeys.current());
+  const closing = new AbortController();
+  const context: ServerContext = {
+    version: options.version,
+    startedMs: clock.nowMs(),
+    meta,
+    primitives,
+    clock,
+    random,
+    log,
+    cluster,
+    tlsKeys,
+    spaceKeys: new SpaceKeys(primitives, random, cluster.vault),
+    nodes,
+    bell: new Bell(),
+    closing: closing.signal,
+    addresses: () => options.addresses(),
+  };
+  await nodes.reload();
+  const care = new Care(context);
+  tlsKeys.onChange((identity) => nodes.showFromNowOn(identity));
+  const mover = new Mover(context);
+  const caring = care.run(() => mover.step());
+  return {
+    cluster: cluster.cluster,
+    handler: serverHandler(context, care),
+    page: async (path) => (path === '/' ? renderStatusPage(context) : null),
+    tlsIdentity: () => tlsKeys.current(),
+    onTlsIdentity: (listener) => tlsKeys.onChange(listener),
+    invite: async (request) => {
+      const account = must(await meta.read(firstAccount), 'a cluster has an owner');
+      return createInvite(context, account.account, request);
+    },
+    greetNodes: () => care.beat(),
+    async close() {
+      closing.abort();
+      context.bell.ringAll();
+      await caring;
+      await care.note();
+      await nodes.close();
+      await meta.close();
+    },
+  };
+}
+
+function serverHandler(context: ServerContext, care: Care): Handler {
+  const routes = [
+    ...accountRoutes(context, care),
+    ...inviteRoutes(context),
+    ...journalRoutes(context),
+    ...commitRoutes(context),
+    ...uploadRoutes(context),
+    ...contentRoutes(context),
+    ...fileRoutes(context),
+    ...ruleRoutes(context),
+    ...clusterRoutes(context),
+  ];
+  return dispatcher(routes, async (caller, callers) => {
+    const identity = await authorise(context, caller, callers);
+    if (identity.kind === 'device') care.noteSeen(identity.device);
+    return identity;
+  });
+}

@@ -1,0 +1,189 @@
+/** Uploads of files that are too large for one commit: `prepare`, `need`, `put`, `abandon`. Bytes stream through to the nodes. */
+import type { Block } from '#blocks/block-store.ts';
+import { must } from '#core/assert.ts';
+import { HoldfastError } from '#core/errors.ts';
+import type { BlockId, SpaceId, UploadId } from '#core/ids.ts';
+import { limits } from '#core/limits.ts';
+import { judgeName } from '#core/name.ts';
+import { poolOf } from '#core/rules.ts';
+import { allRules } from '#meta/clusters.ts';
+import { findPresence, type Presence } from '#meta/contents.ts';
+import { entriesWithAncestors } from '#meta/entries.ts';
+import type { MetaReader } from '#meta/meta-store.ts';
+import {
+  findUploadBlocks,
+  findUploads,
+  insertUploads,
+  putUploadBlocks,
+  removeUploads,
+  renewUploads,
+  type StoredUpload,
+} from '#meta/uploads.ts';
+import { abandon, need, prepare, put } from '#protocol/sync.ts';
+import type { z } from 'zod';
+import { writeBlocks } from './block-writer.ts';
+import { refusalOf } from './commit-blocks.ts';
+import { checkStillLinked, deviceRoute, spaceFor, type DeviceIdentity } from './identity.ts';
+import type { ServerContext } from './server-context.ts';
+
+const LEASE_MS = 24 * 3_600_000;
+
+type PrepareRequest = z.infer<typeof prepare.request>;
+type PutRequest = z.infer<typeof put.request>;
+type Prepared = z.infer<typeof prepare.response>['files'][number];
+
+export function uploadRoutes(context: ServerContext) {
+  return [
+    deviceRoute(prepare, async (request, { identity }) => ({
+      response: { files: await prepareUploads(context, request, identity) },
+      parts: [],
+    })),
+    deviceRoute(need, async (request, { identity }) => ({
+      response: {
+        missing: await context.meta.read(async (reader) => {
+          const upload = await uploadFor(reader, identity, request.space, request.upload);
+          return missingBlocks(reader, upload, request.blocks);
+        }),
+      },
+      parts: [],
+    })),
+    deviceRoute(put, async (request, { identity, parts, signal }) => {
+      await putBlocks(context, request, identity, parts, signal);
+      return { response: {}, parts: [] };
+    }),
+    deviceRoute(abandon, async (request, { identity }) => {
+      await context.meta.write(async (writer) => {
+        await spaceFor(writer, identity, request.space);
+        const found = [...(await findUploads(writer, request.uploads)).values()];
+        const own = found.filter((upload) => upload.space === request.space && upload.device === identity.device);
+        await removeUploads(
+          writer,
+          own.map(({ upload }) => upload),
+        );
+      });
+      return { response: {}, parts: [] };
+    }),
+  ];
+}
+
+async function prepareUploads(
+  context: ServerContext,
+  request: PrepareRequest,
+  identity: DeviceIdentity,
+): Promise<Prepared[]> {
+  for (const { name } of request.files) {
+    const why = judgeName(name);
+    if (why !== null) throw new HoldfastError('invalid_name', why);
+  }
+  const leaseMs = context.clock.nowMs() + LEASE_MS;
+  const uploads = await context.meta.write(async (writer) => {
+    const space = await spaceFor(writer, identity, request.space);
+    await checkStillLinked(writer, identity);
+    const ids = request.files.map(({ upload }) => upload);
+    if (new Set(ids).size !== ids.length) throw new HoldfastError('invalid_field', 'files: an upload is named twice');
+    const known = await findUploads(writer, ids);
+    const rules = await allRules(writer);
+    const entries = new Map(
+      (
+        await entriesWithAncestors(
+          writer,
+          space.space,
+          request.files.map(({ entry }) => entry),
+        )
+      ).map((entry) => [entry.entry, entry]),
+    );
+    const opened = request.files.map(({ upload, entry, parent, name, size }): StoredUpload => {
+      const open = known.get(upload);
+      if (!open) {
+        // An existing file keeps the name that the space knows it by, also where the device has renamed it meanwhile.
+        const present = entries.get(entry);
+        const { pool } = poolOf(rules, { name: present?.name ?? name, size });
+        const { device } = identity;
+        const keyVersion = space.keyVersion;
+        return { upload, space: space.space, device, entry, parent, name, size, pool, keyVersion, leaseMs };
+      }
+      if (open.space !== space.space || open.device !== identity.device || open.entry !== entry)
+        throw new HoldfastError('conflict', `upload: ${upload} is the upload of another file`);
+      return open;
+    });
+    await renewUploads(writer, [...known.keys()], leaseMs);
+    await insertUploads(
+      writer,
+      opened.filter(({ upload }) => !known.has(upload)),
+    );
+    return opened;
+  });
+  return uploads.map(({ pool }): Prepared => {
+    const members = context.nodes.all().filter((node) => node.stored.pool === pool);
+    if (members.some((node) => !context.nodes.isDown(node))) return { kind: 'ready', pool };
+    return { kind: 'pool_unavailable', pool, detail: `no storage node of pool ${pool} can be reached` };
+  });
+}
+
+/** What is absent and what is somebody else's are told apart by nobody. */
+async function uploadFor(
+  reader: MetaReader,
+  identity: DeviceIdentity,
+  space: SpaceId,
+  upload: UploadId,
+): Promise<StoredUpload> {
+  await spaceFor(reader, identity, space);
+  const found = (await findUploads(reader, [upload])).get(upload);
+  if (!found || found.space !== space || found.device !== identity.device)
+    throw new HoldfastError('not_found', 'there is no such upload; prepare it again');
+  return found;
+}
+
+async function missingBlocks(reader: MetaReader, upload: StoredUpload, blocks: readonly BlockId[]) {
+  const present = await findPresence(reader, upload.space, blocks, upload.pool);
+  const brought = await findUploadBlocks(reader, upload, blocks);
+  const had = new Set([...present, ...brought].map(({ block }) => block));
+  return [...new Set(blocks)].filter((block) => !had.has(block));
+}
+
+/** The nodes compare bytes and names; what one of them acknowledged is durable there before it is noted here. */
+async function putBlocks(
+  context: ServerContext,
+  request: PutRequest,
+  identity: DeviceIdentity,
+  parts: readonly Uint8Array[],
+  signal: AbortSignal,
+): Promise<void> {
+  if (parts.length !== request.blocks.length)
+    throw new HoldfastError('invalid_field', 'blocks: there must be one part for each block');
+  const total = parts.reduce((sum, part) => sum + part.length, 0);
+  if (parts.length > 1 && total > limits.batchBytesMax)
+    throw new HoldfastError('too_large', `a batch has ${limits.batchBytesMax} bytes at most`);
+  const blocks = new Map<BlockId, Block>();
+  request.blocks.forEach((id, index) => {
+    const bytes = must(parts[index], 'there is one part for each block');
+    if (bytes.length > limits.blockBytesMax)
+      throw new HoldfastError('too_large', `a block has ${limits.blockBytesMax} bytes at most`);
+    blocks.set(id, { id, bytes });
+  });
+  const upload = await context.meta.read((reader) => uploadFor(reader, identity, request.space, request.upload));
+  const written = await writeBlocks(context.nodes, upload.pool, [...blocks.values()], signal);
+  const rows: Omit<Presence, 'pool'>[] = [];
+  let failed: 'unavailable' | 'no_space' | 'hash_mismatch' | null = null;
+  for (const [block, result] of written) {
+    if (result.kind === 'failed') failed = result.why;
+    else {
+      const { length } = must(blocks.get(block), 'only these were written').bytes;
+      rows.push({ block, length, holders: result.holders, owed: result.owed });
+    }
+  }
+  await context.meta.write(async (writer) => {
+    await checkStillLinked(writer, identity);
+    await uploadFor(writer, identity, request.space, request.upload);
+    await putUploadBlocks(writer, upload.upload, rows);
+    await renewUploads(writer, [upload.upload], context.clock.nowMs() + LEASE_MS);
+  });
+  if (failed !== null) throw putError(upload.pool, failed);
+}
+
+function putError(pool: string, why: 'unavailable' | 'no_space' | 'hash_mismatch'): HoldfastError {
+  const refusal = refusalOf(pool, why);
+  const detail = 'detail' in refusal ? refusal.detail : why;
+  const code = why === 'unavailable' ? 'storage_unavailable' : why;
+  return new HoldfastError(code, detail, { facts: { pool } });
+}
