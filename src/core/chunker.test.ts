@@ -117,6 +117,29 @@ test('a byte put in moves the cuts around it and no others', () => {
   assert(kept >= before.size - 3, `${kept} of ${before.size} chunks kept`);
 });
 
+test('a cut depends on the 32 bytes before it, from the shortest chunk on', () => {
+  const [first] = cutAll('cdc-512k', pattern, pattern.length);
+  const rare = cutAll('cdc-512k', pattern, pattern.length).findIndex((length) => length < 512 * KIB);
+  const endOf = (count: number): number =>
+    cutAll('cdc-512k', pattern, pattern.length)
+      .slice(0, count)
+      .reduce((sum, length) => sum + length, 0);
+  assert(first !== undefined && first > 512 * KIB && rare > 0);
+  // 32 bytes that cut chunks of any length, and 32 that cut only those of the normal length or longer.
+  const anywhere = pattern.subarray(endOf(rare + 1) - 32, endOf(rare + 1));
+  const onlyAbove = pattern.subarray(first - 32, first);
+  const cutWith = (window: Uint8Array, length: number): number => {
+    const bytes = new Uint8Array(MIB);
+    bytes.set(window, length - 32);
+    return cutPoint('cdc-512k', bytes, 0, bytes.length, true);
+  };
+  assert.equal(cutWith(anywhere, 128 * KIB), 128 * KIB);
+  assert.equal(cutWith(anywhere, 128 * KIB - 1), MIB);
+  assert.equal(cutWith(anywhere, 512 * KIB - 1), 512 * KIB - 1);
+  assert.equal(cutWith(onlyAbove, 512 * KIB - 1), MIB);
+  assert.equal(cutWith(onlyAbove, 512 * KIB), 512 * KIB);
+});
+
 test('more bytes are asked for only where they could change the answer', () => {
   const bytes = pattern.subarray(0, 2 * MIB);
   assert.equal(cutPoint('one', bytes, 0, 512 * KIB - 1, false), 0);

@@ -132,6 +132,13 @@ test('what a later version may write stops the reader, and is not taken for dama
     assert.throws(() => parseRow(bytes), { code: 'upgrade_required' });
   }
   assert.throws(() => parseRow(change(0, 0)), { code: 'integrity' });
+  assert.throws(() => parseRow(change(79, 200)), { code: 'integrity' }, 'a base in the future');
+  const folder = hex(must(golden.rows[0], 'a folder').bytes);
+  folder[kindAt + 1] = 1;
+  assert.throws(() => parseRow(folder), { code: 'integrity' }, 'a folder that is executable');
+  const key = hex(must(golden.rows[3], 'a key').bytes);
+  key.fill(0, 72, 76);
+  assert.throws(() => parseRow(key), { code: 'integrity' }, 'key version 0');
   assert.throws(() => parseRow(change(5, 1)), { code: 'integrity' });
 });
 

@@ -207,6 +207,11 @@ test('open refuses what a sealer with the keys got wrong', () => {
   refused('a length beyond the end', { innerHead: Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 9) });
   refused('a length before the end', { innerHead: Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 7) });
   refused('no data', { data: new Uint8Array(0) });
+  refused('no data, but padding', { data: new Uint8Array(0), padding: new Uint8Array(1) });
+  const frame = p.zstdCompress(utf8('holdfast'), 1);
+  const frameHead = (codec: number): Uint8Array => Uint8Array.of(codec, 0, 0, 0, 0, 0, 0, frame.length);
+  refused('a frame under an unknown codec', { data: frame, innerHead: frameHead(2) });
+  assert.deepEqual(openBlock(p, dataKey, forge({ data: frame, innerHead: frameHead(1) }), ample), utf8('holdfast'));
   assert.deepEqual(openBlock(p, dataKey, forge({ padding: new Uint8Array(5) }), ample), utf8('holdfast'));
 });
 
