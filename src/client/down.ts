@@ -1,0 +1,373 @@
+/**
+ * Carries out what a plan has for this disk. Every step is judged by the folder's door against the stat that the plan was made from;
+ * what is there instead is looked at and planned afresh. Before files are placed it is durably written down which, so that after a power
+ * cut torn bytes of ours are never taken for somebody's edit; only what was flushed becomes a merge base.
+ */
+import type { Entry } from '#core/entry.ts';
+import type { EntryId } from '#core/ids.ts';
+import type { DownAction } from '#core/plan.ts';
+import type { FolderStep, Stat, StepOutcome } from '#world/folder.ts';
+import type { Device } from './device.ts';
+import { FetchAhead } from './fetch-ahead.ts';
+import type { LargeDownloads } from './large-downloads.ts';
+import type { Fetched } from './manifests.ts';
+import type { Observer } from './observer.ts';
+import { SMALL_BYTES_MAX } from './reader.ts';
+import { parseStat } from './stat-text.ts';
+
+const STEPS_MAX = 1000;
+
+/** A step on the disk, and what it means to the trees once it is done. */
+type Step = {
+  readonly entry: EntryId;
+  readonly path: string;
+  readonly step: FolderStep;
+  readonly done: (stat: Stat | null) => void;
+};
+
+export class Downloader {
+  readonly #device: Device;
+  readonly #observer: Observer;
+  readonly #large: LargeDownloads;
+
+  constructor(device: Device, observer: Observer, large: LargeDownloads) {
+    this.#device = device;
+    this.#observer = observer;
+    this.#large = large;
+  }
+
+  /** `again`: entries of which some step was not done. Rejects with outages; what was done until then is in the trees. */
+  async carryOut(actions: readonly DownAction[], again: Set<EntryId>): Promise<void> {
+    const run = new DownRun(this.#device, this.#observer, this.#large, again);
+    await run.carryOut(actions);
+  }
+}
+
+class DownRun {
+  readonly #device: Device;
+  readonly #observer: Observer;
+  readonly #large: LargeDownloads;
+  readonly #again: Set<EntryId>;
+  #steps: Step[] = [];
+  readonly #inSteps = new Set<EntryId>();
+  /** Paths of folders that the waiting steps will make. */
+  readonly #newPaths = new Map<EntryId, string>();
+  /** What both sides agree on once the disk has it for good. */
+  #agreed: (() => void)[] = [];
+  #placed: string[] = [];
+
+  constructor(device: Device, observer: Observer, large: LargeDownloads, again: Set<EntryId>) {
+    this.#device = device;
+    this.#observer = observer;
+    this.#large = large;
+    this.#again = again;
+  }
+
+  async carryOut(actions: readonly DownAction[]): Promise<void> {
+    const { line, space, signal } = this.#device;
+    const small = new Map<DownAction, Entry>();
+    for (const action of actions) {
+      const remote = this.#smallContent(action);
+      if (remote) small.set(action, remote);
+    }
+    const ahead = new FetchAhead(line, space, [...small.values()], signal);
+    this.#writeDownPlaces(actions);
+    const fetched = new Map<string, Fetched>();
+    let chunk = 0;
+    let left = 0;
+    try {
+      for (const action of actions) {
+        if (small.has(action)) {
+          if (left === 0) {
+            await this.#apply();
+            fetched.clear();
+            for (const [id, one] of await ahead.take(chunk)) fetched.set(id, one);
+            left = ahead.chunks[chunk]?.length ?? 0;
+            chunk++;
+          }
+          left--;
+        }
+        if (this.#inSteps.has(action.entry) || this.#steps.length >= STEPS_MAX) await this.#apply();
+        await this.#add(action, fetched);
+      }
+      await this.#apply();
+    } finally {
+      await this.#settle();
+    }
+  }
+
+  /** The remote state of what this action brings as a small file's bytes. */
+  #smallContent(action: DownAction): Entry | null {
+    if (action.kind !== 'down_create' && action.kind !== 'down_update') return null;
+    const remote = this.#device.trees.remote(action.entry);
+    if (remote?.kind !== 'file' || !remote.content || remote.content.size > SMALL_BYTES_MAX) return null;
+    if (action.kind === 'down_update' && this.#onlyExec(remote)) return null;
+    return remote;
+  }
+
+  #onlyExec(remote: Entry): boolean {
+    return this.#device.trees.local(remote.entry)?.contentId === remote.content?.contentId;
+  }
+
+  #writeDownPlaces(actions: readonly DownAction[]): void {
+    const { state, trees } = this.#device;
+    const placing = state.sql.prepare('INSERT OR REPLACE INTO placing VALUES (?, ?, ?, ?)');
+    const rows: (readonly [string, EntryId, string, number])[] = [];
+    const paths = new Map<EntryId, string>();
+    for (const action of actions) {
+      if (action.kind !== 'down_create' && action.kind !== 'down_update') continue;
+      const remote = trees.remote(action.entry);
+      if (!remote) continue;
+      const path =
+        action.kind === 'down_create'
+          ? this.#childPath(action.parent, action.name, paths)
+          : trees.localPath(action.entry);
+      if (path === null) continue;
+      if (remote.kind === 'folder') paths.set(remote.entry, path);
+      if (remote.content) rows.push([path, remote.entry, remote.content.contentId, remote.mtimeUs]);
+    }
+    if (rows.length === 0) return;
+    state.durably(() => {
+      for (const row of rows) placing.run(...row);
+    });
+    this.#placed = rows.map(([path]) => path);
+  }
+
+  #childPath(parent: EntryId, name: string, paths: ReadonlyMap<EntryId, string>): string | null {
+    const above = paths.get(parent) ?? this.#device.trees.localPath(parent);
+    if (above === null) return null;
+    return above === '' ? name : `${above}/${name}`;
+  }
+
+  async #add(action: DownAction, fetched: ReadonlyMap<string, Fetched>): Promise<void> {
+    const { trees } = this.#device;
+    const remote = trees.remote(action.entry);
+    const local = trees.local(action.entry);
+    if (action.kind === 'down_create') {
+      const path = this.#childPath(action.parent, action.name, this.#newPaths);
+      if (!remote || path === null) this.#again.add(action.entry);
+      else this.#addCreate(action.parent, action.name, path, remote, fetched);
+      return;
+    }
+    const path = trees.localPath(action.entry);
+    if (!local || (path === null && !local.parked)) {
+      this.#again.add(action.entry);
+      return;
+    }
+    const expect = parseStat(local.stat);
+    switch (action.kind) {
+      case 'down_update':
+        if (remote && path !== null) this.#addUpdate(path, remote, expect, fetched);
+        else this.#again.add(action.entry);
+        return;
+      case 'down_move':
+        return await this.#addMove(action, path, expect);
+      case 'down_remove':
+        if (path !== null) this.#addRemove(action.entry, path, expect);
+        return;
+      default:
+        return await this.#park(action.entry, path ?? '', expect);
+    }
+  }
+
+  #addCreate(parent: EntryId, name: string, path: string, remote: Entry, fetched: ReadonlyMap<string, Fetched>): void {
+    const { trees } = this.#device;
+    const { entry, kind, target } = remote;
+    const made = (stat: Stat | null, contentId: Entry['content'] = null) => {
+      if (!stat) return;
+      const exec = kind === 'file' && stat.exec;
+      trees.putLocal({ entry, parent, name, kind, contentId: contentId?.contentId ?? null, target, exec }, stat, false);
+      this.#agreed.push(() => this.#agree(remote));
+    };
+    if (kind === 'folder') {
+      this.#newPaths.set(entry, path);
+      const done = (stat: Stat | null) => {
+        made(stat);
+        this.#observer.list(path);
+      };
+      this.#push({ entry, path, step: { kind: 'make_folder', path }, done });
+    } else if (kind === 'symlink' && target !== null)
+      this.#push({ entry, path, step: { kind: 'make_symlink', path, target }, done: made });
+    else if (kind === 'file') this.#addPlace(path, remote, null, fetched, (stat) => made(stat, remote.content));
+    else this.#again.add(entry);
+  }
+
+  #addUpdate(path: string, remote: Entry, expect: Stat, fetched: ReadonlyMap<string, Fetched>): void {
+    const { trees } = this.#device;
+    const { entry, target } = remote;
+    const updated = (stat: Stat | null) => {
+      const row = trees.local(entry);
+      if (!row || !stat) return;
+      const contentId = remote.content?.contentId ?? null;
+      trees.putLocal({ ...row, contentId, target, exec: remote.kind === 'file' && stat.exec }, stat, false);
+      this.#agreed.push(() => this.#agree(remote));
+    };
+    if (remote.kind === 'symlink' && target !== null) {
+      this.#push({ entry, path, step: { kind: 'remove', path, expect }, done: () => {} });
+      this.#push({ entry, path, step: { kind: 'make_symlink', path, target }, done: updated });
+    } else if (this.#onlyExec(remote)) {
+      this.#push({ entry, path, step: { kind: 'set_exec', path, expect, exec: remote.exec }, done: updated });
+    } else this.#addPlace(path, remote, expect, fetched, updated);
+  }
+
+  #addPlace(
+    path: string,
+    remote: Entry,
+    expect: Stat | null,
+    fetched: ReadonlyMap<string, Fetched>,
+    done: (stat: Stat | null) => void,
+  ): void {
+    const { deferrals, trees } = this.#device;
+    const { entry, content, mtimeUs, exec } = remote;
+    if (!content) return;
+    const place = (manifest: Uint8Array, bytes: Extract<FolderStep, { kind: 'place' }>['bytes']) =>
+      this.#push({
+        entry,
+        path,
+        step: { kind: 'place', path, expect, manifest, contentId: content.contentId, bytes, mtimeUs, exec },
+        done,
+      });
+    if (content.size > SMALL_BYTES_MAX) {
+      const staged = this.#large.staged(entry, content.manifestId);
+      if (staged) return place(staged.manifest, { staged: staged.stage });
+      this.#again.add(entry);
+      this.#large.begin(remote);
+      return;
+    }
+    const got = fetched.get(content.manifestId);
+    if (got?.kind === 'found' && got.blocks) return place(got.manifest, got.blocks);
+    this.#again.add(entry);
+    if (got?.kind === 'failed') deferrals.failed(entry, trees.pathForPeople(entry), got.error.code, got.error.message);
+    else deferrals.retry(entry);
+  }
+
+  async #addMove(action: Extract<DownAction, { kind: 'down_move' }>, path: string | null, expect: Stat): Promise<void> {
+    const { trees, state } = this.#device;
+    const { entry, parent, name } = action;
+    const slot = trees.local(entry)?.slot ?? null;
+    if (this.#newPaths.has(parent)) await this.#apply();
+    const to = trees.pathIn(parent, name);
+    if (to === null) {
+      this.#again.add(entry);
+      return;
+    }
+    const done = (stat: Stat | null) => {
+      trees.moveLocal(entry, parent, name);
+      if (stat) trees.setLocalStat(entry, stat);
+      if (slot !== null) state.sql.prepare('DELETE FROM parking WHERE slot = ?').run(slot);
+      const remote = trees.remote(entry);
+      const isPlace = remote?.parent === parent && remote.name === name;
+      if (remote && isPlace) this.#agreed.push(() => trees.moveSynced(entry, parent, name, remote.placed));
+      if (expect.kind === 'folder') this.#observer.folderMoved(path ?? to, to);
+    };
+    const step: FolderStep =
+      slot !== null ? { kind: 'unpark', slot, path: to } : { kind: 'move', from: path ?? '', expect, to };
+    this.#push({ entry, path: to, step, done });
+    // Paths below a folder, and of whoever takes the free place, are those of the trees: they must know of it first.
+    if (expect.kind === 'folder') await this.#apply();
+  }
+
+  #addRemove(entry: EntryId, path: string, expect: Stat): void {
+    const { trees } = this.#device;
+    const done = () => {
+      const row = trees.local(entry);
+      if (row) trees.dropLocal(row);
+      this.#agreed.push(() => {
+        if (!trees.remote(entry)) trees.dropSynced(entry);
+      });
+      if (expect.kind === 'folder') this.#observer.folderMoved(path, null);
+    };
+    this.#push({ entry, path, step: { kind: 'remove', path, expect }, done });
+  }
+
+  /** Written down first: what lies in a slot that nothing tells of would look deleted. */
+  async #park(entry: EntryId, path: string, expect: Stat): Promise<void> {
+    const { trees, state } = this.#device;
+    await this.#apply();
+    const slot = `parked-${entry}`;
+    state.durably(() => {
+      state.sql.prepare('INSERT OR REPLACE INTO parking VALUES (?, ?, ?)').run(slot, entry, path);
+    });
+    const done = (stat: Stat | null) => {
+      if (stat) trees.setLocalStat(entry, stat);
+      trees.parkLocal(entry, slot);
+      this.#observer.folderMoved(path, null);
+    };
+    this.#push({ entry, path, step: { kind: 'park', path, expect, slot }, done });
+    await this.#apply();
+  }
+
+  #push(step: Step): void {
+    this.#steps.push(step);
+    this.#inSteps.add(step.entry);
+  }
+
+  async #apply(): Promise<void> {
+    const steps = this.#steps;
+    if (steps.length === 0) return;
+    this.#steps = [];
+    this.#inSteps.clear();
+    const { folder, keys, state } = this.#device;
+    const outcomes = await folder.apply(
+      steps.map(({ step }) => step),
+      keys(),
+    );
+    state.transaction(() => {
+      steps.forEach((step, index) => {
+        const outcome = outcomes[index];
+        if (outcome) this.#judge(step, outcome);
+      });
+    });
+    this.#newPaths.clear();
+  }
+
+  #judge(step: Step, outcome: StepOutcome): void {
+    const { deferrals, trees, log } = this.#device;
+    const { entry, path } = step;
+    if (outcome.kind === 'done') {
+      step.done(outcome.stat);
+      if (outcome.recovered !== undefined)
+        log.warn('a file was written to in the moment it was replaced; those bytes were kept', {
+          path,
+          kept: outcome.recovered,
+        });
+      if (step.step.kind === 'place') this.#large.forget(entry);
+      return;
+    }
+    this.#again.add(entry);
+    if (step.step.kind === 'unpark') this.#observer.lookAt(path);
+    if (outcome.kind === 'stale') {
+      this.#observer.lookAt(path);
+      if (step.step.kind === 'remove' && step.step.expect.kind === 'folder') this.#observer.list(path);
+      if (step.step.kind === 'move') this.#observer.lookAt(step.step.from);
+      deferrals.retry(entry);
+      return;
+    }
+    if (step.step.kind === 'place') this.#large.forget(entry);
+    deferrals.failed(entry, trees.pathForPeople(entry), outcome.code, outcome.detail);
+  }
+
+  #agree(remote: Entry): void {
+    const { trees, deferrals } = this.#device;
+    const before = trees.synced(remote.entry);
+    const local = trees.local(remote.entry);
+    if (!before) {
+      const parent = local?.parent ?? remote.parent;
+      const name = local?.name ?? remote.name;
+      trees.putSynced({ ...remote, parent, name });
+    } else trees.putSynced({ ...remote, parent: before.parent, name: before.name, placed: before.placed });
+    deferrals.succeeded(remote.entry);
+  }
+
+  /** Only what the disk has for good becomes what is agreed on. */
+  async #settle(): Promise<void> {
+    const { folder, state } = this.#device;
+    if (this.#agreed.length > 0) await folder.flush();
+    const forget = state.sql.prepare('DELETE FROM placing WHERE path = ?');
+    state.transaction(() => {
+      for (const agree of this.#agreed) agree();
+      for (const path of this.#placed) forget.run(path);
+    });
+    this.#agreed = [];
+  }
+}

@@ -1,0 +1,294 @@
+/**
+ * One loop of bounded turns: settle what is unknown, take what the server told, look at the disk, plan what is dirty, carry it out; and
+ * sleep when nothing of this is to be done.
+ */
+import { hasCode, HoldfastError } from '#core/errors.ts';
+import type { SealKeys } from '#core/keyring.ts';
+import { Commits } from './commits.ts';
+import { failureOfOne, type Device } from './device.ts';
+import { Downloader } from './down.ts';
+import { LargeDownloads } from './large-downloads.ts';
+import { LargeUploads } from './large-uploads.ts';
+import { isOutage } from './line.ts';
+import { readListing } from './listing.ts';
+import { Observer } from './observer.ts';
+import { PlanReads } from './plan-reads.ts';
+import { PlanRun } from './plan-run.ts';
+import type { Problem } from './problems.ts';
+import { Pulling } from './pulling.ts';
+import { Reader } from './reader.ts';
+import { recover } from './recovery.ts';
+import { RemoteTree } from './remote-tree.ts';
+import { StatusBook, type Status } from './status.ts';
+import { Uploader } from './up.ts';
+
+const ROOT_LOOKED_AT_MS = 2000;
+const FAILED_PAUSE_MS = 5000;
+const REST_MS_MAX = 60_000;
+
+export type EngineHooks = {
+  /** Asks the space's keys anew. */
+  readonly refreshKeys: () => Promise<SealKeys>;
+  readonly onStatus: (status: Status) => void;
+};
+
+export class Engine {
+  readonly #device: Device;
+  readonly #hooks: EngineHooks;
+  readonly #remote: RemoteTree;
+  readonly #pulling: Pulling;
+  readonly #observer: Observer;
+  readonly #commits: Commits;
+  readonly #uploads: LargeUploads;
+  readonly #downloads: LargeDownloads;
+  readonly #plans: PlanRun;
+  readonly #status: StatusBook;
+  #paused: Problem | null = null;
+  #rootCheckMs = 0;
+  #restUntilMs = 0;
+  #recovered = false;
+  #scanned = false;
+  #listing: 'none' | 'expired' | 'union' = 'none';
+
+  constructor(device: Device, hooks: EngineHooks) {
+    this.#device = device;
+    this.#hooks = hooks;
+    this.#remote = new RemoteTree(device);
+    const cursor = () => this.#remote.cursor;
+    this.#pulling = new Pulling(device, cursor);
+    this.#observer = new Observer(device);
+    this.#uploads = new LargeUploads(device);
+    this.#downloads = new LargeDownloads(device);
+    this.#commits = new Commits(device, cursor, (entry) => this.#uploads.sendWhole(entry));
+    const lookAt = (path: string) => this.#observer.lookAt(path);
+    const reader = new Reader(device, lookAt);
+    this.#plans = new PlanRun(device, this.#observer, {
+      reads: new PlanReads(device, reader, lookAt),
+      uploader: new Uploader(device, reader, this.#uploads, this.#commits),
+      downloader: new Downloader(device, this.#observer, this.#downloads),
+    });
+    this.#status = new StatusBook(device);
+    // A listing that was begun and not finished stands for nothing.
+    if (this.#remote.cursor === null) this.#listing = 'union';
+  }
+
+  /** Until the device's signal aborts. Rejects with defects only. */
+  async run(): Promise<void> {
+    const { signal, dirty, state } = this.#device;
+    state.transaction(() => dirty.wakeAll());
+    const hints = this.#hearHints();
+    while (!signal.aborted) {
+      const progress = await this.#turn().catch((error: unknown) => this.#interrupted(error));
+      if (signal.aborted) break;
+      this.#tell(progress);
+      if (!progress) await this.#rest();
+    }
+    await Promise.all([hints, this.#pulling.ended(), this.#uploads.ended(), this.#downloads.ended()]);
+  }
+
+  get status(): Status {
+    return this.#status.last ?? this.#makeStatus(false);
+  }
+
+  async #hearHints(): Promise<void> {
+    const { watcher, wake, signal } = this.#device;
+    while (!signal.aborted) {
+      await watcher.wait(signal);
+      wake.call();
+      // The loop takes the hints; waiting again before it did would return at once.
+      await this.#hintsTaken(signal);
+    }
+  }
+
+  #onHintsTaken: (() => void) | null = null;
+  #hintsTaken(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onHintsTaken = resolve;
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+  }
+
+  /** True where something was done. */
+  async #turn(): Promise<boolean> {
+    const { deferrals, line, clock } = this.#device;
+    if (clock.monotonicMs() < this.#restUntilMs) return false;
+    if (!(await this.#rootIsChecked())) return false;
+    let progress = deferrals.wakeDue();
+    if (line.open) progress = (await this.#talk()) || progress;
+    progress = (await this.#observe()) || progress;
+    if (this.#mayPlan()) progress = (await this.#plans.step()) || progress;
+    return progress;
+  }
+
+  async #observe(): Promise<boolean> {
+    if (!this.#recovered) return false;
+    const looked = await this.#observer.step(() => this.#rootIsThere());
+    this.#onHintsTaken?.();
+    this.#onHintsTaken = null;
+    if (!this.#scanned && !looked && this.#observer.quiet) this.#scanned = true;
+    return looked;
+  }
+
+  /** What is between us and the server, before anything new is begun. */
+  async #talk(): Promise<boolean> {
+    if (!this.#recovered) {
+      await recover(this.#device);
+      this.#recovered = true;
+      this.#observer.scanAll();
+    }
+    if (this.#commits.keysAreStale) {
+      await this.#hooks.refreshKeys();
+      this.#commits.keysAreStale = false;
+    }
+    if (this.#commits.pending) {
+      await this.#commits.settlePending();
+      return true;
+    }
+    if (this.#listing !== 'none') {
+      await this.#list();
+      return true;
+    }
+    const took = await this.#takePulled();
+    this.#pulling.keepAsking();
+    return took;
+  }
+
+  async #list(): Promise<void> {
+    await this.#pulling.restart();
+    await readListing(this.#device, this.#remote);
+    this.#remote.finishListing(this.#listing === 'union');
+    this.#commits.forgetHead();
+    this.#listing = 'none';
+  }
+
+  async #takePulled(): Promise<boolean> {
+    const pulled = this.#pulling.take();
+    if (!pulled) return false;
+    if (pulled.kind === 'reset') {
+      this.#listing = pulled.reason === 'epoch_changed' ? 'union' : 'expired';
+      this.#device.log.info('the journal is read anew', { reason: pulled.reason });
+      return true;
+    }
+    const applied = this.#remote.apply(pulled.framed, pulled.more);
+    if (applied.kind === 'relist') this.#listing = 'expired';
+    else if (applied.newKeys) await this.#hooks.refreshKeys();
+    return true;
+  }
+
+  #mayPlan(): boolean {
+    const { line, dirty } = this.#device;
+    const cursor = this.#remote.cursor;
+    return (
+      this.#scanned &&
+      line.open &&
+      this.#listing === 'none' &&
+      cursor !== null &&
+      this.#remote.complete &&
+      cursor.seq >= this.#commits.gateSeq &&
+      !this.#commits.pending &&
+      dirty.ready
+    );
+  }
+
+  async #rootIsChecked(): Promise<boolean> {
+    const { clock } = this.#device;
+    const first = this.#rootCheckMs === 0;
+    if (!first && !this.#paused) return true;
+    if (clock.monotonicMs() < this.#rootCheckMs) return false;
+    if (!(await this.#rootIsThere())) return false;
+    if (!first && this.#recovered) this.#observer.scanAll();
+    return true;
+  }
+
+  /** The root is the one that was linked. Otherwise everything pauses: nothing on it can be believed. */
+  async #rootIsThere(): Promise<boolean> {
+    const { folder, state, clock, log } = this.#device;
+    const root = await folder.root();
+    this.#rootCheckMs = clock.monotonicMs() + ROOT_LOOKED_AT_MS;
+    if (root.kind === 'found' && root.rootId === state.meta('root_id')) {
+      this.#observer.rootDev = root.stat.dev;
+      if (this.#paused) log.info('the folder is back');
+      this.#paused = null;
+      return true;
+    }
+    this.#pause(
+      root.kind === 'failed'
+        ? { path: '', code: root.code, message: `the folder cannot be read: ${root.detail}` }
+        : {
+            path: '',
+            code: 'folder_missing',
+            message:
+              root.kind === 'missing'
+                ? 'the folder is not there; nothing is deleted, and syncing goes on when it is back'
+                : 'this is not the folder that was linked (is its disk mounted?); nothing is deleted, and syncing goes on when it is back',
+          },
+    );
+    return false;
+  }
+
+  #pause(problem: Problem): void {
+    if (!this.#paused) this.#device.log.warn('syncing pauses', { reason: problem.message });
+    this.#paused = problem;
+  }
+
+  /** False: nothing was done, so that the loop rests. Throws defects. */
+  #interrupted(error: unknown): boolean {
+    const { signal, clock, problems, log } = this.#device;
+    if (signal.aborted || isOutage(error)) return false;
+    if (hasCode(error, 'folder_missing')) {
+      this.#rootCheckMs = clock.monotonicMs();
+      this.#pause({ path: '', code: error.code, message: error.message });
+      return true;
+    }
+    if (!failureOfOne(error) && !hasCode(error, 'upgrade_required', 'newer_version', 'data_in_use')) throw error;
+    const failure = error as HoldfastError;
+    log.warn('syncing stopped for a moment', { code: failure.code, detail: failure.message });
+    problems.set('engine', { path: '', code: failure.code, message: failure.message });
+    this.#restUntilMs = clock.monotonicMs() + FAILED_PAUSE_MS;
+    return false;
+  }
+
+  /** Nothing is under way or waited for, and the journal was applied to its end. */
+  #isIdle(progress: boolean): boolean {
+    const { dirty, line } = this.#device;
+    return (
+      !progress &&
+      this.#scanned &&
+      this.#paused === null &&
+      line.down === null &&
+      this.#listing === 'none' &&
+      this.#remote.complete &&
+      this.#pulling.caughtUp &&
+      (this.#remote.cursor?.seq ?? 0) >= this.#commits.headSeq &&
+      !this.#commits.pending &&
+      this.#uploads.running === 0 &&
+      this.#downloads.running === 0 &&
+      this.#observer.quiet &&
+      !dirty.ready
+    );
+  }
+
+  #tell(progress: boolean): void {
+    const idle = this.#isIdle(progress);
+    if (progress && this.#device.problems.get('engine')) this.#device.problems.clear('engine');
+    if (!this.#status.isDue(idle)) return;
+    const status = this.#makeStatus(idle);
+    this.#status.write(status);
+    this.#hooks.onStatus(status);
+  }
+
+  #makeStatus(idle: boolean): Status {
+    return this.#status.make(idle, this.#paused, { up: this.#uploads.running, down: this.#downloads.running });
+  }
+
+  async #rest(): Promise<void> {
+    const { clock, deferrals, line, wake, signal } = this.#device;
+    const nowMs = clock.monotonicMs();
+    let untilMs = Math.min(nowMs + REST_MS_MAX, deferrals.nextDueMs());
+    if (this.#recovered && !this.#paused) untilMs = Math.min(untilMs, this.#observer.nextDueMs());
+    if (!line.open) untilMs = Math.min(untilMs, line.retryAtMs);
+    if (this.#paused) untilMs = this.#rootCheckMs;
+    if (nowMs < this.#restUntilMs) untilMs = this.#restUntilMs;
+    await wake.sleep(Math.max(untilMs, nowMs + 1), signal);
+  }
+}

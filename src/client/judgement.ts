@@ -1,0 +1,265 @@
+/**
+ * Time tells a rename from a delete. What vanished is judged 300 ms later, and only when no directory that was dirty then is still
+ * unlisted; what appeared and may be a known thing from elsewhere waits for that judgement. Folders are recognised at once: no
+ * program saves a folder by moving it away and making another.
+ */
+import type { EntryId } from '#core/ids.ts';
+import type { ListedEntry } from '#world/folder.ts';
+import type { Device } from './device.ts';
+import { isSameThing, mostChildrenRemain } from './identity.ts';
+import type { LocalRow } from './rows.ts';
+import type { Settling } from './settling.ts';
+import { inodeText } from './stat-text.ts';
+import { pathOf, type Findings, type Place, type Sightings } from './sightings.ts';
+
+const JUDGED_AFTER_MS = 300;
+/** However much is going on elsewhere. */
+const PATIENCE_MS = 5000;
+const PATHS_PER_LOOK = 500;
+
+type Vanished = { readonly sinceMs: number; readonly mark: number };
+type Uncertain = { readonly place: Place; readonly sinceMs: number; readonly candidates: readonly EntryId[] };
+type Seen = ListedEntry | null | 'unknown';
+
+export class Judgement {
+  readonly #device: Device;
+  readonly #settling: Settling;
+  readonly #sightings: Sightings;
+  readonly #vanished = new Map<EntryId, Vanished>();
+  readonly #uncertain = new Map<string, Uncertain>();
+
+  constructor(device: Device, settling: Settling, sightings: Sightings) {
+    this.#device = device;
+    this.#settling = settling;
+    this.#sightings = sightings;
+  }
+
+  /** Takes over what a comparison left open. */
+  note(findings: Findings, nowMs: number): void {
+    for (const entry of findings.present) this.#vanished.delete(entry);
+    for (const row of findings.vanished) this.#gone(row.entry, nowMs);
+    for (const { place, candidates } of findings.uncertain) {
+      const path = pathOf(place);
+      const sinceMs = this.#uncertain.get(path)?.sinceMs ?? nowMs;
+      this.#uncertain.set(path, { place, sinceMs, candidates: candidates.map((row) => row.entry) });
+    }
+  }
+
+  get empty(): boolean {
+    return this.#vanished.size === 0 && this.#uncertain.size === 0;
+  }
+
+  nextDueMs(): number {
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const { sinceMs } of this.#vanished.values()) nextMs = Math.min(nextMs, sinceMs + JUDGED_AFTER_MS);
+    for (const { sinceMs } of this.#uncertain.values()) nextMs = Math.min(nextMs, sinceMs + JUDGED_AFTER_MS);
+    return nextMs;
+  }
+
+  /** Folders that now stand at another path: moved in the tree at once. Returns old and new paths. */
+  async recogniseFolders(nowMs: number): Promise<{ readonly from: string; readonly to: string }[]> {
+    const open = [...this.#uncertain].filter(
+      ([, { place, candidates }]) =>
+        candidates.length > 0 && this.#device.trees.localAt(place.parent, place.name) === null,
+    );
+    if (open.length === 0) return [];
+    const moves: { readonly from: string; readonly to: string }[] = [];
+    const seen = await this.#look(open.map(([path]) => path));
+    for (const [path, { place, candidates }] of open) {
+      const now = seen.get(path);
+      if (!now || now === 'unknown' || now.stat.kind !== 'folder') continue;
+      const known = await this.#movedFrom(candidates, path, now);
+      if (!known) continue;
+      const from = this.#device.trees.localPath(known.entry);
+      this.#device.state.transaction(() => this.#sightings.move(known, place, now));
+      this.#vanished.delete(known.entry);
+      this.#uncertain.delete(path);
+      if (from !== null) moves.push({ from, to: path });
+    }
+    // What else may be a known file from elsewhere: that one is gone from now on, if it is.
+    await this.#noteOldPlaces(nowMs);
+    return moves;
+  }
+
+  /** Judges what is due. `rootIsThere` is asked before anything counts as gone. Null where nothing was due. */
+  async judge(
+    nowMs: number,
+    allListed: boolean,
+    rootIsThere: () => Promise<boolean>,
+    findings: Findings,
+  ): Promise<{ readonly from: string; readonly to: string }[] | null> {
+    if (this.empty) return null;
+    const due = [...this.#vanished].filter(([, { sinceMs, mark }]) => {
+      const waitedMs = nowMs - sinceMs;
+      return waitedMs >= JUDGED_AFTER_MS && allListed && this.#settling.settledSince(mark);
+    });
+    const waiting = [...this.#uncertain.values()].some(({ sinceMs }) => nowMs - sinceMs < JUDGED_AFTER_MS);
+    const patient = due.every(([, { sinceMs }]) => nowMs - sinceMs < PATIENCE_MS);
+    if (waiting && patient) return null;
+    if (due.length === 0 && this.#vanished.size > 0) return null;
+    if (due.length === 0 && this.#uncertain.size === 0) return null;
+    if (!(await rootIsThere())) return null;
+    return await this.#decide(new Set(due.map(([entry]) => entry)), findings);
+  }
+
+  async #decide(
+    due: ReadonlySet<EntryId>,
+    findings: Findings,
+  ): Promise<{ readonly from: string; readonly to: string }[]> {
+    const { trees, state } = this.#device;
+    const uncertain = [...this.#uncertain.values()];
+    const oldPaths = [...due].map((entry) => trees.localPath(entry)).filter((path) => path !== null);
+    const candidatePaths = uncertain
+      .flatMap(({ candidates }) => candidates)
+      .map((entry) => trees.localPath(entry))
+      .filter((path) => path !== null);
+    const seen = await this.#look([...uncertain.map(({ place }) => pathOf(place)), ...oldPaths, ...candidatePaths]);
+    const moves: { readonly from: string; readonly to: string }[] = [];
+    state.transaction(() => {
+      const displaced = this.#moveFound(uncertain, seen, moves);
+      this.#dropGone(due, seen, displaced);
+      for (const { place } of uncertain) this.#addWhatRemains(place, seen.get(pathOf(place)), findings);
+      this.#uncertain.clear();
+    });
+    return moves;
+  }
+
+  /** Things recognised at new places. All at once: they may have changed places with each other. */
+  #moveFound(
+    uncertain: readonly Uncertain[],
+    seen: ReadonlyMap<string, Seen>,
+    moves: { readonly from: string; readonly to: string }[],
+  ): ReadonlySet<EntryId> {
+    const { trees } = this.#device;
+    const found: { readonly known: LocalRow; readonly place: Place; readonly now: ListedEntry }[] = [];
+    const taken = new Set<EntryId>();
+    for (const { place, candidates } of uncertain) {
+      const now = seen.get(pathOf(place));
+      if (!now || now === 'unknown') continue;
+      const known = candidates.find((entry) => !taken.has(entry) && this.#hasLeft(entry, now, seen));
+      const row = known === undefined ? null : trees.local(known);
+      if (!row) continue;
+      taken.add(row.entry);
+      found.push({ known: row, place, now });
+      if (row.kind === 'folder') {
+        const from = trees.localPath(row.entry);
+        if (from !== null) moves.push({ from, to: pathOf(place) });
+      }
+    }
+    for (const { known, place, now } of found) {
+      this.#sightings.move(known, place, now);
+      this.#vanished.delete(known.entry);
+    }
+    return taken;
+  }
+
+  #hasLeft(entry: EntryId, now: ListedEntry, seen: ReadonlyMap<string, Seen>): boolean {
+    const { trees } = this.#device;
+    const row = trees.local(entry);
+    const path = row === null ? null : trees.localPath(entry);
+    if (!row || path === null || row.kind !== now.stat.kind || row.inode !== inodeText(now.stat)) return false;
+    if (isSameThing(row, now.stat) === false) return false;
+    const there = seen.get(path);
+    if (there === 'unknown' || there === undefined) return false;
+    if (there === null) return true;
+    // A file's path that holds another file keeps its entry (programs save like this); a folder goes with its directory.
+    return row.kind === 'folder' ? inodeText(there.stat) !== row.inode : there.stat.kind !== row.kind;
+  }
+
+  #dropGone(due: ReadonlySet<EntryId>, seen: ReadonlyMap<string, Seen>, moved: ReadonlySet<EntryId>): void {
+    const { trees } = this.#device;
+    for (const entry of due) {
+      const row = trees.local(entry);
+      if (moved.has(entry) || !row) {
+        this.#vanished.delete(entry);
+        continue;
+      }
+      const path = trees.localPath(entry);
+      const there = path === null ? undefined : seen.get(path);
+      if (there === 'unknown' || (there === undefined && path !== null)) continue;
+      this.#vanished.delete(entry);
+      if (there && there.stat.kind === row.kind) continue;
+      this.#drop(row);
+    }
+  }
+
+  /** Forgets a row and all below it: the disk no longer has them. */
+  #drop(row: LocalRow): void {
+    const { trees, dirty } = this.#device;
+    if (row.kind === 'folder') {
+      for (const below of Array.from(trees.localSubtree(row.entry))) {
+        this.#vanished.delete(below.entry);
+        trees.dropLocal(below);
+        dirty.add(below.entry, below.kind);
+      }
+    }
+    trees.dropLocal(row);
+    dirty.add(row.entry, row.kind);
+  }
+
+  #addWhatRemains(place: Place, now: Seen | undefined, findings: Findings): void {
+    const { trees } = this.#device;
+    if (!now || now === 'unknown' || now.stat.kind === 'other') return;
+    const parentThere = place.directory === '' || trees.localFolderAt(place.directory) === place.parent;
+    if (!parentThere) return;
+    const known = trees.localAt(place.parent, place.name);
+    if (!known) {
+      this.#sightings.add(place, now, findings);
+      return;
+    }
+    if (known.kind !== now.stat.kind) return;
+    if (known.inode === inodeText(now.stat)) return;
+    // Nobody else claims it: the same path is the same entry.
+    this.#vanished.delete(known.entry);
+    this.#sightings.refresh(known, now);
+    if (known.kind === 'folder') findings.folders.push(pathOf(place));
+  }
+
+  #gone(entry: EntryId, nowMs: number): void {
+    if (!this.#vanished.has(entry)) this.#vanished.set(entry, { sinceMs: nowMs, mark: this.#settling.mark });
+  }
+
+  async #movedFrom(candidates: readonly EntryId[], path: string, now: ListedEntry): Promise<LocalRow | null> {
+    const { trees, folder } = this.#device;
+    for (const entry of candidates) {
+      const row = trees.local(entry);
+      const oldPath = row ? trees.localPath(entry) : null;
+      if (!row || oldPath === null) continue;
+      const seen = await this.#look([oldPath]);
+      if (!this.#hasLeft(entry, now, seen)) continue;
+      if (isSameThing(row, now.stat) === true) return row;
+      const [listing] = await folder.list([path]);
+      if (listing?.kind !== 'found') continue;
+      const before = trees.localChildRows(entry).map((child) => child.name);
+      if (mostChildrenRemain(before, new Set(listing.entries.map((child) => child.name)))) return row;
+    }
+    return null;
+  }
+
+  async #noteOldPlaces(nowMs: number): Promise<void> {
+    const { trees } = this.#device;
+    const entries = [...this.#uncertain.values()].flatMap(({ candidates }) => candidates);
+    const unknown = entries.filter((entry) => !this.#vanished.has(entry));
+    if (unknown.length === 0) return;
+    const paths = unknown.map((entry) => trees.localPath(entry));
+    const seen = await this.#look(paths.filter((path) => path !== null));
+    unknown.forEach((entry, index) => {
+      const path = paths[index] ?? null;
+      if (path === null || seen.get(path) === null) this.#gone(entry, nowMs);
+    });
+  }
+
+  async #look(paths: readonly string[]): Promise<Map<string, Seen>> {
+    const seen = new Map<string, Seen>();
+    const distinct = [...new Set(paths)];
+    for (let at = 0; at < distinct.length; at += PATHS_PER_LOOK) {
+      const some = distinct.slice(at, at + PATHS_PER_LOOK);
+      const results = await this.#device.folder.look(some);
+      some.forEach((path, index) => {
+        const result = results[index] ?? null;
+        seen.set(path, result !== null && 'kind' in result ? 'unknown' : result);
+      });
+    }
+    return seen;
+  }
+}

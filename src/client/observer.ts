@@ -1,0 +1,261 @@
+/**
+ * Keeps the local tree equal to the disk. Watchers hint, scans know: a hint leads to a look at one name or a listing of one directory, and
+ * only what a look or a listing showed goes into the tree. Full scans at start, after an overflow, on wake, and every hour.
+ */
+import type { Failure, ListedEntry, Listing } from '#world/folder.ts';
+import type { Device } from './device.ts';
+import { escapeForPeople } from './escape.ts';
+import { Judgement } from './judgement.ts';
+import type { LocalRow } from './rows.ts';
+import { NAMES_LOOKED_AT_MAX, Settling } from './settling.ts';
+import { newFindings, pathOf, Sightings, type Findings } from './sightings.ts';
+import { Watches } from './watches.ts';
+
+const SCAN_MS = 3_600_000;
+/** Where the system refuses watches. */
+const POLL_MS = 60_000;
+/** The wall clock ran this much longer than the monotonic one: the machine slept, and hints were lost. */
+const SLEPT_MS = 10_000;
+const DIRECTORIES_PER_STEP = 64;
+const FRESH_MS = 25;
+/** The least time between two looks at whether something is due by now. */
+const GRAIN_MS = 5;
+
+type Look = { readonly directory: string; readonly names: readonly string[] };
+
+export class Observer {
+  readonly #device: Device;
+  readonly #settling = new Settling();
+  readonly #sightings: Sightings;
+  readonly #judgement: Judgement;
+  readonly #watches: Watches;
+  /** Directories to list now; true: and all below. */
+  readonly #queue = new Map<string, boolean>();
+  #scannedMs = Number.NEGATIVE_INFINITY;
+  #wallLeadMs = 0;
+
+  constructor(device: Device) {
+    this.#device = device;
+    this.#sightings = new Sightings(device);
+    this.#judgement = new Judgement(device, this.#settling, this.#sightings);
+    this.#watches = new Watches(device.watcher, device.log);
+    this.#wallLeadMs = device.clock.nowMs() - device.clock.monotonicMs();
+  }
+
+  set rootDev(dev: bigint) {
+    this.#sightings.rootDev = dev;
+  }
+
+  /** Everything is to be listed. */
+  scanAll(): void {
+    this.#scannedMs = this.#device.clock.monotonicMs();
+    this.#queue.set('', true);
+  }
+
+  /** The disk was not as a plan expected: look at this path. */
+  lookAt(path: string): void {
+    const cut = path.lastIndexOf('/');
+    const nowMs = this.#device.clock.monotonicMs();
+    this.#settling.lookAgain(cut < 0 ? '' : path.slice(0, cut), path.slice(cut + 1), nowMs, nowMs);
+  }
+
+  list(directory: string): void {
+    if (!this.#queue.has(directory)) this.#queue.set(directory, false);
+  }
+
+  /** A folder stands at another path now, by our own doing or another's: watches below it know the old one. */
+  folderMoved(from: string, to: string | null): void {
+    this.#watches.dropBelow(from);
+    if (to !== null) this.#queue.set(to, true);
+  }
+
+  /** Everything seen is in the tree, and nothing is waited for. */
+  get quiet(): boolean {
+    return this.#queue.size === 0 && this.#settling.quiet && this.#judgement.empty;
+  }
+
+  nextDueMs(): number {
+    const nowMs = this.#device.clock.monotonicMs();
+    if (this.#queue.size > 0) return nowMs;
+    const scanMs = this.#scannedMs + (this.#watches.refused ? POLL_MS : SCAN_MS);
+    return Math.max(nowMs + GRAIN_MS, Math.min(this.#settling.nextDueMs(), this.#judgement.nextDueMs(), scanMs));
+  }
+
+  /**
+   * One bounded piece of observing. True where something was looked at. `rootIsThere`: that the root is still the one that was linked,
+   * asked before anything counts as gone.
+   */
+  async step(rootIsThere: () => Promise<boolean>): Promise<boolean> {
+    const nowMs = this.#device.clock.monotonicMs();
+    this.#takeHints(nowMs);
+    if (this.#mustScan(nowMs)) this.scanAll();
+    const due = this.#settling.take(nowMs);
+    for (const directory of due.lists) this.list(directory);
+    const looks = due.looks.filter((look) => this.#isForLooking(look));
+    const lists = [...this.#queue].slice(0, DIRECTORIES_PER_STEP);
+    if (lists.length > 0 || looks.length > 0) {
+      await this.#see(lists, looks, nowMs);
+      return true;
+    }
+    return await this.#judge(nowMs, rootIsThere);
+  }
+
+  #takeHints(nowMs: number): void {
+    for (const hint of this.#device.watcher.take()) {
+      if (hint.kind === 'overflow') this.scanAll();
+      else if (hint.kind === 'directory') this.#settling.hintDirectory(hint.directory, nowMs);
+      else this.#settling.hintName(hint.directory, hint.name, nowMs);
+    }
+  }
+
+  #mustScan(nowMs: number): boolean {
+    const { clock } = this.#device;
+    const leadMs = clock.nowMs() - clock.monotonicMs();
+    const slept = leadMs - this.#wallLeadMs > SLEPT_MS;
+    this.#wallLeadMs = leadMs;
+    return slept || nowMs - this.#scannedMs > (this.#watches.refused ? POLL_MS : SCAN_MS);
+  }
+
+  #isForLooking(look: Look): boolean {
+    if (look.names.length <= NAMES_LOOKED_AT_MAX) return true;
+    this.list(look.directory);
+    return false;
+  }
+
+  async #see(lists: readonly (readonly [string, boolean])[], looks: readonly Look[], nowMs: number): Promise<void> {
+    const { folder, state, clock } = this.#device;
+    for (const [directory] of lists) {
+      this.#watches.ensure(directory);
+      this.#queue.delete(directory);
+    }
+    const paths = looks.flatMap(({ directory, names }) => names.map((name) => pathOf({ directory, name })));
+    const listed = lists.length === 0 ? [] : await folder.list(lists.map(([directory]) => directory));
+    const tookMs = clock.monotonicMs() - nowMs;
+    const seen = paths.length === 0 ? [] : await folder.look(paths);
+    const findings = newFindings();
+    state.transaction(() => {
+      lists.forEach(([directory, deep], index) => {
+        const listing = listed[index];
+        if (!listing) return;
+        this.#settling.listed(directory, tookMs / lists.length, clock.monotonicMs());
+        this.#compareListing(directory, deep, listing, findings, nowMs);
+      });
+      let at = 0;
+      for (const look of looks) {
+        for (const name of look.names) this.#compareLook(look.directory, name, seen[at++] ?? null, findings, nowMs);
+        this.#settling.listWhenQuiet(look.directory, nowMs);
+      }
+    });
+    await this.#settle(findings);
+  }
+
+  async #settle(findings: Findings): Promise<void> {
+    const nowMs = this.#device.clock.monotonicMs();
+    for (const path of findings.folders) this.#queue.set(path, true);
+    this.#judgement.note(findings, nowMs);
+    if (findings.uncertain.length === 0) return;
+    for (const { from, to } of await this.#judgement.recogniseFolders(nowMs)) this.folderMoved(from, to);
+  }
+
+  async #judge(nowMs: number, rootIsThere: () => Promise<boolean>): Promise<boolean> {
+    const findings = newFindings();
+    const moves = await this.#judgement.judge(nowMs, this.#queue.size === 0, rootIsThere, findings);
+    if (!moves) return false;
+    for (const { from, to } of moves) this.folderMoved(from, to);
+    await this.#settle(findings);
+    return true;
+  }
+
+  #compareListing(directory: string, deep: boolean, listing: Listing, findings: Findings, nowMs: number): void {
+    const { trees } = this.#device;
+    const parent = trees.localFolderAt(directory);
+    if (parent === null) return;
+    if (listing.kind !== 'found') {
+      this.#notListed(directory, listing, nowMs);
+      return;
+    }
+    this.#tellUnnameable(directory, listing.unnameable);
+    const known = new Map<string, LocalRow>();
+    for (const row of trees.localChildRows(parent)) if (!row.parked) known.set(row.name, row);
+    for (const seen of listing.entries) {
+      const row = known.get(seen.name) ?? null;
+      known.delete(seen.name);
+      if (this.#isFresh(directory, row, seen, nowMs)) continue;
+      this.#sightings.compare({ directory, parent, name: seen.name }, row, seen, findings);
+      if (deep && row?.kind === 'folder' && seen.stat.kind === 'folder')
+        this.#queue.set(pathOf({ directory, name: seen.name }), true);
+    }
+    for (const row of known.values()) findings.vanished.push(row);
+  }
+
+  /** A file that was written just now, found by a listing: it is looked at again when it had time to be finished. */
+  #isFresh(directory: string, row: LocalRow | null, seen: ListedEntry, nowMs: number): boolean {
+    if (seen.stat.kind !== 'file') return false;
+    if (this.#settling.isWaiting(directory, seen.name)) {
+      if (row) this.#judgement.note({ ...newFindings(), present: [row.entry] }, nowMs);
+      return true;
+    }
+    const ageMs = this.#device.clock.nowMs() - Number(seen.stat.ctimeNs / 1_000_000n);
+    if (ageMs >= FRESH_MS || ageMs < 0) return false;
+    if (row && row.inode === `${seen.stat.dev}:${seen.stat.ino}` && row.contentId !== null) return false;
+    this.#settling.lookAgain(directory, seen.name, nowMs + FRESH_MS, nowMs);
+    return true;
+  }
+
+  #compareLook(
+    directory: string,
+    name: string,
+    seen: ListedEntry | null | Failure,
+    findings: Findings,
+    nowMs: number,
+  ): void {
+    const { trees } = this.#device;
+    const parent = trees.localFolderAt(directory);
+    if (parent === null) return;
+    const row = trees.localAt(parent, name);
+    if (seen === null) {
+      if (row) findings.vanished.push(row);
+      // Whatever it was renamed to is in a directory that also hints; a listing finds what hints missed.
+      if (row) this.#settling.listSoon(directory, nowMs + FRESH_MS, nowMs);
+      return;
+    }
+    if ('kind' in seen) {
+      this.#settling.listSoon(directory, nowMs + 10 * FRESH_MS, nowMs);
+      return;
+    }
+    this.#sightings.compare({ directory, parent, name }, row, seen, findings);
+  }
+
+  #notListed(directory: string, listing: { readonly kind: 'missing' } | Failure, nowMs: number): void {
+    const { problems } = this.#device;
+    if (listing.kind === 'missing') {
+      this.#watches.dropBelow(directory);
+      problems.clear(`list:${directory}`);
+      if (directory !== '') this.lookAt(directory);
+      return;
+    }
+    // What cannot be read is not gone: its part of the tree stays as it is.
+    problems.set(`list:${directory}`, {
+      path: escapeForPeople(directory),
+      code: listing.code,
+      message: `the folder cannot be read: ${listing.detail}`,
+    });
+    this.#settling.listSoon(directory, nowMs + POLL_MS, nowMs);
+  }
+
+  #tellUnnameable(directory: string, names: readonly string[]): void {
+    const { problems } = this.#device;
+    problems.clear(`list:${directory}`);
+    const told = new Set<string>();
+    for (const name of names) {
+      const subject = `name:${directory}/:${name}`;
+      told.add(subject);
+      problems.set(subject, {
+        path: escapeForPeople(directory === '' ? name : `${directory}/${name}`),
+        code: 'invalid_name',
+        message: 'no other device could hold this name; it stays on this device alone',
+      });
+    }
+    problems.clearBelow(`name:${directory}/:`, told);
+  }
+}

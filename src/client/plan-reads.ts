@@ -1,0 +1,107 @@
+/** Reads that a plan asks for because nothing can be decided before the local bytes are known. */
+import type { EntryId } from '#core/ids.ts';
+import type { ReadAction } from '#core/plan.ts';
+import { HoldfastError } from '#core/errors.ts';
+import { failureOfOne, type Device } from './device.ts';
+import { fetchManifest } from './manifests.ts';
+import { BATCH_PLAIN_BYTES_MAX, fileSize, SMALL_BYTES_MAX, type Reader, type ReadOrder } from './reader.ts';
+import { isRacy, parseStat } from './stat-text.ts';
+
+export class PlanReads {
+  readonly #device: Device;
+  readonly #reader: Reader;
+  readonly #lookAt: (path: string) => void;
+
+  constructor(device: Device, reader: Reader, lookAt: (path: string) => void) {
+    this.#device = device;
+    this.#reader = reader;
+    this.#lookAt = lookAt;
+  }
+
+  /** Every entry is planned again afterwards, whatever came of it: `again`. */
+  async carryOut(reads: readonly ReadAction[], again: Set<EntryId>): Promise<void> {
+    const { trees } = this.#device;
+    let batch: ReadOrder[] = [];
+    let bytes = 0;
+    for (const { entry } of reads) {
+      again.add(entry);
+      const row = trees.local(entry);
+      const path = trees.localPath(entry);
+      if (row?.kind !== 'file' || path === null) continue;
+      const size = fileSize(row);
+      if (size > SMALL_BYTES_MAX) {
+        await this.#readLarge({ row, path });
+        continue;
+      }
+      if (bytes + size > BATCH_PLAIN_BYTES_MAX || batch.length >= 1000) {
+        await this.#readSmall(batch);
+        batch = [];
+        bytes = 0;
+      }
+      batch.push({ row, path });
+      bytes += size;
+    }
+    if (batch.length > 0) await this.#readSmall(batch);
+  }
+
+  async #readSmall(batch: readonly ReadOrder[]): Promise<void> {
+    const { state, trees } = this.#device;
+    const results = await this.#reader.read(batch);
+    state.transaction(() => {
+      for (const [entry, read] of results) {
+        if (!read) continue;
+        trees.setLocalContent(entry, read.sealed.content.contentId, read.racy);
+        this.#reader.keep(entry, read);
+      }
+    });
+  }
+
+  /** Cut as the version is that it is compared with: else equal bytes would not look equal. */
+  async #readLarge({ row, path }: ReadOrder): Promise<void> {
+    const { folder, keys, clock, signal, state, trees, deferrals } = this.#device;
+    const startedMs = clock.nowMs();
+    const previous = await this.#comparedWith(row.entry);
+    const sealing = await folder.openSealing({ path, expect: parseStat(row.stat) }, keys(), previous);
+    if (!('next' in sealing)) {
+      this.#lookAt(path);
+      if (sealing.kind === 'failed') deferrals.failed(row.entry, path, sealing.code, sealing.detail);
+      else deferrals.retry(row.entry);
+      return;
+    }
+    try {
+      for (;;) {
+        const step = await sealing.next(signal);
+        if (step.kind === 'blocks') continue;
+        if (step.kind === 'failed') throw new HoldfastError(step.code, step.detail);
+        if (step.kind === 'changed') {
+          this.#lookAt(path);
+          deferrals.retry(row.entry);
+          return;
+        }
+        const { content, stat } = step;
+        state.transaction(() => trees.setLocalContent(row.entry, content.contentId, isRacy(stat, startedMs)));
+        return;
+      }
+    } catch (error) {
+      const failure = failureOfOne(error);
+      if (!failure) throw error;
+      deferrals.failed(row.entry, path, failure.code, failure.message);
+    } finally {
+      await sealing.close();
+    }
+  }
+
+  async #comparedWith(entry: EntryId): Promise<Uint8Array | null> {
+    const { trees, line, space, signal } = this.#device;
+    const local = trees.local(entry);
+    const remote = trees.remote(entry) ?? (local ? trees.remoteAt(local.parent, local.name) : null);
+    const manifestId = remote?.content?.manifestId;
+    if (!manifestId) return null;
+    try {
+      return await fetchManifest(line, space, manifestId, signal);
+    } catch (error) {
+      if (failureOfOne(error)) return null;
+      throw error;
+    }
+  }
+}

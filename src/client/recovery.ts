@@ -1,0 +1,141 @@
+/** What a crash or a power cut may have left half done on the disk, settled before anything on it is believed. */
+import type { ContentId, EntryId } from '#core/ids.ts';
+import { MIB } from '#core/limits.ts';
+import type { ListedEntry, Stat } from '#world/folder.ts';
+import type { Device } from './device.ts';
+import { BATCH_PLAIN_BYTES_MAX } from './reader.ts';
+import { mtimeUsOf } from './stat-text.ts';
+
+const TRASH_DAYS_MAX = 30;
+const PATHS_PER_STEP = 500;
+
+type Placing = {
+  readonly path: string;
+  readonly entry: EntryId;
+  readonly content: ContentId;
+  readonly mtimeUs: number;
+};
+
+export async function recover(device: Device): Promise<void> {
+  await bringBackParked(device);
+  await checkPlaced(device);
+  const stages = device.state.sql.prepare('SELECT stage FROM staging').all();
+  await device.folder.sweep(
+    stages.map((row) => row['stage'] as string),
+    TRASH_DAYS_MAX,
+  );
+}
+
+/** To where they were: the next plan starts from there. */
+async function bringBackParked({ state, folder, keys, trees, log }: Device): Promise<void> {
+  for (const row of state.sql.prepare('SELECT * FROM parking').all()) {
+    const slot = row['slot'] as string;
+    const path = row['path'] as string;
+    let [outcome] = await folder.apply([{ kind: 'unpark', slot, path }], keys());
+    const taken = outcome?.kind === 'stale' && trees.local(row['entry'] as EntryId)?.parked;
+    if (taken) [outcome] = await folder.apply([{ kind: 'unpark', slot, path: `${path} (${slot})` }], keys());
+    if (outcome?.kind === 'failed') log.warn('something parked could not be brought back', { path });
+    if (outcome?.kind === 'failed') continue;
+    state.transaction(() => {
+      trees.parkLocal(row['entry'] as EntryId, null);
+      state.sql.prepare('DELETE FROM parking WHERE slot = ?').run(slot);
+    });
+  }
+}
+
+/** Files that were being placed and may not have reached the disk whole. Wrong bytes under our own time are ours: fetched again, never uploaded. */
+async function checkPlaced(device: Device): Promise<void> {
+  const { state, folder } = device;
+  const rows = state.sql.prepare('SELECT * FROM placing').all().map(placingOf);
+  for (let at = 0; at < rows.length; at += PATHS_PER_STEP) {
+    const some = rows.slice(at, at + PATHS_PER_STEP);
+    const seen = await folder.look(some.map(({ path }) => path));
+    const suspects: { readonly placing: Placing; readonly stat: Stat }[] = [];
+    some.forEach((placing, index) => {
+      const found = seen[index] ?? null;
+      if (isOurs(found, placing)) suspects.push({ placing, stat: found.stat });
+    });
+    await judgeSuspects(device, suspects);
+    const forget = state.sql.prepare('DELETE FROM placing WHERE path = ?');
+    state.transaction(() => {
+      for (const { path } of some) forget.run(path);
+    });
+  }
+}
+
+async function judgeSuspects(
+  device: Device,
+  suspects: readonly { readonly placing: Placing; readonly stat: Stat }[],
+): Promise<void> {
+  let batch: (typeof suspects)[number][] = [];
+  let bytes = 0;
+  const flush = async () => {
+    await judgeBatch(device, batch);
+    batch = [];
+    bytes = 0;
+  };
+  for (const suspect of suspects) {
+    if (bytes + suspect.stat.size > BATCH_PLAIN_BYTES_MAX && batch.length > 0) await flush();
+    batch.push(suspect);
+    bytes += suspect.stat.size;
+  }
+  if (batch.length > 0) await flush();
+}
+
+async function judgeBatch(
+  device: Device,
+  batch: readonly { readonly placing: Placing; readonly stat: Stat }[],
+): Promise<void> {
+  const { folder, keys, state, trees, dirty } = device;
+  for (const { placing, stat } of batch) {
+    const content = await contentOf(device, placing.path, stat);
+    if (content === placing.content || content === 'unreadable') {
+      await folder.flush();
+      continue;
+    }
+    await folder.apply([{ kind: 'remove', path: placing.path, expect: stat }], keys());
+    state.transaction(() => {
+      // Without a base it is not a deletion, but a file that is not here yet.
+      const row = trees.local(placing.entry);
+      if (row) trees.dropLocal(row);
+      trees.dropSynced(placing.entry);
+      dirty.add(placing.entry, 'file');
+    });
+    device.log.warn('a file had not reached the disk whole; it is fetched again', { path: placing.path });
+  }
+}
+
+async function contentOf(device: Device, path: string, stat: Stat): Promise<ContentId | 'torn' | 'unreadable'> {
+  const { folder, keys, signal } = device;
+  if (stat.size <= MIB) {
+    const [outcome] = await folder.seal([{ path, expect: stat }], keys());
+    return outcome?.kind === 'sealed' ? outcome.content.contentId : 'unreadable';
+  }
+  const sealing = await folder.openSealing({ path, expect: stat }, keys(), null);
+  if (!('next' in sealing)) return 'unreadable';
+  try {
+    for (;;) {
+      const step = await sealing.next(signal);
+      if (step.kind === 'end') return step.content.contentId;
+      if (step.kind !== 'blocks') return 'unreadable';
+    }
+  } finally {
+    await sealing.close();
+  }
+}
+
+/** By its time to the microsecond, which the placing gave it: an edit would have given it another. */
+function isOurs(found: unknown, placing: Placing): found is ListedEntry {
+  if (typeof found !== 'object' || found === null || !('stat' in found)) return false;
+  const { stat } = found as ListedEntry;
+  return stat.kind === 'file' && mtimeUsOf(stat) === placing.mtimeUs;
+}
+
+function placingOf(row: Readonly<Record<string, unknown>>): Placing {
+  return {
+    path: row['path'] as string,
+    entry: row['entry'] as EntryId,
+    content: row['content'] as ContentId,
+    mtimeUs: row['mtime_us'] as number,
+  };
+}

@@ -1,0 +1,174 @@
+/** Journal rows and listings, applied to the remote tree together with the cursor. */
+import type { Cursor, Entry, JournalRow } from '#core/entry.ts';
+import { HoldfastError } from '#core/errors.ts';
+import { ROOT_ENTRY, TRASH_ENTRY, type EntryId } from '#core/ids.ts';
+import { chainNext, parseRow, parseRows } from '#core/journal-row.ts';
+import type { Device } from './device.ts';
+import { entryValues } from './trees.ts';
+
+/** `relist`: rows alone do not say what a subtree that came back from the trash holds. */
+export type Applied = { readonly kind: 'applied'; readonly newKeys: boolean } | { readonly kind: 'relist' };
+
+export class RemoteTree {
+  readonly #device: Device;
+  #cursor: Cursor | null;
+
+  constructor(device: Device) {
+    this.#device = device;
+    const kept = device.state.meta('cursor');
+    this.#cursor = kept === null ? null : (JSON.parse(kept) as Cursor);
+    device.trees.appliedSeq = this.#cursor?.seq ?? 0;
+  }
+
+  /** Null before the first listing. */
+  get cursor(): Cursor | null {
+    return this.#cursor;
+  }
+
+  /** False between a listing and the end of the rows that came while it was read: the tree may lack a parent until then. */
+  get complete(): boolean {
+    return this.#device.state.meta('complete') === '1';
+  }
+
+  /** A page of the journal, whole or not at all. Throws `upgrade_required` at rows of a later version, `integrity` at what is no continuation. */
+  apply(framed: Uint8Array, more: boolean): Applied {
+    const { state, primitives } = this.#device;
+    const rows = parseRows(framed);
+    let cursor = this.#cursor;
+    if (cursor === null) throw new HoldfastError('integrity', 'rows of a journal came before its listing');
+    const parsed: JournalRow[] = [];
+    for (const bytes of rows) {
+      const row = parseRow(bytes);
+      if (row.space !== this.#device.space || row.epoch !== cursor.epoch || row.seq !== cursor.seq + 1)
+        throw new HoldfastError('integrity', `the journal does not continue at ${cursor.seq}: it says ${row.seq}`);
+      parsed.push(row);
+      cursor = { epoch: row.epoch, seq: row.seq, chain: chainNext(primitives, cursor.chain, bytes) };
+    }
+    const to = cursor;
+    let newKeys = false;
+    const whole = state.transaction(() => {
+      for (const row of parsed) {
+        if (row.kind === 'key') newKeys = true;
+        else if (!this.#applyEntry(row.entry)) return false;
+      }
+      this.#keepCursor(to);
+      if (!more) state.setMeta('complete', '1');
+      return true;
+    });
+    if (!whole) return { kind: 'relist' };
+    return { kind: 'applied', newKeys };
+  }
+
+  /** Begins a listing at this head: what an interrupted one left is forgotten. */
+  beginListing(head: Cursor): void {
+    const { state } = this.#device;
+    state.transaction(() => {
+      state.sql.exec('DELETE FROM listing');
+      state.setMeta('listing', JSON.stringify(head));
+    });
+  }
+
+  addToListing(framed: Uint8Array): EntryId | null {
+    const { state } = this.#device;
+    const put = state.sql.prepare('INSERT OR REPLACE INTO listing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
+    let last: EntryId | null = null;
+    state.transaction(() => {
+      for (const bytes of parseRows(framed)) {
+        const row = parseRow(bytes);
+        if (row.kind !== 'entry' || row.space !== this.#device.space)
+          throw new HoldfastError('integrity', 'a listing holds something that is no entry of its space');
+        put.run(...entryValues(row.entry));
+        last = row.entry.entry;
+      }
+    });
+    return last;
+  }
+
+  /**
+   * The listing becomes the remote tree. `union`: history may have been rewritten, so nothing of what was agreed on before counts, and nothing
+   * is deleted on either side.
+   */
+  finishListing(union: boolean): void {
+    const { state, dirty, trees } = this.#device;
+    const head = state.meta('listing');
+    if (head === null) throw new HoldfastError('integrity', 'a listing ends that was not begun');
+    state.transaction(() => {
+      const changed = state.sql
+        .prepare(
+          `SELECT l.entry, l.kind FROM listing l LEFT JOIN remote r ON r.entry = l.entry WHERE r.entry IS NULL OR r.seq <> l.seq
+           UNION ALL SELECT r.entry, r.kind FROM remote r LEFT JOIN listing l ON l.entry = r.entry WHERE l.entry IS NULL`,
+        )
+        .all();
+      for (const row of changed) dirty.add(row['entry'] as EntryId, row['kind'] as Entry['kind']);
+      state.sql.exec('DELETE FROM remote; INSERT INTO remote SELECT * FROM listing; DELETE FROM listing');
+      if (union) this.#forgetAgreements();
+      this.#keepCursor(JSON.parse(head) as Cursor);
+      state.setMeta('listing', null);
+      state.setMeta('complete', null);
+    });
+    trees.forgetPaths();
+  }
+
+  #forgetAgreements(): void {
+    const { state, dirty } = this.#device;
+    for (const table of ['local', 'synced', 'remote']) {
+      for (const row of state.sql.prepare(`SELECT entry, kind FROM ${table}`).all())
+        dirty.add(row['entry'] as EntryId, row['kind'] as Entry['kind']);
+    }
+    state.sql.exec('DELETE FROM synced');
+  }
+
+  #keepCursor(cursor: Cursor): void {
+    const { state, trees } = this.#device;
+    this.#cursor = cursor;
+    trees.appliedSeq = cursor.seq;
+    state.setMeta('cursor', JSON.stringify(cursor));
+  }
+
+  /** False where rows alone do not suffice. */
+  #applyEntry(entry: Entry): boolean {
+    const { trees, dirty } = this.#device;
+    const known = trees.remote(entry.entry);
+    if (known && known.seq > entry.seq) return true;
+    if (entry.parent === TRASH_ENTRY) {
+      if (known) this.#drop(known);
+      return true;
+    }
+    if (!known) {
+      const returned = entry.kind === 'folder' && entry.revision !== entry.seq;
+      if (returned || (entry.parent !== ROOT_ENTRY && !trees.remote(entry.parent))) return false;
+    }
+    if (known && isSame(known, entry)) return true;
+    trees.putRemote(entry);
+    dirty.add(entry.entry, entry.kind);
+    return true;
+  }
+
+  #drop(folder: Entry): void {
+    const { trees, dirty } = this.#device;
+    if (folder.kind === 'folder') {
+      for (const below of Array.from(trees.remoteSubtree(folder.entry))) {
+        const kind = trees.remote(below)?.kind ?? 'file';
+        trees.dropRemote(below);
+        dirty.add(below, kind);
+      }
+    }
+    trees.dropRemote(folder.entry);
+    dirty.add(folder.entry, folder.kind);
+  }
+}
+
+/** Our own commit's row, met again. */
+function isSame(left: Entry, right: Entry): boolean {
+  return (
+    left.seq === right.seq &&
+    left.parent === right.parent &&
+    left.name === right.name &&
+    left.revision === right.revision &&
+    left.placed === right.placed &&
+    left.exec === right.exec &&
+    left.target === right.target &&
+    left.mtimeUs === right.mtimeUs &&
+    left.content?.manifestId === right.content?.manifestId
+  );
+}

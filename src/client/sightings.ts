@@ -1,0 +1,163 @@
+/**
+ * Compares what was seen on the disk with the local tree. Decides nothing that needs time: what is gone, and what may have
+ * come from elsewhere, is handed to `judgement.ts`.
+ */
+import { escapeForPeople } from './escape.ts';
+import type { EntryId } from '#core/ids.ts';
+import type { ListedEntry, Stat } from '#world/folder.ts';
+import type { Device } from './device.ts';
+import { freshId } from './device.ts';
+import { isSameThing } from './identity.ts';
+import type { LocalRow } from './rows.ts';
+import { inodeText, isRacy, parseStat, statText } from './stat-text.ts';
+
+export type Place = { readonly directory: string; readonly parent: EntryId; readonly name: string };
+
+/** What a comparison asks of its caller. */
+export type Findings = {
+  /** Something new at a place where the local tree has something else, or that may be a known thing from another place. */
+  readonly uncertain: { readonly place: Place; readonly seen: ListedEntry; readonly candidates: readonly LocalRow[] }[];
+  readonly vanished: LocalRow[];
+  /** Seen where it should be: whoever thought it gone was wrong. */
+  readonly present: EntryId[];
+  /** Folders to list: new ones, and those that are another directory than before. */
+  readonly folders: string[];
+};
+
+export function newFindings(): Findings {
+  return { uncertain: [], vanished: [], present: [], folders: [] };
+}
+
+export function pathOf(place: { readonly directory: string; readonly name: string }): string {
+  return place.directory === '' ? place.name : `${place.directory}/${place.name}`;
+}
+
+export class Sightings {
+  readonly #device: Device;
+  /** Device number of the root: what lies on another is another file system mounted into the folder. */
+  rootDev = 0n;
+
+  constructor(device: Device) {
+    this.#device = device;
+  }
+
+  /** `known`: the local tree's row of that place. Call inside a transaction. */
+  compare(place: Place, known: LocalRow | null, seen: ListedEntry, findings: Findings): void {
+    if (!this.#isPossible(place, seen)) {
+      if (known) findings.present.push(known.entry);
+      return;
+    }
+    if (known?.kind === seen.stat.kind) this.#compareSame(place, known, seen, findings);
+    else this.#appeared(place, known, seen, findings);
+  }
+
+  /** A thing that the local tree did not have, under a fresh id. */
+  add(place: Place, seen: ListedEntry, findings: Findings): void {
+    const { trees, dirty, random } = this.#device;
+    const { stat } = seen;
+    if (stat.kind === 'other') return;
+    const entry = freshId<EntryId>(random);
+    const row = {
+      entry,
+      parent: place.parent,
+      name: place.name,
+      kind: stat.kind,
+      contentId: null,
+      target: stat.kind === 'symlink' ? seen.target : null,
+      exec: stat.kind === 'file' && stat.exec,
+    };
+    trees.putLocal(row, stat, false);
+    dirty.add(entry, stat.kind);
+    if (stat.kind === 'folder') findings.folders.push(pathOf(place));
+  }
+
+  /** The same entry with a new stat: its bytes are unknown until they are read. */
+  refresh(known: LocalRow, seen: ListedEntry): void {
+    const { trees, dirty } = this.#device;
+    trees.putLocal(
+      {
+        ...known,
+        contentId: null,
+        target: known.kind === 'symlink' ? seen.target : null,
+        exec: known.kind === 'file' && seen.stat.exec,
+      },
+      seen.stat,
+      false,
+    );
+    dirty.add(known.entry, known.kind);
+  }
+
+  /** The same thing at another place. Its bytes are known still where only the move itself changed its stat. */
+  move(known: LocalRow, place: Place, seen: ListedEntry): void {
+    const { trees, dirty } = this.#device;
+    const before = parseStat(known.stat);
+    const unchanged = before.size === seen.stat.size && before.mtimeNs === seen.stat.mtimeNs;
+    trees.moveLocal(known.entry, place.parent, place.name);
+    const moved = { ...known, parent: place.parent, name: place.name };
+    if (known.kind === 'folder' || unchanged)
+      trees.putLocal({ ...moved, exec: known.kind === 'file' && seen.stat.exec }, seen.stat, known.racy);
+    else this.refresh(moved, seen);
+    dirty.add(known.entry, known.kind);
+  }
+
+  #compareSame(place: Place, known: LocalRow, seen: ListedEntry, findings: Findings): void {
+    const { stat } = seen;
+    if (statText(stat) === known.stat) {
+      findings.present.push(known.entry);
+      if (known.racy && !isRacy(stat, this.#device.clock.nowMs())) this.refresh(known, seen);
+      return;
+    }
+    if (known.kind === 'folder') {
+      // Another directory stands here: the one that was here may stand elsewhere now, and this one may be a known one.
+      findings.uncertain.push({ place, seen, candidates: this.#candidates(place, stat) });
+      findings.vanished.push(known);
+      return;
+    }
+    // Whatever became of the inode: programs save by putting a new file under the old name.
+    findings.present.push(known.entry);
+    this.refresh(known, seen);
+  }
+
+  #appeared(place: Place, occupant: LocalRow | null, seen: ListedEntry, findings: Findings): void {
+    const candidates = this.#candidates(place, seen.stat);
+    if (occupant) findings.vanished.push(occupant);
+    if (occupant || candidates.length > 0) findings.uncertain.push({ place, seen, candidates });
+    else this.add(place, seen, findings);
+  }
+
+  #candidates(place: Place, stat: Stat): LocalRow[] {
+    const rows = this.#device.trees.localByInode(inodeText(stat));
+    return rows.filter(
+      (row) =>
+        row.kind === stat.kind &&
+        !row.parked &&
+        !(row.parent === place.parent && row.name === place.name) &&
+        isSameThing(row, stat) !== false,
+    );
+  }
+
+  /** Things that cannot be synced are told to people, and never touched. */
+  #isPossible(place: Place, seen: ListedEntry): boolean {
+    const { problems } = this.#device;
+    const subject = `kind:${place.directory}/:${place.name}`;
+    const path = escapeForPeople(pathOf(place));
+    if (seen.stat.kind === 'other') {
+      problems.set(subject, {
+        path,
+        code: 'invalid_field',
+        message: 'this is neither a file, a folder nor a symbolic link; it stays on this device alone',
+      });
+      return false;
+    }
+    if (seen.stat.dev !== this.rootDev) {
+      problems.set(subject, {
+        path,
+        code: 'invalid_field',
+        message: 'another file system is mounted here; it is not synced',
+      });
+      return false;
+    }
+    problems.clear(subject);
+    return true;
+  }
+}

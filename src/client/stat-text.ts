@@ -1,0 +1,55 @@
+/** A stat as one text: compared at every scan and kept in the state, where integers above 2^53 have no column of their own. */
+import { must } from '#core/assert.ts';
+import type { FolderKind, Stat } from '#world/folder.ts';
+
+/** Time in which a later write may get the very stamp of an earlier one: kernels stamp by the tick, some file systems by two seconds. */
+const TICK_NS = 50_000_000n;
+const COARSE_NS = 2_000_000_000n;
+
+/** Of a folder only what makes it this folder: its times change with everything that happens in it. */
+export function statText(stat: Stat): string {
+  if (stat.kind === 'folder') return `folder ${stat.dev} ${stat.ino} 0 0 0 ${stat.birthNs} 0 0`;
+  return `${stat.kind} ${stat.dev} ${stat.ino} ${stat.size} ${stat.mtimeNs} ${stat.ctimeNs} ${stat.birthNs} ${stat.links} ${stat.exec ? 1 : 0}`;
+}
+
+export function parseStat(text: string): Stat {
+  const fields = text.split(' ');
+  const field = (index: number) => must(fields[index], 'a stat text has nine fields');
+  return {
+    kind: field(0) as FolderKind,
+    dev: BigInt(field(1)),
+    ino: BigInt(field(2)),
+    size: Number(field(3)),
+    mtimeNs: BigInt(field(4)),
+    ctimeNs: BigInt(field(5)),
+    birthNs: BigInt(field(6)),
+    links: Number(field(7)),
+    exec: field(8) === '1',
+  };
+}
+
+export function inodeText(stat: Stat): string {
+  return `${stat.dev}:${stat.ino}`;
+}
+
+/** Whether bytes read at `readMs` (wall clock, when reading began) may differ from what this stat will later stand for. */
+export function isRacy(stat: Stat, readMs: number): boolean {
+  const precise = stat.ctimeNs % 1_000_000n !== 0n;
+  const agoNs = BigInt(Math.floor(readMs)) * 1_000_000n - stat.ctimeNs;
+  return agoNs < (precise ? TICK_NS : COARSE_NS);
+}
+
+export function mtimeUsOf(stat: Stat): number {
+  return Number(stat.mtimeNs / 1000n);
+}
+
+/** The same bytes, where only a name was given or taken: that moves the time of change and the number of links. */
+export function isUnmoved(before: Stat, now: Stat): boolean {
+  return (
+    before.kind === now.kind &&
+    before.dev === now.dev &&
+    before.ino === now.ino &&
+    before.size === now.size &&
+    before.mtimeNs === now.mtimeNs
+  );
+}

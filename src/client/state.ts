@@ -1,0 +1,123 @@
+/** What a device keeps of one link: three trees, what is dirty, and what must be settled after a crash. One SQLite file. */
+import { HoldfastError } from '#core/errors.ts';
+import type { SqlDatabase, SqlOpener, SqlStatement } from '#world/sql.ts';
+
+const FORMAT = 1;
+
+const SCHEMA = `
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE remote (
+  entry TEXT PRIMARY KEY, parent TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+  revision INTEGER NOT NULL, placed INTEGER NOT NULL, seq INTEGER NOT NULL,
+  content TEXT, manifest TEXT, size INTEGER NOT NULL, target TEXT, mtime_us INTEGER NOT NULL, exec INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX remote_place ON remote (parent, name);
+CREATE TABLE listing (
+  entry TEXT PRIMARY KEY, parent TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+  revision INTEGER NOT NULL, placed INTEGER NOT NULL, seq INTEGER NOT NULL,
+  content TEXT, manifest TEXT, size INTEGER NOT NULL, target TEXT, mtime_us INTEGER NOT NULL, exec INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE local (
+  entry TEXT PRIMARY KEY, parent TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+  content TEXT, target TEXT, exec INTEGER NOT NULL, slot TEXT, stat TEXT NOT NULL, inode TEXT NOT NULL, racy INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX local_place ON local (parent, name);
+CREATE INDEX local_inode ON local (inode);
+CREATE TABLE synced (
+  entry TEXT PRIMARY KEY, parent TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+  content TEXT, manifest TEXT, size INTEGER NOT NULL, target TEXT, exec INTEGER NOT NULL,
+  revision INTEGER NOT NULL, placed INTEGER NOT NULL, presence TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX synced_parent ON synced (parent);
+CREATE TABLE dirty (n INTEGER PRIMARY KEY, entry TEXT NOT NULL UNIQUE, rank INTEGER NOT NULL, deferred INTEGER NOT NULL DEFAULT 0, touched INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX dirty_order ON dirty (deferred, rank, n);
+CREATE TABLE uploads (subject TEXT PRIMARY KEY, upload TEXT NOT NULL, target TEXT NOT NULL, stat TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE staging (entry TEXT PRIMARY KEY, stage TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE placing (path TEXT PRIMARY KEY, entry TEXT NOT NULL, content TEXT NOT NULL, mtime_us INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE parking (slot TEXT PRIMARY KEY, entry TEXT NOT NULL, path TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE problems (subject TEXT PRIMARY KEY, path TEXT NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL) WITHOUT ROWID;
+`;
+
+export type MetaKey =
+  | 'format'
+  | 'space'
+  | 'root_id'
+  | 'install_id'
+  | 'cursor'
+  | 'listing'
+  | 'complete'
+  | 'pending_op'
+  | 'status';
+
+export class State {
+  readonly sql: SqlDatabase;
+  readonly #getMeta: SqlStatement;
+  readonly #setMeta: SqlStatement;
+  readonly #dropMeta: SqlStatement;
+
+  constructor(sql: SqlDatabase) {
+    this.sql = sql;
+    this.#getMeta = sql.prepare('SELECT value FROM meta WHERE key = ?');
+    this.#setMeta = sql.prepare('INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value');
+    this.#dropMeta = sql.prepare('DELETE FROM meta WHERE key = ?');
+  }
+
+  meta(key: MetaKey): string | null {
+    const value = this.#getMeta.get(key)?.['value'];
+    return typeof value === 'string' ? value : null;
+  }
+
+  setMeta(key: MetaKey, value: string | null): void {
+    if (value === null) this.#dropMeta.run(key);
+    else this.#setMeta.run(key, value);
+  }
+
+  transaction<T>(work: () => T): T {
+    return this.sql.transaction(work);
+  }
+
+  /**
+   * A transaction that survives power loss, with all before it. Needed only where the disk must not get ahead of what is
+   * written here: what the others would lose is observed again.
+   */
+  durably<T>(work: () => T): T {
+    this.sql.exec('PRAGMA synchronous=FULL');
+    try {
+      return this.sql.transaction(work);
+    } finally {
+      this.sql.exec('PRAGMA synchronous=NORMAL');
+    }
+  }
+
+  close(): void {
+    this.sql.close();
+  }
+}
+
+/**
+ * Opens or makes a state file. Not exclusively, so that another process can read the status; that one client
+ * alone works on it is the caller's to see to. Throws `newer_version` for a file of a later Holdfast, untouched.
+ */
+export function openState(opener: SqlOpener, path: string, options: { readonly readOnly?: boolean } = {}): State {
+  const readOnly = options.readOnly ?? false;
+  const sql = opener.open(path, { durability: 'normal', readOnly });
+  try {
+    const made = sql
+      .prepare(`SELECT count(*) AS tables FROM sqlite_schema WHERE type = 'table' AND name = 'meta'`)
+      .get();
+    if (made?.['tables'] === 0 && !readOnly) {
+      sql.transaction(() => {
+        sql.exec(SCHEMA);
+        sql.prepare('INSERT INTO meta VALUES (?, ?)').run('format', String(FORMAT));
+      });
+    }
+    const state = new State(sql);
+    const format = Number(state.meta('format'));
+    if (format > FORMAT)
+      throw new HoldfastError('newer_version', 'the state of this link was written by a newer version of Holdfast');
+    return state;
+  } catch (error) {
+    sql.close();
+    throw error;
+  }
+}

@@ -1,0 +1,85 @@
+/** What a person, or `--once`, wants to know of a link; written into the state so that another process can read it. */
+import { errorTable } from '#core/errors.ts';
+import type { SqlOpener } from '#world/sql.ts';
+import type { Device } from './device.ts';
+import type { Problem } from './problems.ts';
+import { openState } from './state.ts';
+
+export type Status = {
+  /** Both sides hold the same, and nothing keeps anything from it. */
+  readonly inSync: boolean;
+  /** Nothing more can be done without a person: in sync, or all that is left has a problem that waiting does not solve. */
+  readonly settled: boolean;
+  readonly problems: readonly Problem[];
+  readonly counts: {
+    readonly files: number;
+    /** Entries that are not yet the same on both sides. */
+    readonly waiting: number;
+    readonly uploading: number;
+    readonly downloading: number;
+  };
+  /** Milliseconds since 1970. */
+  readonly atMs: number;
+};
+
+const WRITTEN_EVERY_MS = 1000;
+
+export class StatusBook {
+  readonly #device: Device;
+  #last: Status | null = null;
+  #writtenMs = Number.NEGATIVE_INFINITY;
+
+  constructor(device: Device) {
+    this.#device = device;
+  }
+
+  /** `idle`: nothing is under way, and the journal was applied to its end. */
+  make(idle: boolean, paused: Problem | null, running: { readonly up: number; readonly down: number }): Status {
+    const { dirty, problems, line, state, clock } = this.#device;
+    const { all, deferred } = dirty.count();
+    const told = [...problems.all()];
+    if (paused) told.unshift(paused);
+    if (line.down !== null) told.unshift({ path: '', code: 'unreachable', message: line.down });
+    const files = state.sql
+      .prepare(`SELECT count(*) AS n FROM synced WHERE presence = 'here' AND kind <> 'folder'`)
+      .get();
+    const stuck = told.every(({ code }) => errorTable[code].retry === 'never');
+    const inSync = idle && all === 0 && told.length === 0;
+    return {
+      inSync,
+      settled: inSync || (idle && paused === null && all === deferred && told.length > 0 && stuck),
+      problems: told,
+      counts: { files: Number(files?.['n'] ?? 0), waiting: all, uploading: running.up, downloading: running.down },
+      atMs: clock.nowMs(),
+    };
+  }
+
+  /** Whether it is time to make a new one. */
+  isDue(idle: boolean): boolean {
+    return this.#last?.settled !== idle || this.#device.clock.monotonicMs() - this.#writtenMs >= WRITTEN_EVERY_MS;
+  }
+
+  write(status: Status): void {
+    this.#writtenMs = this.#device.clock.monotonicMs();
+    const { atMs: _, ...before } = this.#last ?? { atMs: 0 };
+    const { atMs: __, ...now } = status;
+    this.#last = status;
+    if (JSON.stringify(before) === JSON.stringify(now)) return;
+    this.#device.state.transaction(() => this.#device.state.setMeta('status', JSON.stringify(status)));
+  }
+
+  get last(): Status | null {
+    return this.#last;
+  }
+}
+
+/** As the client last wrote it; null where it never did. For another process: says nothing about whether a client runs. */
+export function readStatus(sql: SqlOpener, statePath: string): Status | null {
+  const state = openState(sql, statePath, { readOnly: true });
+  try {
+    const text = state.meta('status');
+    return text === null ? null : (JSON.parse(text) as Status);
+  } finally {
+    state.close();
+  }
+}

@@ -1,0 +1,49 @@
+/** Carries out what a plan asks of the trees alone. What each action means to them: `core/plan.ts`. */
+import { unreachable } from '#core/assert.ts';
+import type { EntryId } from '#core/ids.ts';
+import type { TreeAction } from '#core/plan.ts';
+import { freshId, type Device } from './device.ts';
+
+/** Call inside a transaction. Returns entries that are settled by it, in so far as nothing else of the plan names them. */
+export function applyTreeActions(device: Device, actions: readonly TreeAction[]): void {
+  for (const action of actions) applyTreeAction(device, action);
+}
+
+function applyTreeAction(device: Device, action: TreeAction): void {
+  const { trees, random } = device;
+  switch (action.kind) {
+    case 'agree': {
+      const remote = trees.remote(action.entry);
+      if (remote) trees.putSynced(remote);
+      else trees.dropSynced(action.entry);
+      return;
+    }
+    case 'adopt':
+      return changeId(device, action.found, action.entry);
+    case 'renew':
+      trees.dropSynced(action.entry);
+      return changeId(device, action.entry, freshId<EntryId>(random));
+    case 'absent': {
+      const remote = trees.remote(action.entry);
+      if (remote) trees.putSynced(remote, action.why);
+      return;
+    }
+    case 'forget':
+      trees.dropSynced(action.entry);
+      device.dirty.add(action.entry, trees.remote(action.entry)?.kind ?? 'file');
+      return;
+    default:
+      return unreachable(action);
+  }
+}
+
+/** The local row of one id becomes that of another; both ids and the children are dirty. */
+export function changeId(device: Device, from: EntryId, to: EntryId): void {
+  const { trees, dirty } = device;
+  const row = trees.local(from);
+  if (!row) return;
+  trees.renameLocalId(from, to);
+  dirty.add(from, row.kind);
+  dirty.add(to, row.kind);
+  for (const child of trees.localChildRows(to)) dirty.add(child.entry, child.kind);
+}

@@ -1,0 +1,287 @@
+/** The three trees in the state's tables: what the planner reads, and what observing and carrying out writes. */
+import type { Entry, EntryKind } from '#core/entry.ts';
+import { ROOT_ENTRY, type ContentId, type EntryId } from '#core/ids.ts';
+import type { Absence, LocalEntry, TreesView } from '#core/plan.ts';
+import type { Stat } from '#world/folder.ts';
+import type { SqlStatement } from '#world/sql.ts';
+import type { State } from './state.ts';
+import { inodeText, statText } from './stat-text.ts';
+import { entryOf, localOf, syncedOf, type LocalRow, type SyncedRow } from './rows.ts';
+
+const FOLDER_PATHS_MAX = 50_000;
+
+export class Trees implements TreesView {
+  readonly #state: State;
+  readonly #sql: ReturnType<typeof statements>;
+  /** Paths of folders as they were last asked for; any change of a folder's place empties both. */
+  readonly #pathOf = new Map<EntryId, string>();
+  readonly #folderAt = new Map<string, EntryId>();
+  appliedSeq = 0;
+
+  constructor(state: State) {
+    this.#state = state;
+    this.#sql = statements(state);
+  }
+
+  remote(entry: EntryId): Entry | null {
+    const row = this.#sql.remote.get(entry);
+    return row ? entryOf(row) : null;
+  }
+
+  local(entry: EntryId): LocalRow | null {
+    const row = this.#sql.local.get(entry);
+    return row ? localOf(row) : null;
+  }
+
+  synced(entry: EntryId): SyncedRow | null {
+    const row = this.#sql.synced.get(entry);
+    return row ? syncedOf(row) : null;
+  }
+
+  remoteAt(parent: EntryId, name: string): Entry | null {
+    const row = this.#sql.remoteAt.get(parent, name);
+    return row ? entryOf(row) : null;
+  }
+
+  localAt(parent: EntryId, name: string): LocalRow | null {
+    const row = this.#sql.localAt.get(parent, name);
+    return row ? localOf(row) : null;
+  }
+
+  remoteChildren(parent: EntryId): readonly EntryId[] {
+    return ids(this.#sql.remoteChildren.all(parent));
+  }
+
+  localChildren(parent: EntryId): readonly EntryId[] {
+    return ids(this.#sql.localChildren.all(parent));
+  }
+
+  syncedChildren(parent: EntryId): readonly EntryId[] {
+    return ids(this.#sql.syncedChildren.all(parent));
+  }
+
+  localChildRows(parent: EntryId): LocalRow[] {
+    return this.#sql.localChildRows.all(parent).map(localOf);
+  }
+
+  localByInode(inode: string): LocalRow[] {
+    return this.#sql.localByInode.all(inode).map(localOf);
+  }
+
+  /** Path on the disk by the local tree, '' for the root; null where an ancestor is not in it. */
+  localPath(entry: EntryId): string | null {
+    if (entry === ROOT_ENTRY) return '';
+    const known = this.#pathOf.get(entry);
+    if (known !== undefined) return known;
+    const row = this.local(entry);
+    if (!row || row.parked) return null;
+    const path = this.pathIn(row.parent, row.name);
+    if (path !== null && row.kind === 'folder') this.#keepPath(entry, path);
+    return path;
+  }
+
+  pathIn(parent: EntryId, name: string): string | null {
+    const above = this.localPath(parent);
+    if (above === null) return null;
+    return above === '' ? name : `${above}/${name}`;
+  }
+
+  /** The folder that the local tree has at a path. */
+  localFolderAt(path: string): EntryId | null {
+    if (path === '') return ROOT_ENTRY;
+    const known = this.#folderAt.get(path);
+    if (known !== undefined) return known;
+    const cut = path.lastIndexOf('/');
+    const parent = this.localFolderAt(cut < 0 ? '' : path.slice(0, cut));
+    if (parent === null) return null;
+    const row = this.localAt(parent, path.slice(cut + 1));
+    if (row?.kind !== 'folder') return null;
+    this.#keepPath(row.entry, path);
+    return row.entry;
+  }
+
+  /** For messages: where a person would look for it. */
+  pathForPeople(entry: EntryId): string {
+    const names: string[] = [];
+    let at = entry;
+    while (at !== ROOT_ENTRY && names.length < 300) {
+      const node = this.local(at) ?? this.remote(at) ?? this.synced(at);
+      if (!node) break;
+      names.unshift(node.name);
+      at = node.parent;
+    }
+    return names.join('/');
+  }
+
+  /** Children of a folder before those below them. The folder itself is not in it. */
+  *localSubtree(folder: EntryId): Iterable<LocalRow> {
+    const waiting = [folder];
+    for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+      for (const row of this.localChildRows(at)) {
+        yield row;
+        if (row.kind === 'folder') waiting.push(row.entry);
+      }
+    }
+  }
+
+  *remoteSubtree(folder: EntryId): Iterable<EntryId> {
+    const waiting = [folder];
+    for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+      for (const child of this.remoteChildren(at)) {
+        yield child;
+        waiting.push(child);
+      }
+    }
+  }
+
+  putRemote(entry: Entry): void {
+    this.#sql.putRemote.run(...entryValues(entry));
+  }
+
+  dropRemote(entry: EntryId): void {
+    this.#sql.dropRemote.run(entry);
+  }
+
+  /** Not for what changes its place: that is `moveLocal`. */
+  putLocal(row: Omit<LocalEntry, 'parked'>, stat: Stat, racy: boolean): void {
+    this.#sql.putLocal.run(
+      row.entry,
+      row.parent,
+      row.name,
+      row.kind,
+      row.contentId,
+      row.target,
+      row.exec ? 1 : 0,
+      statText(stat),
+      inodeText(stat),
+      racy ? 1 : 0,
+    );
+  }
+
+  /** New stat of the same thing; the content stays what is known of it. */
+  setLocalStat(entry: EntryId, stat: Stat): void {
+    this.#sql.setLocalStat.run(statText(stat), inodeText(stat), stat.exec ? 1 : 0, entry);
+  }
+
+  setLocalContent(entry: EntryId, contentId: ContentId, racy: boolean): void {
+    this.#sql.setLocalContent.run(contentId, racy ? 1 : 0, entry);
+  }
+
+  moveLocal(entry: EntryId, parent: EntryId, name: string): void {
+    this.forgetPaths();
+    this.#sql.moveLocal.run(parent, name, entry);
+  }
+
+  parkLocal(entry: EntryId, slot: string | null): void {
+    this.forgetPaths();
+    this.#sql.parkLocal.run(slot, entry);
+  }
+
+  /** The same thing under another id, its children with it. */
+  renameLocalId(from: EntryId, to: EntryId): void {
+    this.forgetPaths();
+    this.#sql.renameLocalId.run(to, from);
+    this.#sql.reparentLocal.run(to, from);
+  }
+
+  dropLocal(row: { readonly entry: EntryId; readonly kind: EntryKind }): void {
+    if (row.kind === 'folder') this.forgetPaths();
+    this.#sql.dropLocal.run(row.entry);
+  }
+
+  putSynced(from: Entry, presence: 'here' | Absence = 'here'): void {
+    this.#sql.putSynced.run(
+      from.entry,
+      from.parent,
+      from.name,
+      from.kind,
+      from.content?.contentId ?? null,
+      from.content?.manifestId ?? null,
+      from.content?.size ?? 0,
+      from.target,
+      from.exec ? 1 : 0,
+      from.revision,
+      from.placed,
+      presence,
+    );
+  }
+
+  /** The merge base of a file's bytes and exec bit alone; which manifest held them is not known. */
+  setSyncedContent(entry: EntryId, contentId: ContentId, exec: boolean): void {
+    this.#sql.setSyncedContent.run(contentId, exec ? 1 : 0, entry);
+  }
+
+  moveSynced(entry: EntryId, parent: EntryId, name: string, placed: number): void {
+    this.#sql.moveSynced.run(parent, name, placed, entry);
+  }
+
+  dropSynced(entry: EntryId): void {
+    this.#sql.dropSynced.run(entry);
+  }
+
+  forgetPaths(): void {
+    this.#pathOf.clear();
+    this.#folderAt.clear();
+  }
+
+  #keepPath(entry: EntryId, path: string): void {
+    if (this.#pathOf.size >= FOLDER_PATHS_MAX) this.forgetPaths();
+    this.#pathOf.set(entry, path);
+    this.#folderAt.set(path, entry);
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+}
+
+export function entryValues(entry: Entry) {
+  return [
+    entry.entry,
+    entry.parent,
+    entry.name,
+    entry.kind,
+    entry.revision,
+    entry.placed,
+    entry.seq,
+    entry.content?.contentId ?? null,
+    entry.content?.manifestId ?? null,
+    entry.content?.size ?? 0,
+    entry.target,
+    entry.mtimeUs,
+    entry.exec ? 1 : 0,
+  ] as const;
+}
+
+function ids(rows: ReturnType<SqlStatement['all']>): EntryId[] {
+  return rows.map((row) => row['entry'] as EntryId);
+}
+
+function statements({ sql }: State) {
+  return {
+    remote: sql.prepare('SELECT * FROM remote WHERE entry = ?'),
+    local: sql.prepare('SELECT * FROM local WHERE entry = ?'),
+    synced: sql.prepare('SELECT * FROM synced WHERE entry = ?'),
+    remoteAt: sql.prepare('SELECT * FROM remote WHERE parent = ? AND name = ?'),
+    localAt: sql.prepare('SELECT * FROM local WHERE parent = ? AND name = ? AND slot IS NULL'),
+    remoteChildren: sql.prepare('SELECT entry FROM remote WHERE parent = ?'),
+    localChildren: sql.prepare('SELECT entry FROM local WHERE parent = ?'),
+    syncedChildren: sql.prepare('SELECT entry FROM synced WHERE parent = ?'),
+    localChildRows: sql.prepare('SELECT * FROM local WHERE parent = ?'),
+    localByInode: sql.prepare('SELECT * FROM local WHERE inode = ?'),
+    putRemote: sql.prepare('INSERT OR REPLACE INTO remote VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'),
+    dropRemote: sql.prepare('DELETE FROM remote WHERE entry = ?'),
+    putLocal: sql.prepare('INSERT OR REPLACE INTO local VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?)'),
+    setLocalStat: sql.prepare('UPDATE local SET stat = ?, inode = ?, exec = ? WHERE entry = ?'),
+    setLocalContent: sql.prepare('UPDATE local SET content = ?, racy = ? WHERE entry = ?'),
+    moveLocal: sql.prepare('UPDATE local SET parent = ?, name = ?, slot = NULL WHERE entry = ?'),
+    parkLocal: sql.prepare('UPDATE local SET slot = ? WHERE entry = ?'),
+    renameLocalId: sql.prepare('UPDATE local SET entry = ? WHERE entry = ?'),
+    reparentLocal: sql.prepare('UPDATE local SET parent = ? WHERE parent = ?'),
+    dropLocal: sql.prepare('DELETE FROM local WHERE entry = ?'),
+    putSynced: sql.prepare('INSERT OR REPLACE INTO synced VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'),
+    setSyncedContent: sql.prepare('UPDATE synced SET content = ?, exec = ?, manifest = NULL WHERE entry = ?'),
+    moveSynced: sql.prepare('UPDATE synced SET parent = ?, name = ?, placed = ? WHERE entry = ?'),
+    dropSynced: sql.prepare('DELETE FROM synced WHERE entry = ?'),
+  };
+}
