@@ -32,19 +32,19 @@ export async function runSession(
     requireDisk(scratch, session.diskBytes(options.scale));
     const running = await startSystem(system, place);
     for (const workload of session.workloads.slice(0, last + 1)) {
-      const before: string | null = failed;
+      if (failed !== null) {
+        outcomes.set(workload.id, { failed: `not run, after ${failed}` });
+        continue;
+      }
       try {
-        if (before === null) {
-          const changes = workload.prepare(place, options.scale);
-          flush(root);
-          await untilQuiet();
-          outcomes.set(workload.id, await measure(running, place, changes, options.secondsMax));
-        }
+        const changes = workload.prepare(place, options.scale);
+        flush(root);
+        await untilQuiet();
+        outcomes.set(workload.id, await measure(running, place, changes, options.secondsMax));
       } catch (error) {
         failed = `${workload.id}: ${message(error)}`;
         outcomes.set(workload.id, { failed: message(error) });
       }
-      if (before !== null) outcomes.set(workload.id, { failed: `not run, after ${before}` });
     }
   } catch (error) {
     for (const { id } of session.workloads.slice(0, last + 1)) outcomes.set(id, { failed: message(error) });
