@@ -1,0 +1,357 @@
+/** A real server on a real SQLite file, with storage nodes in memory that can fail on command, called through its handler. */
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { MemoryBlockStore } from '#blocks/memory-block-store.ts';
+import type { BlockStore } from '#blocks/block-store.ts';
+import { toHex } from '#core/bytes.ts';
+import { chunkerForSize, cutPoint } from '#core/chunker.ts';
+import { HoldfastError } from '#core/errors.ts';
+import type { Cursor } from '#core/entry.ts';
+import {
+  id32Of,
+  type BlockId,
+  type DeviceId,
+  type EntryId,
+  type NodeId,
+  type OpId,
+  type Pin,
+  type SpaceId,
+} from '#core/ids.ts';
+import { parseInvite } from '#core/invite.ts';
+import { parseRow, parseRows } from '#core/journal-row.ts';
+import { makeKeyring, type Keyring } from '#core/keyring.ts';
+import { sealManifest, type ManifestChunk } from '#core/manifest.ts';
+import type { RecoveryKit } from '#core/root-key.ts';
+import { blockIdOf, sealData } from '#core/seal.ts';
+import { formatDeviceToken, secretHash } from '#core/token.ts';
+import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
+import { nodeJoin, redeem, spaces } from '#protocol/account.ts';
+import { ask, type Answered } from '#protocol/call.ts';
+import { commit, list, pull, type Answer, type Operation } from '#protocol/sync.ts';
+import type { Caller, Peer, Verb } from '#protocol/wire.ts';
+import { startServer, type Server } from '#server/server.ts';
+import type { RootKeeper } from '#server/root-keeper.ts';
+import type { NodeConnection } from '#server/node-connection.ts';
+import type { Clock } from '#world/clock.ts';
+import type { TlsIdentity } from '#world/net.ts';
+import { realClock } from '#world/real/clock.ts';
+import { stderrLog } from '#world/real/log.ts';
+import { nodePrimitives as p } from '#world/real/primitives.ts';
+import { realRandom } from '#world/real/random.ts';
+import { sqliteOpener } from '#world/real/sql.ts';
+
+export const never: AbortSignal = new AbortController().signal;
+export const newId = <Id>(): Id => toHex(randomBytes(16)) as Id;
+export const POOLS = ['mp3', 'txt', 'pdf', 'others'];
+
+/** Keeps the root key where a crash of the server does not reach it. */
+export class MemoryRootKeeper implements RootKeeper {
+  confirmed: RecoveryKit | null = null;
+  staged: RecoveryKit | null = null;
+
+  async read() {
+    const kit = this.confirmed ?? this.staged;
+    return kit && { kit, confirmed: this.confirmed !== null };
+  }
+  async stage(kit: RecoveryKit) {
+    this.staged = kit;
+  }
+  async confirm() {
+    this.confirmed = this.staged;
+  }
+}
+
+export class RigNode {
+  readonly node = newId<NodeId>();
+  readonly pin = id32Of<Pin>(randomBytes(32));
+  readonly pool: string;
+  store: BlockStore & { status(): Promise<object> };
+  down = false;
+  keys: Uint8Array | null = null;
+  shown: string[] = [];
+
+  constructor(pool: string, capacityBytes?: number) {
+    this.pool = pool;
+    this.store = new MemoryBlockStore(p, capacityBytes);
+  }
+}
+
+export type RigOptions = { readonly clock?: Clock; readonly nodes?: readonly RigNode[] };
+
+export class ServerRig {
+  readonly directory: string;
+  readonly keeper = new MemoryRootKeeper();
+  readonly nodes: readonly RigNode[];
+  readonly #clock: Clock;
+  server!: Server;
+
+  static async start(options: RigOptions = {}): Promise<ServerRig> {
+    const rig = new ServerRig(options);
+    await rig.open();
+    for (const node of rig.nodes) await rig.join(node);
+    await rig.server.greetNodes();
+    return rig;
+  }
+
+  private constructor(options: RigOptions) {
+    this.directory = mkdtempSync(path.join(tmpdir(), 'holdfast-server-'));
+    this.nodes = options.nodes ?? POOLS.map((pool) => new RigNode(pool));
+    this.#clock = options.clock ?? realClock;
+  }
+
+  get metaPath(): string {
+    return path.join(this.directory, 'meta.db');
+  }
+
+  async open(): Promise<void> {
+    this.server = await startServer({
+      version: '0.0.0-test',
+      meta: await openSqliteMetaStore(sqliteOpener, this.metaPath),
+      primitives: p,
+      clock: this.#clock,
+      random: realRandom,
+      log: stderrLog('silent'),
+      net: { makeTlsIdentity: async (): Promise<TlsIdentity> => testIdentity() },
+      rootKeeper: this.keeper,
+      connectNode: ({ node }, show) => this.#connection(node, show),
+      addresses: () => ['http://127.0.0.1:12345'],
+    });
+  }
+
+  async restart(): Promise<void> {
+    await this.server.close();
+    await this.open();
+    await this.server.greetNodes();
+  }
+
+  async close(): Promise<void> {
+    await this.server.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  #connection(id: NodeId, show: TlsIdentity): NodeConnection {
+    const find = (): RigNode => {
+      const node = this.nodes.find((one) => one.node === id);
+      if (!node || node.down) throw new HoldfastError('unreachable', 'the node is down');
+      node.shown.push(show.pin);
+      return node;
+    };
+    const { cluster } = this.keeper.confirmed as RecoveryKit;
+    return {
+      store: {
+        put: async (...of) => find().store.put(...of),
+        get: async (...of) => find().store.get(...of),
+        has: async (...of) => find().store.has(...of),
+      },
+      status: async () => {
+        const { pool, store } = find();
+        const status = await store.status();
+        return { node: id, cluster, version: 'test', boot: 1, pool, ...status } as never;
+      },
+      pushKeys: async (bytes) => {
+        find().keys = bytes;
+        const view = new DataView(bytes.buffer, bytes.byteOffset);
+        return { incarnation: view.getUint32(52), seq: Number(view.getBigUint64(56)) };
+      },
+      close: async () => {},
+    };
+  }
+
+  peer(caller: Caller): Peer {
+    return {
+      // Bodies cross as JSON, as they do on every transport between processes.
+      call: (name, { body, parts }, signal) =>
+        this.server.handler(name, { body: JSON.parse(JSON.stringify(body)) as unknown, parts }, caller, signal),
+      close: async () => {},
+    };
+  }
+
+  anonymous(): Peer {
+    return this.peer({ kind: 'anonymous', address: '127.0.0.1' });
+  }
+
+  async join(node: RigNode): Promise<void> {
+    const { invite } = await this.server.invite({ kind: 'node' });
+    const ticket = parseInvite(p, invite);
+    await ask(
+      this.anonymous(),
+      nodeJoin,
+      {
+        ticket: { id: ticket.tokenId, secret: ticket.secret },
+        node: node.node,
+        pin: node.pin,
+        name: `node-${node.pool}`,
+        pool: node.pool,
+        addresses: ['http://127.0.0.1:9000'],
+      },
+      never,
+    );
+  }
+
+  async link(name: string): Promise<RigDevice> {
+    const { invite } = await this.server.invite({ kind: 'device' });
+    const { tokenId: id, secret: inviteSecret } = parseInvite(p, invite);
+    const secret = randomBytes(32);
+    const device = newId<DeviceId>();
+    const request = { invite: { id, secret: inviteSecret }, device, name, tokenHash: secretHash(p, secret) };
+    const { response } = await ask(this.anonymous(), redeem, request, never);
+    return RigDevice.open(this, device, formatDeviceToken({ id: response.tokenId, secret }));
+  }
+}
+
+export type SealedFile = {
+  readonly manifest: Uint8Array;
+  readonly content: { readonly contentId: ReturnType<typeof sealManifest>['contentId']; readonly size: number };
+  readonly manifestId: ReturnType<typeof sealManifest>['manifestId'];
+  readonly blocks: readonly { readonly id: BlockId; readonly bytes: Uint8Array }[];
+};
+
+export class RigDevice {
+  readonly rig: ServerRig;
+  readonly device: DeviceId;
+  readonly token: string;
+  space!: SpaceId;
+  keyring!: Keyring;
+
+  static async open(rig: ServerRig, device: DeviceId, token: string): Promise<RigDevice> {
+    const made = new RigDevice(rig, device, token);
+    await made.refreshKeys();
+    return made;
+  }
+
+  private constructor(rig: ServerRig, device: DeviceId, token: string) {
+    this.rig = rig;
+    this.device = device;
+    this.token = token;
+  }
+
+  async refreshKeys(): Promise<void> {
+    const { response } = await this.ask(spaces, {});
+    const [own] = response.spaces;
+    if (!own) throw new Error('the owner has a space');
+    this.space = own.space;
+    const versions = own.keys.map(({ version, key }) => ({ version, key: Buffer.from(key, 'hex') }));
+    const current = versions.find(({ version }) => version === own.currentKeyVersion);
+    const identity = versions.find(({ version }) => version === 0);
+    if (!current || !identity) throw new Error('a space has its keys');
+    this.keyring = makeKeyring(p, {
+      identityKey: identity.key,
+      current,
+      versions: versions.filter(({ version }) => version > 0),
+    });
+  }
+
+  ask<Request, Response>(
+    verb: Verb<Request, Response>,
+    request: Request,
+    parts: readonly Uint8Array[] = [],
+    signal: AbortSignal = never,
+  ): Promise<Answered<Response>> {
+    const caller: Caller = { kind: 'bearer', token: this.token, address: '127.0.0.1' };
+    return ask(this.rig.peer(caller), verb, request, signal, parts);
+  }
+
+  seal(bytes: Uint8Array): SealedFile {
+    const chunker = chunkerForSize(bytes.length);
+    const chunks: ManifestChunk[] = [];
+    const blocks: { id: BlockId; bytes: Uint8Array }[] = [];
+    for (let start = 0; start < bytes.length; ) {
+      const length = cutPoint(chunker, bytes, start, bytes.length, true);
+      const plain = bytes.subarray(start, start + length);
+      const block = sealData(p, this.keyring.currentSealKey('data'), plain);
+      const id = blockIdOf(p, block);
+      blocks.push({ id, bytes: block });
+      chunks.push({
+        blockId: id,
+        storedLength: block.length,
+        keyVersion: this.keyring.currentVersion,
+        chunkHash: id32Of(createHash('sha256').update(plain).digest()),
+        plainLength: length,
+      });
+      start += length;
+    }
+    const sealed = sealManifest(p, this.keyring, { size: bytes.length, chunker, chunks });
+    return {
+      manifest: sealed.bytes,
+      manifestId: sealed.manifestId,
+      content: { contentId: sealed.contentId, size: bytes.length },
+      blocks,
+    };
+  }
+
+  /** `files`: the contents that operations name by their position in this list. */
+  async commit(
+    groups: readonly (readonly Operation[])[],
+    files: readonly SealedFile[] = [],
+    options: {
+      readonly op?: OpId;
+      readonly uploads?: readonly ReturnType<typeof newId<never>>[];
+      readonly inline?: boolean;
+    } = {},
+  ): Promise<{ readonly answers: readonly Answer[]; readonly head: Cursor }> {
+    const blocks = options.inline === false ? [] : files.flatMap((file) => file.blocks);
+    const unique = [...new Map(blocks.map((block) => [block.id, block])).values()];
+    const totals = { plan: newId<OpId>(), creates: 0, updates: 0, moves: 0, deletes: 0 };
+    const request = {
+      op: options.op ?? newId<OpId>(),
+      space: this.space,
+      totals,
+      uploads: [...(options.uploads ?? [])],
+      groups: groups.map((group) => [...group]),
+      blocks: unique.map(({ id }) => id),
+    };
+    const parts = [...files.map((file) => file.manifest), ...unique.map(({ bytes }) => bytes)];
+    return (await this.ask(commit, request, parts)).response;
+  }
+
+  /** Each operation as a group of its own. */
+  async each(operations: readonly Operation[], files: readonly SealedFile[] = []) {
+    return this.commit(
+      operations.map((operation) => [operation]),
+      files,
+    );
+  }
+
+  createFile(
+    parent: EntryId,
+    name: string,
+    files: SealedFile[],
+    bytes: Uint8Array,
+    entry = newId<EntryId>(),
+  ): Operation {
+    const file = this.seal(bytes);
+    files.push(file);
+    const content = { ...file.content, manifest: files.length - 1 };
+    return { kind: 'create', entry, parent, name, state: { kind: 'file', content, mtimeUs: 1, exec: false } };
+  }
+
+  async pullAll(cursor: Cursor) {
+    const request = { cursors: [{ space: this.space, cursor }], waitMs: 0, rowsMax: 1000 };
+    const { response, parts } = await this.ask(pull, request);
+    const [answered] = response.spaces;
+    if (answered?.kind === 'reset') return { reset: answered.reason, rows: [], bytes: [] };
+    const bytes = answered ? parseRows(parts[answered.part] as Uint8Array) : [];
+    return { reset: null, rows: bytes.map(parseRow), bytes };
+  }
+
+  async head(): Promise<Cursor> {
+    return (await this.ask(list, { space: this.space, after: null, limit: 1 })).response.head;
+  }
+
+  async listAll() {
+    const { response, parts } = await this.ask(list, { space: this.space, after: null, limit: 1000 });
+    return { head: response.head, rows: parseRows(parts[0] as Uint8Array).map(parseRow) };
+  }
+}
+
+export function folder(parent: EntryId, name: string, entry = newId<EntryId>()): Operation {
+  return { kind: 'create', entry, parent, name, state: { kind: 'folder' } };
+}
+
+let identities = 0;
+function testIdentity(): TlsIdentity {
+  const pin = id32Of<Pin>(createHash('sha256').update(`identity ${identities++}`).digest());
+  return { privateKeyPem: `key of ${pin}`, certificatePem: `certificate of ${pin}`, pin };
+}
