@@ -48,11 +48,7 @@ export async function openDiskBlockStore(options: DiskBlockStoreOptions): Promis
   }
 }
 
-type Plan = {
-  readonly records: readonly NewRecord[];
-  readonly results: PutResult[];
-  readonly needing: ReadonlySet<BlockId>;
-};
+type Plan = { readonly records: readonly NewRecord[]; readonly results: readonly PutResult[] };
 
 class DiskBlockStore implements NodeBlockStore {
   readonly #options: DiskBlockStoreOptions;
@@ -209,11 +205,18 @@ class DiskBlockStore implements NodeBlockStore {
   }
 
   async #writeGroup(group: readonly QueuedPut[]): Promise<readonly PutResult[]> {
-    const plan = this.#plan(group);
-    if (plan.records.length === 0) return plan.results;
-    const failure = (await this.#hasRoom(plan.records)) ? await this.#append(plan.records) : 'no_space';
-    if (failure === null) return plan.results;
-    return plan.results.map((result, index) => (plan.needing.has((group[index] as QueuedPut).id) ? failure : result));
+    const { records, results } = this.#plan(group);
+    const fits = await this.#hasRoom(records);
+    // Fences may use the reserve: they are small, and without them a delete could take what was put again.
+    const written = fits ? records : records.filter(({ kind }) => kind === 'fence');
+    const failure = written.length === 0 ? null : await this.#append(written);
+    const failures = new Map<BlockId, PutResult>();
+    if (!fits) for (const { id } of records) failures.set(id, 'no_space');
+    for (const { id } of written) {
+      if (failure === null) failures.delete(id);
+      else failures.set(id, failure);
+    }
+    return results.map((result, index) => failures.get((group[index] as QueuedPut).id) ?? result);
   }
 
   /** Decides for each put what has to be written for it. A group sees the index as the groups before it left it. */
@@ -221,7 +224,6 @@ class DiskBlockStore implements NodeBlockStore {
     const fences = new Map<BlockId, number>();
     for (const { id, fence } of group) fences.set(id, Math.max(fence, fences.get(id) ?? 0));
     const records: NewRecord[] = [];
-    const needing = new Set<BlockId>();
     const seen = new Set<BlockId>();
     const results = group.map(({ id, bytes }): PutResult => {
       if (seen.has(id)) return 'held';
@@ -230,19 +232,19 @@ class DiskBlockStore implements NodeBlockStore {
       const fence = Math.max(fences.get(id) ?? 0, place?.fence ?? 0);
       const isHeld = place !== null && !place.corrupt && this.#verified.has(place);
       if (isHeld && fence === place.fence) return 'held';
-      needing.add(id);
       records.push(
         isHeld ? { kind: 'fence', id, fence, payload: NO_BYTES } : { kind: 'block', id, fence, payload: bytes },
       );
       return isHeld ? 'held' : 'stored';
     });
-    return { records, results, needing };
+    return { records, results };
   }
 
-  /** Fences may use the reserve: they are small, and without them a delete could take what was put again. */
   async #hasRoom(records: readonly NewRecord[]): Promise<boolean> {
-    if (records.every(({ kind }) => kind === 'fence')) return true;
-    return this.#space.take(records.reduce((sum, { payload }) => sum + recordBytes(payload.length), 0));
+    const blocks = records.filter(({ kind }) => kind === 'block');
+    return (
+      blocks.length === 0 || this.#space.take(blocks.reduce((sum, { payload }) => sum + recordBytes(payload.length), 0))
+    );
   }
 
   /** Null when the records are in the log, durable, and in the index. */

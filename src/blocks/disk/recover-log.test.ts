@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { concat, fromHex } from '#core/bytes.ts';
+import { hasCode } from '#core/errors.ts';
+import { id32Of, type BlockId } from '#core/ids.ts';
+import { realChecksum as checksum } from '#world/real/checksum.ts';
+import { readGolden } from '../../../test/golden.ts';
+import { blockOf, randomBlock } from '../block-store.contract.ts';
+import { newDirectory, openIn, segmentFiles, TEST_NODE } from './disk-block-store.contract.ts';
+import {
+  encodeRecord,
+  encodeSegmentHeader,
+  recordBytes,
+  SEGMENT_HEADER_BYTES,
+  type RecordKind,
+} from './segment-format.ts';
+
+const { signal } = new AbortController();
+
+type Wanted = {
+  readonly kind: RecordKind;
+  readonly id: BlockId;
+  readonly fence: number;
+  readonly payload?: Uint8Array;
+};
+
+/** A segment 1 of these records, each a group of its own. */
+function writeSegment(directory: string, wanted: readonly Wanted[], segment = 1): void {
+  const pieces = [encodeSegmentHeader(checksum, segment, TEST_NODE)];
+  let offset = SEGMENT_HEADER_BYTES;
+  for (const { kind, id, fence, payload = new Uint8Array(0) } of wanted) {
+    const place = { segment, offset, group: offset };
+    pieces.push(...encodeRecord(checksum, { kind, id, fence, payloadLength: payload.length, ...place }, payload));
+    offset += recordBytes(payload.length);
+  }
+  mkdirSync(path.join(directory, 'segments'), { recursive: true });
+  const name = `seg-${segment.toString(16).padStart(16, '0')}.hfs`;
+  writeFileSync(path.join(directory, 'segments', name), concat(...pieces));
+}
+
+const order = new Uint8Array(8);
+
+test('order in the log decides: a tombstone spares what has no lower fence, and what was put after it', async () => {
+  const blocks = [10, 20, 30, 40, 50].map(randomBlock);
+  type Held = { readonly id: BlockId; readonly payload: Uint8Array };
+  const held = blocks.map(({ id, bytes: payload }) => ({ id, payload }));
+  const [gone, spared, raised, again, equal] = held as [Held, Held, Held, Held, Held];
+  const directory = newDirectory();
+  writeSegment(directory, [
+    ...[gone, raised, again].map((block) => ({ ...block, kind: 'block' as const, fence: 3 })),
+    { ...spared, kind: 'block', fence: 6 },
+    { ...equal, kind: 'block', fence: 5 },
+    { kind: 'fence', id: raised.id, fence: 5 },
+    ...held.map(({ id }) => ({ kind: 'tombstone' as const, id, fence: 5, payload: order })),
+    { ...again, kind: 'block', fence: 3 },
+  ]);
+  const { store, lines } = await openIn(directory);
+  assert.deepEqual(
+    await store.has(
+      blocks.map(({ id }) => id),
+      signal,
+    ),
+    [false, true, true, true, true],
+  );
+  assert.equal((await store.status()).blocks, 4);
+  assert.equal((await store.status()).storedBytes, 20 + 30 + 40 + 50);
+  assert.deepEqual(lines, []);
+});
+
+test('the golden segment opens', async () => {
+  const golden = readGolden<{ header: string; records: { bytes: string }[] }>('segment');
+  const directory = newDirectory();
+  mkdirSync(path.join(directory, 'segments'));
+  const hex = golden.header + golden.records.map(({ bytes }) => bytes).join('');
+  for (const length of [hex.length / 2, hex.length / 2 - 8]) {
+    const bytes = (fromHex(hex) as Uint8Array).subarray(0, length);
+    const place = newDirectory();
+    mkdirSync(path.join(place, 'segments'));
+    writeFileSync(path.join(place, 'segments', 'seg-0000000000000102.hfs'), bytes);
+    const { store } = await openIn(place);
+    const held = blockOf(new TextEncoder().encode('holdfast'));
+    assert.deepEqual(await store.get([held.id], signal), [{ kind: 'found', bytes: held.bytes }]);
+    assert.equal((await store.status()).blocks, 1);
+    await store.put([randomBlock(10)], 1, signal);
+    const files = segmentFiles(place).map((file) => path.basename(file));
+    const next = length === hex.length / 2 ? ['seg-0000000000000103.hfs'] : [];
+    assert.deepEqual(files, ['seg-0000000000000102.hfs', ...next]);
+    await store.close();
+  }
+});
+
+test('a kind of record that came later stops the start', async () => {
+  const directory = newDirectory();
+  const id = id32Of<BlockId>(new Uint8Array(32));
+  writeSegment(directory, [{ kind: 'fence', id, fence: 1 }]);
+  const [name] = segmentFiles(directory) as [string];
+  const pieces = encodeRecord(
+    checksum,
+    { kind: 'fence', id, fence: 1, payloadLength: 0, segment: 1, offset: 64, group: 64 },
+    new Uint8Array(0),
+  );
+  const record = concat(...pieces);
+  record[4] = 77;
+  new DataView(record.buffer).setUint32(76, checksum.crc32(record.subarray(0, 76)));
+  const bytes = concat(encodeSegmentHeader(checksum, 1, TEST_NODE), record);
+  writeFileSync(name, bytes);
+  await assert.rejects(openIn(directory), (error) => hasCode(error, 'newer_version'));
+});
+
+test('torn bytes before a whole record of the same group are no damage: nothing of the group was acknowledged', async () => {
+  const directory = newDirectory();
+  const [torn, whole] = [randomBlock(100), randomBlock(50)] as const;
+  const group = SEGMENT_HEADER_BYTES;
+  const second = group + recordBytes(100);
+  const place = { segment: 1, group, fence: 1, kind: 'block' as const };
+  const bytes = concat(
+    encodeSegmentHeader(checksum, 1, TEST_NODE),
+    new Uint8Array(recordBytes(100)),
+    ...encodeRecord(checksum, { ...place, id: whole.id, payloadLength: 50, offset: second }, whole.bytes),
+  );
+  mkdirSync(path.join(directory, 'segments'));
+  writeFileSync(path.join(directory, 'segments', 'seg-0000000000000001.hfs'), bytes);
+  const { store, lines } = await openIn(directory);
+  assert.deepEqual(await store.has([torn.id, whole.id], signal), [false, true]);
+  assert.equal((await store.status()).quarantined, 0);
+  assert.ok(lines.every((line) => line.startsWith('warn:')));
+  assert.deepEqual(await store.put([torn], 1, signal), ['stored']);
+  await store.close();
+});
+
+test('files that are no segments are left alone', async () => {
+  const directory = newDirectory();
+  mkdirSync(path.join(directory, 'segments'));
+  writeFileSync(path.join(directory, 'segments', 'seg-1.hfs.bak'), 'x');
+  const { store, lines } = await openIn(directory);
+  await store.put([randomBlock(1)], 1, signal);
+  assert.deepEqual(lines, []);
+  assert.equal(segmentFiles(directory).length, 2);
+});
