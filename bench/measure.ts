@@ -75,6 +75,8 @@ export async function measure(
     // Having been identical once is not enough: what a system does afterwards must leave it so.
     const different = await difference(place.a, place.b);
     if (different !== null) throw new Error(`identical once, but not at rest: ${different}`);
+    const trouble = running.trouble();
+    if (trouble !== null) throw new Error(trouble);
     return { seconds, ...usage };
   } finally {
     meter.abandon();
