@@ -58,8 +58,8 @@ export class Grip {
   }
 
   /** Throws the system's error where the root is not there. The root's own path may lead through symlinks: a person named it. */
-  static open(rootPath: string): Grip {
-    if (process.platform !== 'linux') {
+  static open(rootPath: string, byDescriptor: boolean = process.platform === 'linux'): Grip {
+    if (!byDescriptor) {
       const stat = statSync(rootPath, { bigint: true });
       if (!stat.isDirectory()) throw notAFolder();
       return new Grip(new Directory('', rootPath, null), false);

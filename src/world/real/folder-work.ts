@@ -36,6 +36,7 @@ type Staged = { readonly contentId: ContentId; readonly stage: Stage };
 
 export class FolderWork {
   readonly #rootPath: string;
+  readonly #byDescriptor: boolean;
   readonly #primitives: Primitives;
   readonly #keyrings: Keyrings;
   readonly #smallFiles: SmallFiles;
@@ -46,8 +47,10 @@ export class FolderWork {
   /** What `root` or `claim` last found. Each batch checks that it is still the same disk. */
   #rootId: string | null = null;
 
-  constructor(rootPath: string, primitives: Primitives) {
+  /** `byDescriptor`: see `Grip`; for tests of what other systems than Linux do. */
+  constructor(rootPath: string, primitives: Primitives, byDescriptor: boolean = process.platform === 'linux') {
     this.#rootPath = rootPath;
+    this.#byDescriptor = byDescriptor;
     this.#primitives = primitives;
     this.#keyrings = new Keyrings(primitives);
     this.#smallFiles = new SmallFiles(primitives);
@@ -182,7 +185,7 @@ export class FolderWork {
   #open(): Grip {
     let grip: Grip;
     try {
-      grip = Grip.open(this.#rootPath);
+      grip = Grip.open(this.#rootPath, this.#byDescriptor);
     } catch (error) {
       if (!hasErrno(error, 'ENOENT', 'ENOTDIR')) throw error;
       throw new HoldfastError('folder_missing', 'the folder is not there');

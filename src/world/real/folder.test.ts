@@ -10,20 +10,57 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { folderContract, type OtherProgram } from '../folder.contract.ts';
+import { folderContract, type FolderUnderTest, type OtherProgram } from '../folder.contract.ts';
+import type { Folder } from '../folder.ts';
+import { FolderWork } from './folder-work.ts';
 import { openFolder } from './folder.ts';
 import { nodePrimitives } from './primitives.ts';
 
-folderContract('on the real disk, behind a worker', () => {
+folderContract('on the real disk, behind a worker', () => onRealDisk(openFolder));
+folderContract('on the real disk, where directories have no descriptors', () =>
+  onRealDisk((path) => inThisThread(new FolderWork(path, nodePrimitives, false))),
+);
+
+function onRealDisk(open: (rootPath: string) => Folder): FolderUnderTest {
   const base = mkdtempSync(join(tmpdir(), 'holdfast-folder-'));
   mkdirSync(join(base, 'root'));
   return {
     other: programIn(base),
     primitives: nodePrimitives,
-    open: () => openFolder(join(base, 'root')),
+    open: () => open(join(base, 'root')),
     cleanUp: () => rmSync(base, { recursive: true, force: true }),
   };
-});
+}
+
+function inThisThread(work: FolderWork): Folder {
+  return {
+    root: async () => work.root(),
+    claim: async (rootId) => work.claim(rootId),
+    list: async (directories) => work.list(directories),
+    look: async (paths) => work.look(paths),
+    seal: async (files, keys) => work.seal(files, keys),
+    openSealing: async (file, keys, previous) => {
+      const opened = work.openSealing(file, keys, previous);
+      if (opened.kind !== 'open') return opened;
+      return {
+        next: async () => work.nextOfSealing(opened.sealing),
+        close: async () => work.closeSealing(opened.sealing),
+      };
+    },
+    stage: async (...input) => {
+      const slices = work.stage(...input);
+      for (;;) {
+        const slice = slices.next();
+        if (slice.done) return slice.value;
+      }
+    },
+    stageBlocks: async (id, blocks) => work.stageBlocks(id, blocks),
+    apply: async (steps, keys) => work.apply(steps, keys),
+    flush: () => work.flush(),
+    sweep: async (keepStaged, trashDaysMax) => work.sweep(keepStaged, trashDaysMax),
+    close: async () => work.close(),
+  };
+}
 
 function programIn(base: string): OtherProgram {
   const readOrNull = (path: string): Buffer | null => {

@@ -144,7 +144,7 @@ class DirectoryWatcher implements Watcher {
   /** Watches below a directory that moved would go on under paths that now mean other things. */
   #unwatchSubtree(directory: string): void {
     const prefix = directory === '' ? '' : `${directory}/`;
-    for (const path of [...this.#watched.keys()]) {
+    for (const path of this.#watched.keys()) {
       if (path === directory || path.startsWith(prefix)) this.unwatch(path);
     }
   }
@@ -167,7 +167,7 @@ class DirectoryWatcher implements Watcher {
     this.#isWaking = true;
     setImmediate(() => {
       this.#isWaking = false;
-      for (const wake of [...this.#waiting]) wake();
+      for (const wake of this.#waiting) wake();
     });
   }
 
