@@ -3,7 +3,7 @@
  *   current                              the cluster that commands speak to
  *   clusters/<cluster>/identity.json     0600: token, cluster key, addresses
  *   clusters/<cluster>/joining.json      0600: an introduction that was not answered yet
- *   clusters/<cluster>/links/<id>.json   a linked folder;  <id>.db  its sync state
+ *   clusters/<cluster>/links/<id>/       a linked folder: link.json, its sync state, and a lock while it syncs
  * Every file is replaced whole and durably, so that a crash leaves the old one or the new one.
  */
 import {
@@ -90,12 +90,13 @@ export function writeIdentity(home: string, identity: Identity): void {
 export function readLinks(home: string, cluster: ClusterId): readonly Link[] {
   const directory = join(home, 'clusters', cluster, 'links');
   if (!existsSync(directory)) return [];
-  const links = readdirSync(directory).filter((name) => name.endsWith('.json'));
-  return links.sort().flatMap((name) => readJson(join(directory, name), linkSchema) ?? []);
+  return readdirSync(directory)
+    .sort()
+    .flatMap((id) => readJson(join(directory, id, 'link.json'), linkSchema) ?? []);
 }
 
 export function writeLink(home: string, cluster: ClusterId, link: Link): void {
-  replaceFile(join(home, 'clusters', cluster, 'links', `${link.id}.json`), `${JSON.stringify(link, null, 2)}\n`);
+  replaceFile(join(linkDirectory(home, cluster, link), 'link.json'), `${JSON.stringify(link, null, 2)}\n`);
 }
 
 export function joiningPath(home: string, cluster: ClusterId): string {
@@ -118,8 +119,12 @@ export function forgetLinkStates(home: string, cluster: ClusterId): void {
   }
 }
 
+export function linkDirectory(home: string, cluster: ClusterId, link: Link): string {
+  return join(home, 'clusters', cluster, 'links', link.id);
+}
+
 export function linkStatePath(home: string, cluster: ClusterId, link: Link): string {
-  return join(home, 'clusters', cluster, 'links', `${link.id}.db`);
+  return join(linkDirectory(home, cluster, link), 'state.db');
 }
 
 function identityPath(home: string, cluster: ClusterId): string {

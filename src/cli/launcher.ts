@@ -22,8 +22,6 @@ export interface Running {
 
 export interface RunningServer extends Running {
   readonly cluster: ClusterId;
-  /** Ed25519, hexadecimal. */
-  readonly clusterKey: string;
   readonly url: string;
   /** What other machines may call, best first. */
   readonly addresses: readonly string[];
@@ -44,6 +42,8 @@ export type NodePlan = {
   readonly name: string;
   /** Needed once, for a new directory. */
   readonly ticket: string | null;
+  /** Where it is known beforehand: a directory of another cluster is refused. */
+  readonly cluster: ClusterId | null;
 };
 
 export type StartedNode = {
@@ -56,10 +56,13 @@ export interface RunningNodes extends Running {
   readonly nodes: readonly StartedNode[];
 }
 
-/** What a device's sync engine says of itself. */
+/** What a linked folder's sync engine says of itself. */
 export type DeviceState = {
+  /** False: the rest is what it said when it last ran. */
+  readonly running: boolean;
   readonly inSync: boolean;
-  readonly pending: number;
+  /** Entries that are not yet the same on both sides. */
+  readonly waiting: number;
   readonly problems: readonly { readonly path: string; readonly code: string; readonly message: string }[];
 };
 
@@ -73,7 +76,7 @@ export interface Launcher {
   startNodes(plans: readonly NodePlan[], server: RunningServer | null): Promise<RunningNodes>;
   /** Syncs one linked folder. With `server`, without a socket. */
   startDevice(home: string, identity: Identity, link: Link, server: RunningServer | null): Promise<RunningDevice>;
-  /** The state that a linked folder's engine left behind, or keeps while it runs. Null: it never ran. */
+  /** Null: it never ran. */
   readDeviceState(home: string, identity: Identity, link: Link): DeviceState | null;
   /** A connection to the identity's server; a key list that it learns is stored in `home`. */
   connect(home: string, identity: Identity): Peer;

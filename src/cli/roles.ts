@@ -54,6 +54,7 @@ export async function node(context: Context, options: NodeOptions): Promise<void
       pool: options.pool ?? null,
       name: options.name ?? hostname(),
       ticket: options.join ?? null,
+      cluster: null,
     };
     const nodes = await context.launcher.startNodes([plan], null);
     running.push(nodes);

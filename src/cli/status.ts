@@ -7,6 +7,7 @@ import { nodeLine } from './cluster-commands.ts';
 import type { Context } from './context.ts';
 import { lineOf } from './exit.ts';
 import { readLinks, requireIdentity } from './home.ts';
+import type { DeviceState } from './launcher.ts';
 import { bytesText, shown, table } from './output.ts';
 
 type Problem = { readonly path: string; readonly code: string; readonly message: string };
@@ -21,14 +22,14 @@ export async function status(context: Context): Promise<void> {
   const problems: Problem[] = [...server.problems];
   for (const { link, state } of links) {
     if (state) problems.push(...state.problems);
-    else
+    if (!state?.running)
       problems.push({
         path: link.folder,
-        code: 'not_synced_yet',
-        message: 'linked, but its sync has never run; start it with "holdfast sync"',
+        code: 'not_running',
+        message: 'linked, but nothing syncs it at present; start it with "holdfast sync"',
       });
   }
-  const inSync = server.status !== null && links.every(({ state }) => state?.inSync === true);
+  const inSync = server.status !== null && links.every(({ state }) => state?.running === true && state.inSync);
   context.output.value({
     inSync,
     problems,
@@ -42,8 +43,9 @@ export async function status(context: Context): Promise<void> {
     nodes: server.status?.nodes ?? [],
     links: links.map(({ link, state }) => ({
       folder: link.folder,
+      running: state?.running ?? false,
       inSync: state?.inSync ?? false,
-      pending: state?.pending ?? 0,
+      waiting: state?.waiting ?? 0,
     })),
   });
   for (const line of textLines(inSync, problems, server, links)) context.output.line(line);
@@ -88,23 +90,19 @@ function textLines(
   server: ServerSide,
   links: readonly {
     readonly link: { readonly folder: string };
-    readonly state: { readonly inSync: boolean; readonly pending: number } | null;
+    readonly state: DeviceState | null;
   }[],
 ): readonly string[] {
   const lines = [inSync ? 'In sync.' : 'Not in sync.'];
   for (const { link, state } of links)
     lines.push(
-      `  ${shown(link.folder)}: ${state === null ? 'never synced' : state.inSync ? 'in sync' : `${state.pending} to do`}`,
+      `  ${shown(link.folder)}: ${!state?.running ? 'not running' : state.inSync ? 'in sync' : `${state.waiting} to do`}`,
     );
   const { status } = server;
   if (status) {
     lines.push(`${status.files} files, ${bytesText(status.plainBytes)}; ${status.uploading} uploading.`);
     if (server.unprotected.length > 0) lines.push(`Pools ${server.unprotected.join(', ')}: 1 copy, not protected.`);
     if (status.copiesAtRisk > 0) lines.push(`Copies at risk: ${status.copiesAtRisk}.`);
-    if (!status.recoveryKitConfirmed)
-      lines.push(
-        'Recovery kit not confirmed: without it, or root.key, a lost server cannot be opened again. "holdfast kit" prints it.',
-      );
     lines.push(...table(status.nodes.map((node) => ['  node', ...nodeLine(node)])));
   }
   for (const problem of problems)

@@ -63,6 +63,7 @@ async function nodePlans(data: string, options: UpOptions, server: RunningServer
       pool,
       name: pool,
       ticket,
+      cluster: server.cluster,
     });
   }
   return plans;

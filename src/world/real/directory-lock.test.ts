@@ -4,10 +4,10 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { hasCode } from '#core/errors.ts';
-import { lockDirectory } from './directory-lock.ts';
+import { isLocked, lockDirectory } from './directory-lock.ts';
 
 const module = new URL('./directory-lock.ts', import.meta.url).href;
 const inUse = (error: unknown) => hasCode(error, 'data_in_use');
@@ -52,5 +52,16 @@ test('a killed holder holds nothing', async (t) => {
   assert.throws(() => lockDirectory(directory), inUse);
   holder.kill('SIGKILL');
   await once(holder, 'exit');
+  lockDirectory(directory).release();
+});
+
+test('looking whether a directory is held says so, and never keeps anybody out', () => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'holdfast-look-'));
+  after(() => rmSync(directory, { recursive: true }));
+  assert.equal(isLocked(directory), false);
+  const lock = lockDirectory(directory);
+  assert.equal(isLocked(directory), true);
+  lock.release();
+  assert.equal(isLocked(directory), false);
   lockDirectory(directory).release();
 });

@@ -8,6 +8,7 @@ import { translateSqlError } from './sql-error.ts';
 import type { SqlDatabase, SqlOpener, SqlRow, SqlStatement, SqlValue } from '../sql.ts';
 
 const BUSY_TIMEOUT_MS = 5000;
+const LOOK_MS_MAX = 100;
 /** Query builders make a text per list length: what was not used for longest is forgotten, its holders keep it alive. */
 const STATEMENTS_MAX = 512;
 const WAL_BYTES_KEPT = 64 * 1024 * 1024;
@@ -41,8 +42,8 @@ function openDatabase(file: string, options: OpenOptions): DatabaseSync {
 
 function configure(database: DatabaseSync, file: string, options: OpenOptions): void {
   if (options.exclusive) {
-    // Whoever holds it holds it for good: waiting would only delay the refusal.
-    database.exec('PRAGMA busy_timeout=0');
+    // Whoever holds it holds it for good, but who only looks whether it is held is in the way for a moment.
+    database.exec(`PRAGMA busy_timeout=${LOOK_MS_MAX}`);
     // Before the first access in WAL mode, so that the lock is the file's own, which the kernel takes from a killed process.
     database.exec('PRAGMA locking_mode=EXCLUSIVE');
   }
