@@ -1,7 +1,7 @@
 /** Who a storage node is: `node.json` in its directory (normative: docs/on-disk-node.md). */
 import { z } from 'zod';
 import { fromHex, fromUtf8, toHex, utf8, type Bytes } from '#core/bytes.ts';
-import { HoldfastError } from '#core/errors.ts';
+import { hasCode, HoldfastError } from '#core/errors.ts';
 import type { ClusterId, NodeId } from '#core/ids.ts';
 import { clusterIdOf } from '#core/key-list.ts';
 import type { Primitives } from '#core/primitives.ts';
@@ -66,7 +66,7 @@ export async function readNodeIdentity(disk: Disk, primitives: Primitives): Prom
 }
 
 /**
- * Durably counts one more start. Throws `folder_missing` where the directory is no storage node's: its disk may not be mounted, and
+ * Counts one more start, durably unless the disk is full. Throws `folder_missing` where the directory is no storage node's: its disk may not be mounted, and
  * an empty directory is no reason to begin anew.
  */
 export async function countStart(disk: Disk, primitives: Primitives, cluster: ClusterId | null): Promise<NodeIdentity> {
@@ -75,7 +75,12 @@ export async function countStart(disk: Disk, primitives: Primitives, cluster: Cl
     throw new HoldfastError('folder_missing', 'there is no storage node in this directory: is its disk mounted?');
   if (cluster !== null && known.cluster !== cluster) throw wrongCluster();
   const started = { ...known, boot: known.boot + 1 };
-  await store(disk, started);
+  try {
+    await store(disk, started);
+  } catch (error) {
+    // A full disk is no reason to withhold what lies on it; the next start takes the same number.
+    if (!hasCode(error, 'no_space')) throw error;
+  }
   return started;
 }
 

@@ -126,10 +126,10 @@ class DiskBlockStore implements NodeBlockStore {
 
   async status(): Promise<BlockStoreStatus> {
     this.#begin(null);
-    const { freeBytes, spareBytes } = await this.#space.ask();
+    const { freeBytes, isShort } = await this.#space.ask();
     const failed = this.#writer.failed || this.#indexFailed;
     return {
-      state: failed ? 'failed' : spareBytes < 0 ? 'read_only' : 'ok',
+      state: failed ? 'failed' : isShort ? 'read_only' : 'ok',
       blocks: this.#index.blocks,
       storedBytes: this.#index.storedBytes,
       freeBytes,

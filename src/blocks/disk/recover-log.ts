@@ -2,7 +2,7 @@
  * What a start does before anything is served: brings the index up to the end of the log, takes back torn writes, and finds out where
  * the log goes on. A torn write is bytes that were never acknowledged; every other damage is noted and left as it lies.
  */
-import { HoldfastError } from '#core/errors.ts';
+import { hasCode, HoldfastError } from '#core/errors.ts';
 import type { NodeId } from '#core/ids.ts';
 import type { Checksum } from '#world/checksum.ts';
 import type { Disk, DiskFile } from '#world/disk.ts';
@@ -211,8 +211,15 @@ class SegmentRecovery {
   }
 
   #flush(finished: readonly number[]): void {
-    if (this.#pending.length > 0 || finished.length > 0) this.#index.apply(this.#pending, finished);
+    const records = this.#pending;
     this.#pending = [];
+    if (records.length === 0 && finished.length === 0) return;
+    try {
+      this.#index.apply(records, finished);
+    } catch (error) {
+      // That a segment is finished can be noted another time: on a full disk, what is held is served all the same.
+      if (records.length > 0 || !hasCode(error, 'no_space')) throw error;
+    }
   }
 }
 
