@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { MessageChannel } from 'node:worker_threads';
 import type { DeviceState, Launcher, RunningNodes, RunningServer, ServerPlan, StartedNode } from '#cli/launcher.ts';
 import { linkDirectory, linkStatePath, readIdentity, writeIdentity, type Identity } from '#cli/home.ts';
-import { readStatus } from '#client/status.ts';
+import { readState } from '#client/status.ts';
 import { must } from '#core/assert.ts';
 import type { ClusterId, Pin } from '#core/ids.ts';
 import { verifyKeyList } from '#core/key-list.ts';
@@ -79,15 +79,9 @@ export const launcher: Launcher = {
   },
   readDeviceState: (home, identity, link): DeviceState | null => {
     const path = linkStatePath(home, identity.cluster, link);
-    const status = existsSync(path) ? readStatus(sqliteOpener, path) : null;
-    if (!status) return null;
-    const { inSync, problems, counts } = status;
-    return {
-      running: isLocked(linkDirectory(home, identity.cluster, link)),
-      inSync,
-      problems,
-      waiting: counts.waiting,
-    };
+    const state = existsSync(path) ? readState(sqliteOpener, path) : null;
+    // A client that was killed could not say that it ended; its lock can.
+    return state && { ...state, running: isLocked(linkDirectory(home, identity.cluster, link)) };
   },
   connect: (home, identity) => connectTo(home, identity),
   connectTo: (addresses, { cluster, pin, webpki }) =>

@@ -14,7 +14,7 @@ import { ask } from '#protocol/call.ts';
 import type { Handler } from '#protocol/wire.ts';
 import { readNodeIdentity, writeNodeIdentity } from '#storage/node-identity.ts';
 import { startStorageNode, type StorageNode } from '#storage/storage-node.ts';
-import type { Listening } from '#world/net.ts';
+import type { Listening, TlsIdentity } from '#world/net.ts';
 import { pinnedPeer } from '#world/pinned-peer.ts';
 import { realChecksum } from '#world/real/checksum.ts';
 import { lockDirectory } from '#world/real/directory-lock.ts';
@@ -145,7 +145,7 @@ async function joinCluster(
     keyList: null,
     pins: invite.pin === null ? [] : [invite.pin],
     webpki: invite.webPki,
-    show: tlsIdentityOf(key),
+    ...shownTo(invite.addresses, key),
     onKeyList: async () => undefined,
   });
   try {
@@ -180,7 +180,7 @@ async function sayWhere(key: NodeKey, storage: StorageNode, addresses: readonly 
     cluster: storage.identity.cluster,
     keyList: storage.keyList(),
     webpki: key.server.webpki,
-    show: tlsIdentityOf(key),
+    ...shownTo(key.server.addresses, key),
     onKeyList: async (_list: KeyList, bytes: Uint8Array) => void (await storage.offerKeyList(bytes)),
   });
   try {
@@ -198,4 +198,9 @@ async function sayWhere(key: NodeKey, storage: StorageNode, addresses: readonly 
   } finally {
     await peer.close();
   }
+}
+
+/** A key is shown over TLS; a server of this very machine may speak plain HTTP, and then looks for itself who answers at the addresses. */
+function shownTo(addresses: readonly string[], key: NodeKey): { readonly show?: TlsIdentity } {
+  return addresses.every((address) => address.startsWith('https:')) ? { show: tlsIdentityOf(key) } : {};
 }

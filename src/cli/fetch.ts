@@ -1,5 +1,5 @@
 /** `holdfast fetch`: what the storage nodes hold, and bringing files from there, on any linked device. */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmdirSync } from 'node:fs';
 import { dirname, posix, resolve } from 'node:path';
 import { HoldfastError } from '#core/errors.ts';
 import type { SpaceId } from '#core/ids.ts';
@@ -123,6 +123,18 @@ async function fetchNames(
   } finally {
     bar.stop();
     await folder.close();
+    tidy(target);
+  }
+}
+
+/** Removes the folder door's own directories where nothing is in them: a target folder is not a synced one. */
+function tidy(target: string): void {
+  for (const name of ['.holdfast/tmp', '.holdfast/trash', '.holdfast']) {
+    try {
+      rmdirSync(resolve(target, name));
+    } catch {
+      // Not there, or not empty: what was replaced lies in the trash.
+    }
   }
 }
 
