@@ -3,7 +3,7 @@
  *
  * `linkFolder` (link.ts) first, once. Then `startClient`: it needs no reachable server to start, and goes on by itself after every outage.
  * The state file is one client's alone; the caller sees to that (a lock on its directory). Another process may read the status from it
- * (`readStatus`, status.ts).
+ * (`readState`, status.ts).
  */
 import { must } from '#core/assert.ts';
 import { HoldfastError } from '#core/errors.ts';
@@ -89,6 +89,7 @@ class RunningClient implements Client {
   constructor(options: ClientOptions, state: State) {
     this.#options = options;
     this.#state = state;
+    state.transaction(() => state.setMeta('running', '1'));
     this.ended = this.#run().finally(() => this.#cleanUp());
     // Whoever does not ask hears of it in the log.
     this.ended.catch((error: unknown) => options.log.error('the client ended', { error: String(error) }));
@@ -192,6 +193,7 @@ class RunningClient implements Client {
     this.#options.watcher.close();
     await this.#options.folder.close();
     await this.#options.peer.close();
+    this.#state.transaction(() => this.#state.setMeta('running', null));
     this.#state.close();
   }
 }

@@ -83,6 +83,7 @@ export class Engine {
       this.#tell(progress);
       if (!progress) await this.#rest();
     }
+    this.#onHintsTaken?.();
     await Promise.all([hints, this.#pulling.ended(), this.#uploads.ended(), this.#downloads.ended()]);
   }
 
@@ -102,9 +103,9 @@ export class Engine {
 
   #onHintsTaken: (() => void) | null = null;
   #hintsTaken(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       this.#onHintsTaken = resolve;
-      signal.addEventListener('abort', () => resolve(), { once: true });
     });
   }
 

@@ -47,7 +47,8 @@ export type MetaKey =
   | 'listing'
   | 'complete'
   | 'pending_op'
-  | 'status';
+  | 'status'
+  | 'running';
 
 export class State {
   readonly sql: SqlDatabase;

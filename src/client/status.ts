@@ -73,12 +73,23 @@ export class StatusBook {
   }
 }
 
-/** As the client last wrote it; null where it never did. For another process: says nothing about whether a client runs. */
-export function readStatus(sql: SqlOpener, statePath: string): Status | null {
+/** What another process can learn of a link. */
+export type LinkState = {
+  /** As it was last written: a client that was killed had no time to say so, its lock tells. False: the rest is what it said when it last ran. */
+  readonly running: boolean;
+  readonly inSync: boolean;
+  readonly waiting: number;
+  readonly problems: readonly Problem[];
+};
+
+/** Null where no client ever ran on this state. */
+export function readState(sql: SqlOpener, statePath: string): LinkState | null {
   const state = openState(sql, statePath, { readOnly: true });
   try {
     const text = state.meta('status');
-    return text === null ? null : (JSON.parse(text) as Status);
+    if (text === null) return null;
+    const { inSync, problems, counts } = JSON.parse(text) as Status;
+    return { running: state.meta('running') === '1', inSync, waiting: counts.waiting, problems };
   } finally {
     state.close();
   }

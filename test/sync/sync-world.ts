@@ -1,0 +1,267 @@
+/** A whole system in one process for the sync engine's tests: a real server on a real database, memory for blocks, real folders. */
+import assert from 'node:assert/strict';
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MemoryBlockStore } from '#blocks/memory-block-store.ts';
+import { startClient, type Client } from '#client/client.ts';
+import { linkFolder } from '#client/link.ts';
+import { id16Of, id32Of, type DeviceId, type NodeId, type Pin } from '#core/ids.ts';
+import { parseInvite } from '#core/invite.ts';
+import type { RecoveryKit } from '#core/root-key.ts';
+import { formatDeviceToken, secretHash } from '#core/token.ts';
+import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
+import { nodeJoin, redeem } from '#protocol/account.ts';
+import { ask } from '#protocol/call.ts';
+import { directPeer } from '#protocol/direct-peer.ts';
+import type { Peer } from '#protocol/wire.ts';
+import type { NodeConnection } from '#server/node-connection.ts';
+import { startServer, type Server } from '#server/server.ts';
+import { realClock } from '#world/real/clock.ts';
+import { openFolder } from '#world/real/folder.ts';
+import { stderrLog } from '#world/real/log.ts';
+import { realNet } from '#world/real/net.ts';
+import { nodePrimitives } from '#world/real/primitives.ts';
+import { realRandom } from '#world/real/random.ts';
+import { sqliteOpener } from '#world/real/sql.ts';
+import { realWatcher } from '#world/real/watcher.ts';
+
+const log = stderrLog(process.env['SYNC_LOG'] === '1' ? 'info' : 'silent');
+const never = () => new AbortController().signal;
+const PATIENCE_MS = 20_000;
+
+/** May be told to fail: what a network does. */
+export type Gate = {
+  /** Called before a request reaches the server; may throw. */
+  before?: (verb: string) => void | Promise<void>;
+  /** Called after the server answered; may throw, so that the answer is lost. */
+  after?: (verb: string) => void;
+  calls: string[];
+};
+
+export class SyncWorld {
+  readonly directory: string;
+  readonly server: Server;
+  readonly stores: ReadonlyMap<string, MemoryBlockStore>;
+  readonly #devices: Device[] = [];
+
+  private constructor(directory: string, server: Server, stores: ReadonlyMap<string, MemoryBlockStore>) {
+    this.directory = directory;
+    this.server = server;
+    this.stores = stores;
+  }
+
+  static async start(): Promise<SyncWorld> {
+    const directory = mkdtempSync(join(tmpdir(), 'holdfast-sync-'));
+    const stores = new Map<string, MemoryBlockStore>();
+    const pools = new Map<NodeId, MemoryBlockStore>();
+    const server = await startServer({
+      version: 'test',
+      meta: await openSqliteMetaStore(sqliteOpener, join(directory, 'meta.db')),
+      primitives: nodePrimitives,
+      clock: realClock,
+      random: realRandom,
+      log,
+      net: realNet,
+      rootKeeper: memoryRootKeeper(),
+      connectNode: ({ node, cluster, pool }) => {
+        const store = pools.get(node) ?? new MemoryBlockStore(nodePrimitives);
+        pools.set(node, store);
+        stores.set(pool, store);
+        return memoryNode(store, node, cluster, pool);
+      },
+      addresses: () => ['http://127.0.0.1:1'],
+    });
+    for (const pool of ['mp3', 'txt', 'pdf', 'others']) await joinNode(server, pool);
+    await server.greetNodes();
+    return new SyncWorld(directory, server, stores);
+  }
+
+  /** A linked device with an empty folder, not running. */
+  async device(name: string): Promise<Device> {
+    const { invite } = await this.server.invite({ kind: 'device' });
+    const { tokenId, secret } = parseInvite(nodePrimitives, invite);
+    const own = realRandom.bytes(32);
+    const anonymous = directPeer(this.server.handler, { kind: 'anonymous', address: 'here' });
+    const { response } = await ask(
+      anonymous,
+      redeem,
+      {
+        invite: { id: tokenId, secret },
+        device: id16Of<DeviceId>(realRandom.bytes(16)),
+        name,
+        tokenHash: secretHash(nodePrimitives, own),
+      },
+      never(),
+    );
+    const device = new Device(this, name, formatDeviceToken({ id: response.tokenId, secret: own }));
+    mkdirSync(device.folder);
+    await device.link();
+    this.#devices.push(device);
+    return device;
+  }
+
+  async end(): Promise<void> {
+    for (const device of this.#devices) await device.stop();
+    await this.server.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+export class Device {
+  readonly world: SyncWorld;
+  readonly name: string;
+  readonly folder: string;
+  readonly statePath: string;
+  readonly gate: Gate = { calls: [] };
+  readonly #token: string;
+  client: Client | null = null;
+
+  constructor(world: SyncWorld, name: string, token: string) {
+    this.world = world;
+    this.name = name;
+    this.folder = join(world.directory, name);
+    this.statePath = join(world.directory, `${name}.state`);
+    this.#token = token;
+  }
+
+  async link(): Promise<void> {
+    const folder = openFolder(this.folder);
+    await linkFolder({ folder, sql: sqliteOpener, random: realRandom, statePath: this.statePath });
+    await folder.close();
+  }
+
+  peer(): Peer {
+    const direct = directPeer(this.world.server.handler, { kind: 'bearer', token: this.#token, address: 'here' });
+    return {
+      call: async (verb, message, signal) => {
+        this.gate.calls.push(verb);
+        await this.gate.before?.(verb);
+        const answer = await direct.call(verb, message, signal);
+        this.gate.after?.(verb);
+        return answer;
+      },
+      close: () => direct.close(),
+    };
+  }
+
+  start(): void {
+    assert.equal(this.client, null);
+    this.client = startClient({
+      folder: openFolder(this.folder),
+      watcher: realWatcher(this.folder),
+      peer: this.peer(),
+      sql: sqliteOpener,
+      clock: realClock,
+      random: realRandom,
+      log,
+      primitives: nodePrimitives,
+      statePath: this.statePath,
+      deviceName: this.name,
+      space: null,
+    });
+  }
+
+  async stop(): Promise<void> {
+    const client = this.client;
+    this.client = null;
+    await client?.close();
+    await client?.ended;
+  }
+
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  /** Everything below the root but the folder's own: contents of files, `->` targets of links, `/` for folders. */
+  tree(): Record<string, string> {
+    return treeOf(this.folder);
+  }
+}
+
+export function treeOf(root: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  const walk = (below: string) => {
+    for (const name of readdirSync(join(root, below))) {
+      const path = below === '' ? name : `${below}/${name}`;
+      if (path === '.holdfast') continue;
+      const stat = lstatSync(join(root, path));
+      if (stat.isDirectory()) {
+        found[path] = '/';
+        walk(path);
+      } else if (stat.isSymbolicLink()) found[path] = `-> ${readlinkSync(join(root, path))}`;
+      else if (stat.isFile()) found[path] = readFileSync(join(root, path), 'latin1');
+    }
+  };
+  walk('');
+  return Object.fromEntries(Object.entries(found).sort());
+}
+
+/** Polls until it holds; fails with `show` after a time in which it always should. */
+export async function eventually(holds: () => boolean, show: () => unknown, patienceMs = PATIENCE_MS): Promise<void> {
+  const untilMs = Date.now() + patienceMs;
+  for (;;) {
+    try {
+      if (holds()) return;
+    } catch (error) {
+      // A tree that changes under the reader is read again.
+      if ((error as { code?: string }).code !== 'ENOENT') throw error;
+    }
+    if (Date.now() > untilMs) assert.fail(`it did not come to be: ${JSON.stringify(show(), null, 1)}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** All running devices show the same tree, which is `expected` where given, and say that they are in sync. */
+export async function converged(devices: readonly Device[], expected?: Record<string, string>): Promise<void> {
+  const holds = () => {
+    const trees = devices.map((device) => JSON.stringify(device.tree()));
+    if (new Set(trees).size !== 1) return false;
+    if (expected && trees[0] !== JSON.stringify(Object.fromEntries(Object.entries(expected).sort()))) return false;
+    return devices.every((device) => device.client?.status().inSync);
+  };
+  await eventually(holds, () =>
+    devices.map((device) => ({ name: device.name, tree: short(device.tree()), status: device.client?.status() })),
+  );
+}
+
+function short(tree: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(tree).map(([path, text]) => [path, text.slice(0, 40)]));
+}
+
+function memoryRootKeeper() {
+  let kept: { kit: RecoveryKit; confirmed: boolean } | null = null;
+  return {
+    read: async () => kept,
+    stage: async (kit: RecoveryKit) => {
+      kept = { kit, confirmed: false };
+    },
+    confirm: async () => {
+      if (kept) kept = { ...kept, confirmed: true };
+    },
+  };
+}
+
+function memoryNode(
+  store: MemoryBlockStore,
+  node: NodeId,
+  cluster: Parameters<Parameters<typeof startServer>[0]['connectNode']>[0]['cluster'],
+  pool: string,
+): NodeConnection {
+  return {
+    store,
+    status: async () => ({ node, cluster, version: 'test', boot: 1, pool, ...(await store.status()) }),
+    pushKeys: async () => ({ incarnation: 1, seq: 1 }),
+    close: async () => {},
+  };
+}
+
+async function joinNode(server: Server, pool: string): Promise<void> {
+  const { invite } = await server.invite({ kind: 'node' });
+  const { tokenId, secret } = parseInvite(nodePrimitives, invite);
+  const pin = id32Of<Pin>(realRandom.bytes(32));
+  const peer = directPeer(server.handler, { kind: 'pinned', pin, address: 'here' });
+  const node = id16Of<NodeId>(realRandom.bytes(16));
+  const ticket = { id: tokenId, secret };
+  await ask(peer, nodeJoin, { ticket, node, pin, name: pool, pool, addresses: ['http://127.0.0.1:2'] }, never());
+}
