@@ -19,6 +19,8 @@ export type Exchange = {
   bytesHeld: number;
   readonly running: Set<AbortController>;
   closing: boolean;
+  /** Called whenever the last request under way has been answered. */
+  idle: () => void;
 };
 
 const VERB_NAME = /^[a-z][a-z0-9-]{0,63}$/;
@@ -57,8 +59,9 @@ export async function answerMessage(
     return await reply.type(FRAME_MEDIA_TYPE).header('content-length', answer.length).send(payload);
   } finally {
     reply.raw.off('close', gone);
-    exchange.running.delete(controller);
     exchange.bytesHeld -= bytes;
+    exchange.running.delete(controller);
+    if (exchange.running.size === 0) exchange.idle();
   }
 }
 

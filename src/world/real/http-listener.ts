@@ -25,7 +25,7 @@ export async function listenHttp(
   environment: { readonly limits: HttpLimits; readonly log: Log },
 ): Promise<Listening> {
   const { limits } = environment;
-  const exchange: Exchange = { handler, limits, bytesHeld: 0, running: new Set(), closing: false };
+  const exchange: Exchange = { handler, limits, bytesHeld: 0, running: new Set(), closing: false, idle: () => {} };
   const { app, http } = await makeApp(exchange, options, environment);
   await app.ready();
   await listen(http.server, at);
@@ -176,10 +176,15 @@ async function close(exchange: Exchange, app: FastifyInstance, { server, destroy
   exchange.closing = true;
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   server.closeIdleConnections();
-  await within(closed, exchange.limits.closeGraceMs);
+  // Connections without a request wait for nobody: only requests under way are given time.
+  const idle = new Promise<void>((resolve) => {
+    exchange.idle = resolve;
+    if (exchange.running.size === 0) resolve();
+  });
+  await within(idle, exchange.limits.closeGraceMs);
   for (const controller of exchange.running)
     controller.abort(new HoldfastError('stopping', 'this process is stopping'));
-  await within(closed, exchange.limits.closeAbortMs);
+  await within(idle, exchange.limits.closeAbortMs);
   destroyConnections();
   await closed;
   await app.close();
