@@ -92,11 +92,8 @@ export class PlanDraft {
         return;
       case 'undecided':
         for (const child of this.#view.localChildren(entry)) this.look(child);
-        this.#waitsFor(entry);
-        return;
-      case 'leaving':
-        this.#lookAtLeavers(entry);
-        this.#waitsFor(entry);
+        this.#waiting.add(entry);
+        this.#block(entry);
         return;
       case 'unpark':
         this.#unpark(this.#localOf(entry));
@@ -111,6 +108,7 @@ export class PlanDraft {
         this.#remove(this.#localOf(entry));
         return;
       case 'delete':
+      case 'leaving':
         this.#delete(this.#remoteOf(entry));
         return;
       case 'stays':
@@ -136,8 +134,10 @@ export class PlanDraft {
     else if (content === 'clash' && place !== 'stuck') this.#waiting.add(entry);
     if (base && !isBehind(base, remote)) return;
     if (mayAgree(remote, local, base)) this.#tree.push({ kind: 'agree', entry });
-    else if (leftBehind(remote, base, { place: place === 'remote', state: content === 'down' }))
-      this.#waiting.add(entry);
+    else {
+      const settles = { place: place === 'local' || place === 'remote', state: content === 'up' || content === 'down' };
+      if (leftBehind(remote, base, settles)) this.#waiting.add(entry);
+    }
   }
 
   #moveUp(remote: Entry, local: LocalEntry): void {
@@ -167,7 +167,7 @@ export class PlanDraft {
     const reachable = this.#view.parkedAbove(entry) === null;
     if (!reachable) this.#waiting.add(entry);
     const free = this.#freeUp(local, needs) && reachable;
-    this.#needParentUp(parent, false, needs);
+    this.#needParentUp(parent, local.kind === 'folder', needs);
     const action = { kind: 'up_create', entry, parent, name, entryKind: local.kind } as const;
     this.#up.set(entry, { entry, action: free ? action : null, needs });
   }
@@ -188,12 +188,16 @@ export class PlanDraft {
     const { entry, parent } = remote;
     const above = parent === ROOT_ENTRY ? null : this.#fates.of(parent).kind;
     if (above === 'delete' || above === 'leaving') {
+      // Still deleted here alone, if that of the folder fails or spares what others put into it.
       this.look(parent);
-      if (above === 'leaving') this.#waitsFor(entry);
+      this.#waiting.add(entry);
+      this.#block(entry);
       return;
     }
+    const needs: Need[] = [];
+    if (this.#fates.of(entry).kind === 'leaving') this.#needLeavers(entry, needs);
     const action = { kind: 'up_delete', entry, basis: this.#view.appliedSeq } as const;
-    this.#up.set(entry, { entry, action, needs: [] });
+    this.#up.set(entry, { entry, action, needs, isBound: true });
   }
 
   #remove(local: LocalEntry): void {
@@ -248,11 +252,12 @@ export class PlanDraft {
     }
   }
 
-  #lookAtLeavers(folder: EntryId): void {
+  /** What was moved out of it here: deleted with it on the server, it would be taken for deleted by another. */
+  #needLeavers(folder: EntryId, needs: Need[]): void {
     const open = [folder];
     for (let above = open.pop(); above !== undefined; above = open.pop()) {
       for (const entry of this.#view.remoteChildren(above)) {
-        if (this.#view.local(entry)) this.look(entry);
+        if (this.#view.local(entry)) this.#need(entry, 'placed', needs);
         else open.push(entry);
       }
     }
@@ -265,13 +270,16 @@ export class PlanDraft {
     const there = this.#view.remoteAt(local.parent, local.name);
     if (!there || there.entry === local.entry) return true;
     const fate = this.#fates.of(there.entry);
-    if (fate.kind === 'delete' || (fate.kind === 'stays' && fate.place === 'local')) {
+    const leaves =
+      fate.kind === 'delete' || fate.kind === 'leaving' || (fate.kind === 'stays' && fate.place === 'local');
+    if (leaves) {
       this.#need(there.entry, 'gone', needs);
       return true;
     }
-    if (fate.kind === 'leaving' || fate.kind === 'renew') this.#need(there.entry, 'gone', needs);
-    else this.#meet(there, local);
-    if (fate.kind === 'leaving' || fate.kind === 'renew') this.#waiting.add(local.entry);
+    if (fate.kind === 'renew') {
+      this.#need(there.entry, 'gone', needs);
+      this.#waiting.add(local.entry);
+    } else this.#meet(there, local);
     return false;
   }
 
@@ -354,9 +362,10 @@ export class PlanDraft {
     return given;
   }
 
-  #needParentUp(parent: EntryId, isFolderMove: boolean, needs: Need[]): void {
+  /** Files do not wait for a folder above that is on its way. */
+  #needParentUp(parent: EntryId, isFolder: boolean, needs: Need[]): void {
     if (parent === ROOT_ENTRY) return;
-    const above = this.#view.remote(parent) && !isFolderMove ? null : this.#actsUpAt(parent);
+    const above = this.#view.remote(parent) && !isFolder ? null : this.#actsUpAt(parent);
     if (above !== null) this.#need(above, 'placed', needs);
   }
 
@@ -404,11 +413,6 @@ export class PlanDraft {
   #read(entry: EntryId): void {
     this.#reads.set(entry, { kind: 'read', entry });
     this.#waiting.add(entry);
-  }
-
-  #waitsFor(entry: EntryId): void {
-    this.#waiting.add(entry);
-    if (!this.#up.has(entry)) this.#block(entry);
   }
 
   /** Whatever needs it waits. */

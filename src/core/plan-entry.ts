@@ -86,15 +86,15 @@ export function mayAgree(remote: Entry, local: LocalEntry, base: SyncedEntry | n
   return placeAgrees && !local.parked && (equalState || (base !== null && sameState(remote, base)));
 }
 
-/** True where synced still differs from remote when those of its aspects that change on the disk have become what remote is. */
+/** True where synced still differs from remote when the aspects that this plan settles have become what remote is. */
 export function leftBehind(
   remote: Entry,
   base: SyncedEntry | null,
-  changed: { readonly place: boolean; readonly state: boolean },
+  settles: { readonly place: boolean; readonly state: boolean },
 ): boolean {
-  if (!base) return changed.place || changed.state;
-  if (!changed.place && !changed.state) return false;
+  if (!base) return settles.place || settles.state;
+  if (!settles.place && !settles.state) return false;
   const placeBehind = !samePlace(remote, base) || base.placed !== remote.placed;
   const stateBehind = !sameState(remote, base) || base.revision !== remote.revision;
-  return (placeBehind && !changed.place) || (stateBehind && !changed.state);
+  return (placeBehind && !settles.place) || (stateBehind && !settles.state);
 }

@@ -10,6 +10,8 @@ export type PlanNode<Action> = {
   readonly entry: EntryId;
   readonly action: Action | null;
   readonly needs: readonly Need[];
+  /** What it needs must be done before this plan, or in one group with it: done alone it would destroy what the other was to save. */
+  readonly isBound?: boolean;
 };
 export type PlanNodes<Action> = ReadonlyMap<EntryId, PlanNode<Action>>;
 
@@ -48,7 +50,10 @@ function order<Action, Step>(
   const blocked = new Set<EntryId>();
   for (const component of components(nodes)) {
     const members = component.map((entry) => must(nodes.get(entry), 'a component is made of nodes'));
-    const waits = members.some((node) => node.action === null || node.needs.some((need) => blocked.has(need.on)));
+    const group = new Set(component);
+    const isMissed = (node: PlanNode<Action>, { on }: Need) =>
+      blocked.has(on) || (node.isBound === true && nodes.has(on) && !group.has(on));
+    const waits = members.some((node) => node.action === null || node.needs.some((need) => isMissed(node, need)));
     if (!waits) steps.push(...together(members));
     else {
       for (const node of members) {

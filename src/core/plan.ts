@@ -36,7 +36,8 @@ export type LocalEntry = {
   readonly contentId: ContentId | null;
   readonly target: string | null;
   readonly exec: boolean;
-  /** Taken out of its place by `down_park` (`parent` and `name` are then its old place, which is free: `localAt` does not show it). */
+  /** Taken out of its place by `down_park` (`parent` and `name` are then its old place, which is free: `localAt` does not show it). The
+   * row outlives that parent, which counts as empty without it. */
   readonly parked: boolean;
 };
 
@@ -75,7 +76,7 @@ export interface TreesView {
 /** Operations for the server. An executor adds bytes; a group applies wholly or not at all. */
 export type UpAction =
   /**
-   * Answered with `conflict: exists`, the id lies in the trash (a link whose merge base was lost met a deleted entry): what is here takes
+   * Answered with `conflict: exists` (so a conflict's copy, too), the id lies in the trash (a link whose merge base was lost met a deleted entry): what is here takes
    * a fresh id, as by `renew`. So nothing that a union finds is lost, and nothing comes back out of the trash by itself.
    */
   | {

@@ -270,6 +270,7 @@ export class ModelClient {
     ]);
     if (why !== null) {
       this.refusals.push(`${why}: conflict`);
+      if (why === 'exists') this.#relabel(found, this.#newId());
       return false;
     }
     if (found !== entry) this.#relabel(found, entry);
@@ -306,7 +307,8 @@ export class ModelClient {
     const local = this.trees.local(entry);
     if (!local) return stale('not there');
     const was = seen.get(entry);
-    if (was && (was.contentId !== local.contentId || was.exec !== local.exec)) return stale('not as it was');
+    const isRead = was?.contentId === null || was?.contentId === local.contentId;
+    if (was && (!isRead || was.exec !== local.exec)) return stale('not as it was');
     if (!local.parked && !this.#isReachable(local.parent)) return stale('not reachable');
     return this.#change(action, local, stale);
   }
@@ -339,7 +341,7 @@ export class ModelClient {
           this.trees.syncedRows.put({ ...baseOf(remote), parent: base.parent, name: base.name, placed: base.placed });
         return true;
       case 'down_remove':
-        if (this.trees.localChildren(entry).length > 0) return stale('not empty');
+        if (this.trees.localChildren(entry).some((child) => !this.#local(child).parked)) return stale('not empty');
         if (local.parked) return stale('parked');
         this.trees.localRows.drop(entry);
         this.bytes.delete(entry);
