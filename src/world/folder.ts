@@ -2,6 +2,9 @@
  * A synced folder's root on a real file system, in batches: each call crosses to a worker once and works there with synchronous
  * system calls. Paths are relative to the root, `/` between names, '' the root. No call follows a symlink, in any component, or
  * leaves the root. `.holdfast` at the root is the door's own (`root-id`, `tmp/`, `trash/`): never listed, never a target.
+ *
+ * Every batch first compares `.holdfast/root-id` with what `root` or `claim` last answered; where it differs, or the root is gone, each
+ * item fails with `folder_missing`. So an unmounted disk is never taken for an emptied folder, whenever it goes.
  */
 import type { ErrorCode } from '#core/errors.ts';
 import type { FileContent } from '#core/entry.ts';
@@ -115,7 +118,7 @@ export type StepOutcome =
 
 export interface Folder {
   root(): Promise<RootState>;
-  /** Creates the root where it is missing and writes `.holdfast/root-id`, durably. */
+  /** Creates the root where it is missing and writes `.holdfast/root-id`, durably, whatever id was there: a link that had it will stop and say so. */
   claim(rootId: string): Promise<RootState>;
   list(directories: readonly string[]): Promise<readonly Listing[]>;
   /** Null where there is nothing. */
@@ -133,7 +136,8 @@ export interface Folder {
   ): Promise<Sealing | { readonly kind: 'changed' | 'missing' } | Failure>;
   /**
    * Begins, or takes up again after a restart, a large file's staged copy `.holdfast/tmp/<id>`, reserving its space first (`no_space`). What
-   * is already there and verifies, and chunks found in the local file `old`, are kept: answers with the positions still missing.
+   * is already there and verifies, and chunks found in the local file `old`, are kept: answers with the positions still missing, of a chunk
+   * that occurs more than once only the first. `stageBlocks` and `place` know of a staged file only after `stage` (else `not_found`).
    */
   stage(
     id: string,
@@ -149,9 +153,15 @@ export interface Folder {
   ): Promise<{ readonly kind: 'written' } | Failure>;
   /** Opened, verified, placed: `keys` opens the blocks of `place` steps. At most 1,000 steps. */
   apply(steps: readonly FolderStep[], keys: SealKeys): Promise<readonly StepOutcome[]>;
-  /** Everything that `apply` did is durable once it resolves. */
+  /**
+   * Everything that `apply` did before is durable once it resolves. Rejects where the disk failed: nothing since the last flush may be called
+   * durable then, and flushing again does not make it so.
+   */
   flush(): Promise<void>;
-  /** Removes what crashes left in `.holdfast/tmp` but for these ids, and trash older than `trashDaysMax` days of the disk's own dates. */
+  /**
+   * Removes what crashes left in `.holdfast/tmp` but for the staged files and park slots of these ids, and trash older than `trashDaysMax` days
+   * by the disk's own dates. Parked things of other slots are the user's: they go to the trash.
+   */
   sweep(keepStaged: readonly string[], trashDaysMax: number): Promise<void>;
   close(): Promise<void>;
 }
