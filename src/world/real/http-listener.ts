@@ -29,6 +29,8 @@ export async function listenHttp(
   const { app, http } = await makeApp(exchange, options, environment);
   await app.ready();
   await listen(http.server, at);
+  // A connection that could not be accepted (too many open files, say) is lost; those that are there go on.
+  http.server.on('error', (error) => environment.log.warn('a connection was not accepted', { error }));
   const bound = http.server.address();
   return {
     port: typeof bound === 'object' && bound ? bound.port : at.port,

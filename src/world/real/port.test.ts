@@ -40,6 +40,16 @@ test('large answers that own their buffer are moved, everything else is copied',
   await peer.close();
 });
 
+test('an answer whose memory was moved away before is a defect, not a call without an end', async () => {
+  const kept = new Uint8Array(100_000);
+  const { port1, port2 } = new MessageChannel();
+  servePort(port1, async () => ({ body: {}, parts: [kept] }), bearerOverPort, quiet);
+  const peer = portPeer(port2);
+  await peer.call('x', { body: {}, parts: [] }, never);
+  await rejected(peer.call('x', { body: {}, parts: [] }, never), 'defect');
+  await peer.close();
+});
+
 test('a port of a known role makes its caller the holder of that key', async () => {
   let seen: Caller | null = null;
   const handler: Handler = async (_, message, caller) => {

@@ -66,9 +66,10 @@ export function servePort(
     running.set(request.id, controller);
     void answered(request, handler, callerOf(request.credential), controller.signal, log).then((answer) => {
       running.delete(request.id);
-      port.postMessage(answer, answer.kind === 'answer' ? movable(answer.parts) : []);
+      post(port, answer, log);
     });
   });
+  port.on('messageerror', () => port.close());
   port.once('close', abortAll);
   return {
     close() {
@@ -76,6 +77,16 @@ export function servePort(
       port.close();
     },
   };
+}
+
+/** An answer that cannot cross (a part of it was moved away before, say) is a defect that its caller must not wait for in vain. */
+function post(port: MessagePort, answer: Answer, log: Log): void {
+  try {
+    port.postMessage(answer, answer.kind === 'answer' ? movable(answer.parts) : []);
+  } catch (error) {
+    log.error('an answer could not be sent', { error });
+    port.postMessage({ kind: 'problem', id: answer.id, problem: problemOf(error) } satisfies Answer);
+  }
 }
 
 /** Never rejects. */
@@ -133,6 +144,7 @@ class PortPeer implements Peer {
     this.#port = port;
     this.#credential = credential;
     port.on('message', (answer: Answer) => this.#settle(answer));
+    port.on('messageerror', () => void this.close());
     port.once('close', () => this.#end());
   }
 
@@ -144,6 +156,8 @@ class PortPeer implements Peer {
         throw notSent(new HoldfastError('busy', 'too many requests to another thread are under way'));
       const request = carried(message);
       const id = (this.#lastId += 1);
+      // Everything is copied: the caller may send the same parts again.
+      this.#port.postMessage({ kind: 'call', id, verb, ...request, credential: this.#credential } satisfies Request);
       const giveUp = () => {
         this.#port.postMessage({ kind: 'cancel', id } satisfies Request);
         this.#take(id)?.reject(givenUp(signal));
@@ -154,8 +168,6 @@ class PortPeer implements Peer {
         reject: (error) => (ended(), reject(error)),
       });
       signal.addEventListener('abort', giveUp, { once: true });
-      // Everything is copied: the caller may send the same parts again.
-      this.#port.postMessage({ kind: 'call', id, verb, ...request, credential: this.#credential } satisfies Request);
     });
   }
 
