@@ -43,7 +43,7 @@ async function pullOrHold(
   identity: DeviceIdentity,
   signal: AbortSignal,
 ): Promise<Answered<PullAnswer>> {
-  const { clock, closing } = context;
+  const { clock, draining } = context;
   const untilMs = clock.monotonicMs() + request.waitMs;
   for (;;) {
     // Listened for before looked at: what comes in between rings.
@@ -55,8 +55,8 @@ async function pullOrHold(
     try {
       const found = await context.meta.read((reader) => look(context, reader, request, identity));
       const leftMs = untilMs - clock.monotonicMs();
-      if (found.response.spaces.length > 0 || leftMs <= 0 || signal.aborted || closing.aborted) return found;
-      await clock.sleep(Math.min(leftMs, LOOK_MS), AbortSignal.any([woken.signal, signal, closing]));
+      if (found.response.spaces.length > 0 || leftMs <= 0 || signal.aborted || draining.aborted) return found;
+      await clock.sleep(Math.min(leftMs, LOOK_MS), AbortSignal.any([woken.signal, signal, draining]));
     } finally {
       stop();
     }

@@ -25,6 +25,8 @@ export type ServerContext = {
   readonly bell: Bell;
   /** Aborts when the server closes. */
   readonly closing: AbortSignal;
+  /** Aborts when held requests are to end with what there is: some time before the server closes. */
+  readonly draining: AbortSignal;
   /** Where other machines reach this server, the best first. */
   addresses(): readonly string[];
 };

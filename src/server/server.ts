@@ -61,7 +61,9 @@ export interface Server {
   invite(request: z.infer<typeof inviteCreate.request>): Promise<z.infer<typeof inviteCreate.response>>;
   /** One round of heartbeats at once: resolves when every storage node was asked. */
   greetNodes(): Promise<void>;
-  /** Ends held requests with what there is, waits for what is under way, closes the store. */
+  /** Answers held requests with what there is, now and from now on: before the listener closes, so that it need not wait for them. */
+  endHeldRequests(): void;
+  /** Waits for the server's own work and closes the store. */
   close(): Promise<void>;
 }
 
@@ -74,6 +76,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const tlsKeys = await TlsKeys.open(cluster, tools);
   const nodes = new NodeBook(meta, clock, cluster.cluster, options.connectNode, tlsKeys.current());
   const closing = new AbortController();
+  const draining = new AbortController();
   const context: ServerContext = {
     version: options.version,
     startedMs: clock.nowMs(),
@@ -88,6 +91,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     nodes,
     bell: new Bell(),
     closing: closing.signal,
+    draining: draining.signal,
     addresses: () => options.addresses(),
   };
   await nodes.reload();
@@ -106,9 +110,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       return createInvite(context, account.account, request);
     },
     greetNodes: () => care.beat(),
+    endHeldRequests: () => draining.abort(),
     async close() {
+      draining.abort();
       closing.abort();
-      context.bell.ringAll();
       await caring;
       await care.note();
       await nodes.close();
