@@ -1,5 +1,6 @@
 /** A device in memory: its disk, its trees, and an executor that carries plans out exactly as `core/plan.ts` words them. */
 import assert from 'node:assert/strict';
+import { isDeepStrictEqual } from 'node:util';
 import type { Entry, EntryKind } from '#core/entry.ts';
 import { ROOT_ENTRY, TRASH_ENTRY, type ContentId, type EntryId } from '#core/ids.ts';
 import type { ConflictAction, DownAction, LocalEntry, Plan, SyncedEntry, TreeAction, UpAction } from '#core/plan.ts';
@@ -126,7 +127,6 @@ export class ModelClient {
     }
     for (const action of made.conflicts) this.#try(action.entry, () => !chance.fails() && this.#conflict(action));
     const head = this.#server.head;
-    const unseen = this.#server.rows.slice(this.trees.appliedSeq).map(({ entry }) => entry);
     const up = () => {
       for (const group of made.up)
         if (chance.fails() || !this.#send(group)) for (const { entry } of group) this.dirty.add(entry);
@@ -136,12 +136,9 @@ export class ModelClient {
     };
     const steps = chance.downFirst() ? [down, up] : [up, down];
     for (const step of steps) step();
-    // Rows up to the head that a commit answered with are applied before the next plan, so that no plan sees own rows without others' earlier ones.
-    if (this.#server.head > head) {
-      for (const entry of unseen) this.#applyRow(entry);
-      this.trees.appliedSeq = head;
-      this.pull();
-    }
+    // Rows up to the head that a commit answered with are applied before the next plan: what was sent stands in remote without what others
+    // did before it.
+    if (this.#server.head > head) this.pull();
   }
 
   #try(entry: EntryId, act: () => boolean): void {
@@ -152,7 +149,7 @@ export class ModelClient {
 
   #applyRow(row: Entry): void {
     const known = this.trees.remote(row.entry);
-    if (known && known.seq >= row.seq) return;
+    if (known && isDeepStrictEqual(known, row)) return;
     this.dirty.add(row.entry);
     if (row.parent === TRASH_ENTRY) this.#dropRemote(row.entry);
     else this.trees.remoteRows.put(row);
@@ -221,7 +218,7 @@ export class ModelClient {
         if (kind === 'up_create') this.#relabel(entry, this.#newId());
       return false;
     }
-    for (const { kind, entry } of group) if (kind !== 'up_delete') this.#sent(entry);
+    for (const action of group) this.#sent(action);
     return true;
   }
 
@@ -253,13 +250,24 @@ export class ModelClient {
     return { kind, content: contentId, target, exec };
   }
 
-  /** What was sent is the base now, in the aspect that was sent; where there was none, in all. */
-  #sent(entry: EntryId): void {
+  /** What was sent is the base now, in the aspect that was sent; where there was none, in all. A delete is heard of from the journal. */
+  #sent(action: UpAction): void {
+    const { entry } = action;
+    const { remoteRows, syncedRows } = this.trees;
     const row = this.#server.entries.get(entry)!;
-    const before = this.trees.remote(entry);
-    const base = this.trees.synced(entry);
-    this.trees.remoteRows.put(row);
-    this.trees.syncedRows.put(base ? settled(base, before, row) : baseOf(row));
+    const { parent, name, placed, content, target, exec, revision, seq } = row;
+    const remote = remoteRows.get(entry);
+    const base = syncedRows.get(entry);
+    if (action.kind === 'up_create') {
+      remoteRows.put(row);
+      syncedRows.put(baseOf(row));
+    } else if (action.kind === 'up_move') {
+      if (remote) remoteRows.put({ ...remote, parent, name, placed, seq });
+      if (base) syncedRows.put({ ...base, parent, name, placed });
+    } else if (action.kind === 'up_update') {
+      if (remote) remoteRows.put({ ...remote, content, target, exec, revision, seq });
+      if (base) syncedRows.put({ ...base, target, exec, revision, contentId: content?.contentId ?? null });
+    }
   }
 
   #conflict({ entry, found, parent, copyName }: ConflictAction): boolean {
@@ -415,13 +423,4 @@ function baseOf(remote: Entry): SyncedEntry {
     contentId: remote.content?.contentId ?? null,
     presence: 'here',
   };
-}
-
-function settled(base: SyncedEntry, before: Entry | null, sent: Entry): SyncedEntry {
-  const { parent, name, placed } = sent;
-  const isMoved = before?.placed !== placed;
-  const isChanged = before?.revision !== sent.revision;
-  const withPlace = isMoved ? { ...base, parent, name, placed } : base;
-  const { target, exec, revision } = sent;
-  return isChanged ? { ...withPlace, target, exec, revision, contentId: sent.content?.contentId ?? null } : withPlace;
 }
