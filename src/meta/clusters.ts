@@ -106,6 +106,14 @@ export async function removeRule({ db }: MetaWriter, rule: string): Promise<void
   await db.deleteFrom('rule').where('rule', '=', rule).execute();
 }
 
+/** Their order stays. */
+export async function shiftRules({ db }: MetaWriter, by: number): Promise<void> {
+  await db
+    .updateTable('rule')
+    .set((eb) => ({ position: eb('position', '+', by) }))
+    .execute();
+}
+
 /** In the order in which they are tried. */
 export async function allRules({ db }: MetaReader): Promise<readonly StoredRule[]> {
   const rows = await db.selectFrom('rule').selectAll().orderBy('position').orderBy('rule').execute();

@@ -224,7 +224,7 @@ test('after uploads the server’s directory holds neither plain nor sealed byte
     for (const { id, bytes } of large.blocks) await one.ask(put, { space: one.space, upload, blocks: [id] }, [bytes]);
     mkdirSync(rig.directory, { recursive: true });
     const kept = readdirSync(rig.directory).map((name) => readFileSync(path.join(rig.directory, name)));
-    assert.ok(kept.length > 0 && kept.some((bytes) => bytes.length > 0));
+    assert.ok(kept.some((bytes) => bytes.length > 0));
     const samples = [
       ...plains.map((plain) => plain.subarray(16, 48)),
       ...[...files, large].flatMap((file) => file.blocks.map(({ bytes }) => Buffer.from(bytes.subarray(45, 77)))),

@@ -61,6 +61,8 @@ export interface Server {
   invite(request: z.infer<typeof inviteCreate.request>): Promise<z.infer<typeof inviteCreate.response>>;
   /** One round of heartbeats at once: resolves when every storage node was asked. */
   greetNodes(): Promise<void>;
+  /** Moves now what the rules want in another pool. The server does so by itself, between heartbeats. */
+  moveMisplaced(): Promise<void>;
   /** Answers held requests with what there is, now and from now on: before the listener closes, so that it need not wait for them. */
   endHeldRequests(): void;
   /** Waits for the server's own work and closes the store. */
@@ -110,6 +112,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       return createInvite(context, account.account, request);
     },
     greetNodes: () => care.beat(),
+    async moveMisplaced() {
+      while ((await mover.step()) === 'busy');
+    },
     endHeldRequests: () => draining.abort(),
     async close() {
       draining.abort();
