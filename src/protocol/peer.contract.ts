@@ -70,7 +70,11 @@ function messagesCross(paired: Paired): void {
     }
   });
 
-  const large = (seed: number) => Uint8Array.from({ length: 4 * MIB + 7 }, (_, index) => (index * seed) >> 3);
+  const large = (seed: number) => {
+    const bytes = new Uint8Array(4 * MIB + 7);
+    for (let index = 0; index < bytes.length; index++) bytes[index] = (index * seed) >> 3;
+    return bytes;
+  };
   paired(
     'large parts arrive whole, and stay the callers to send again',
     async (_, message) => {

@@ -137,7 +137,11 @@ function ownError(error: unknown): unknown {
 
 /** Takes the rest of a refused body for a moment, so that its sender gets to read why. */
 function linger(request: IncomingMessage, lingerMs: number): void {
-  const timer = setTimeout(() => request.socket.destroy(), lingerMs);
+  const timer = setTimeout(() => {
+    if (!request.complete) request.socket.destroy();
+  }, lingerMs);
+  // The connection's own end is enough to keep a process waiting for.
+  timer.unref();
   request.once('close', () => clearTimeout(timer));
   request.resume();
 }
