@@ -17,14 +17,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { must } from '#core/assert.ts';
+import { makeKeyring } from '#core/keyring.ts';
 import type { Stat } from '../folder.ts';
 import { createFile, writeFully } from './folder-file.ts';
 import { Grip, spotIn, type Spot } from './folder-grip.ts';
 import { movedOverPlaceholder, Moving } from './folder-move.ts';
 import { placeMade, type Made } from './folder-place.ts';
+import { SmallFiles } from './folder-seal.ts';
 import { statAt } from './folder-stat.ts';
 import { Taking } from './folder-take.ts';
 import { Unflushed } from './folder-unflushed.ts';
+import { nodePrimitives } from './primitives.ts';
 
 describe('races', () => {
   let root: string;
@@ -191,6 +194,29 @@ describe('races', () => {
     const vanishing = interrupted('from', 0, () => unlinkSync(path('from')));
     assert.equal(movedOverPlaceholder(vanishing, spot('third')), false);
     assert.deepEqual(readdirSync(root).sort(), ['taken', 'to']);
+  });
+
+  test('a file that is written to while it is read is changed, whatever was read', () => {
+    const keyring = makeKeyring(nodePrimitives, {
+      identityKey: new Uint8Array(32).fill(1),
+      current: { version: 1, key: new Uint8Array(32).fill(2) },
+      versions: [],
+    });
+    const files = new SmallFiles(nodePrimitives);
+    writeFileSync(path('file'), 'one');
+    const expect = stat('file');
+    assert.equal(files.seal(grip, { path: 'file', expect }, keyring).kind, 'sealed');
+    let uses = 0;
+    const interrupting: Stat = {
+      ...expect,
+      get size() {
+        // The first use compares it with the opened file, the second comes before reading.
+        uses += 1;
+        if (uses === 2) writeFileSync(path('file'), 'two');
+        return expect.size;
+      },
+    };
+    assert.equal(files.seal(grip, { path: 'file', expect: interrupting }, keyring).kind, 'changed');
   });
 
   test('a folder above that becomes a symlink after it was opened leads nowhere', {
