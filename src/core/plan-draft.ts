@@ -125,7 +125,7 @@ export class PlanDraft {
     if (place === 'remote') this.#moveDown(remote, local);
     const base = this.#view.base(entry);
     const content = contentMove(remote, local, base);
-    const reachable = this.#view.parkedAbove(entry) === null;
+    const reachable = this.#isReachable(entry);
     if (content === 'read') this.#read(entry);
     else if (content !== 'none' && !reachable) this.#waiting.add(entry);
     else if (content === 'up') this.#upUpdates.push({ kind: 'up_update', entry, base: remote.revision });
@@ -164,7 +164,7 @@ export class PlanDraft {
   #create(local: LocalEntry): void {
     const { entry, parent, name } = local;
     const needs: Need[] = [];
-    const reachable = this.#view.parkedAbove(entry) === null;
+    const reachable = this.#isReachable(entry);
     if (!reachable) this.#waiting.add(entry);
     const free = this.#freeUp(local, needs) && reachable;
     this.#needParentUp(parent, local.kind === 'folder', needs);
@@ -310,7 +310,7 @@ export class PlanDraft {
   #judgeMeeting(remote: Entry, local: LocalEntry): Meeting {
     const isFound = this.#fates.of(local.entry).kind === 'new' && this.#view.local(remote.entry) === null;
     if (!isFound || remote.kind !== local.kind) return this.#moveAside(local);
-    if (this.#view.parkedAbove(local.entry) !== null) return 'waits';
+    if (!this.#isReachable(local.entry)) return 'waits';
     if (local.kind === 'symlink' && local.target !== remote.target) return this.#moveAside(local);
     if (local.kind === 'file') {
       if (local.contentId === null) {
@@ -397,7 +397,14 @@ export class PlanDraft {
     return found;
   }
 
-  /** What lies in a parked folder has no path before that is back. */
+  /** False in a parked folder: nothing in it can be read or placed before that is back. */
+  #isReachable(entry: EntryId): boolean {
+    const above = this.#view.parkedAbove(entry);
+    if (above !== null) this.look(above);
+    return above === null;
+  }
+
+  /** The same for what must have a path to be moved or removed. */
   #needPath(local: LocalEntry, needs: Need[]): void {
     const above = local.parked ? null : this.#view.parkedAbove(local.parent);
     if (above !== null) this.#need(above, 'placed', needs);

@@ -43,7 +43,13 @@ export class ModelClient {
     const entry = this.#newId();
     if (made.content !== undefined) this.bytes.set(entry, made.content);
     this.#putLocal({
-      ...{ entry, parent, name, kind: made.kind, target: made.target ?? null, exec: made.exec ?? false, parked: false },
+      entry,
+      parent,
+      name,
+      kind: made.kind,
+      target: made.target ?? null,
+      exec: made.exec ?? false,
+      parked: false,
       contentId: made.content !== undefined && isRead ? (made.content as ContentId) : null,
     });
     this.dirty.add(entry);
@@ -79,7 +85,7 @@ export class ModelClient {
   }
 
   forgetEverything(): void {
-    for (const row of [...this.trees.syncedRows.values()]) this.trees.syncedRows.drop(row.entry);
+    for (const { entry } of Array.from(this.trees.syncedRows.values())) this.trees.syncedRows.drop(entry);
     this.dirtyAll();
   }
 
