@@ -843,6 +843,7 @@ export function folderContract(name: string, make: () => FolderUnderTest): void 
         const outcome = await folder.stage('id', manifest.bytes, manifest.contentId, null, keys);
         assert(outcome.kind === 'failed');
         assert.equal(outcome.code, 'no_space');
+        assert.deepEqual(tmpNames(), []);
       });
     });
 

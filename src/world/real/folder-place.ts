@@ -84,7 +84,7 @@ export function placeMade(
   let placed = false;
   try {
     if (held !== null) keepMode(made.fd, held, step.exec);
-    else if (!step.exec) keepMode(made.fd, made.fd, false);
+    else if (made.keep && !step.exec) keepMode(made.fd, made.fd, false);
     setTime(made.fd, step.mtimeUs);
     const before = statOf(fstatSync(made.fd, { bigint: true }));
     placed = step.expect === null ? putWhereNothingIs(made, to) : putOver(made, to, step.expect);

@@ -68,7 +68,7 @@ export class Stage {
       if (isNew) this.#create(spot, oldFd);
       const fd = openToWrite(spot.at);
       try {
-        this.#reserve(fd, spot);
+        this.#reserve(fd, spot, isNew);
         yield* this.#verifyPresent(fd);
         if (oldFd !== null && old !== null) yield* this.#copyFrom(oldFd, old.manifest, fd);
       } finally {
@@ -142,7 +142,7 @@ export class Stage {
     closeSync(createFile(spot.at, 0o777));
   }
 
-  #reserve(fd: number, spot: Spot): void {
+  #reserve(fd: number, spot: Spot, isNew: boolean): void {
     const { size } = this.manifest;
     const { size: present, blocks } = fstatSync(fd);
     const disk = statfsSync(spot.directory.at(''));
@@ -150,6 +150,7 @@ export class Stage {
     const reserve = Math.min(RESERVE_BYTES, disk.blocks * disk.bsize * RESERVE_SHARE);
     const needed = Math.max(0, size - blocks * SECTOR_BYTES);
     if (needed + reserve > free) {
+      if (isNew) unlinkSync(spot.at);
       throw new HoldfastError('no_space', `the file needs ${needed} bytes more, and ${Math.floor(free)} are free`);
     }
     this.#isHollow = present === 0;

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import {
   mkdirSync,
   mkdtempSync,
@@ -10,6 +11,9 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { test } from 'node:test';
+import { Defect } from '#core/assert.ts';
+import { hasCode } from '#core/errors.ts';
 import { folderContract, type FolderUnderTest, type OtherProgram } from '../folder.contract.ts';
 import type { Folder } from '../folder.ts';
 import { FolderWork } from './folder-work.ts';
@@ -20,6 +24,25 @@ folderContract('on the real disk, behind a worker', () => onRealDisk(openFolder)
 folderContract('on the real disk, where directories have no descriptors', () =>
   onRealDisk((path) => inThisThread(new FolderWork(path, nodePrimitives, false))),
 );
+
+test('a defect ends the worker: what is under way and what comes later is rejected, and nothing hangs', async () => {
+  const under = onRealDisk(openFolder);
+  const folder = under.open();
+  const noKeys = { identityKey: new Uint8Array(1), current: { version: 1, key: new Uint8Array(1) }, versions: [] };
+  await assert.rejects(folder.seal([], noKeys), Defect);
+  await assert.rejects(folder.root(), Defect);
+  await folder.close();
+  under.cleanUp();
+});
+
+test('a closed folder says so', async () => {
+  const under = onRealDisk(openFolder);
+  const folder = under.open();
+  await folder.close();
+  await assert.rejects(folder.list(['']), (error) => hasCode(error, 'stopping'));
+  await folder.close();
+  under.cleanUp();
+});
 
 function onRealDisk(open: (rootPath: string) => Folder): FolderUnderTest {
   const base = mkdtempSync(join(tmpdir(), 'holdfast-folder-'));
