@@ -345,7 +345,7 @@ export class PlanDraft {
   #conflict(remote: Entry, local: LocalEntry): void {
     const copyName = this.#copyName(local.parent, local.name);
     this.#conflicts.push({ kind: 'conflict', entry: remote.entry, found: local.entry, parent: local.parent, copyName });
-    this.#waiting.add(remote.entry);
+    this.#waiting.add(remote.entry).add(local.entry);
   }
 
   #copyName(parent: EntryId, name: string): string {

@@ -98,3 +98,24 @@ test('a first link, and a link after the merge base was lost, is a union', () =>
   });
   fc.assert(property, { numRuns: Math.ceil(CASES / 2), seed: SEED });
 });
+
+test('devices that people go on working on while they sync converge when they stop', () => {
+  const property = fc.property(choices, (choices) => {
+    const draw = drawFrom(choices);
+    const world = new ModelWorld(draw(3) + 1);
+    for (let steps = draw(60); steps > 0; steps--) {
+      const client = world.clients[draw(world.clients.length)]!;
+      if (draw(3) === 0) change(client, draw);
+      else if (draw(2) === 0) client.pull();
+      else client.step(chanceOf(draw, draw(4) === 0));
+    }
+    const disks = world.clients.map(snapshot);
+    world.converge(chanceOf(draw, false), pickBy(draw));
+    // No device's last word is lost: what it has and the server never had is somewhere.
+    const ever = new Set(world.server.rows.map(({ entry }) => entry.content?.contentId as string | undefined));
+    for (const disk of disks)
+      for (const { bytes } of disk.rows.values())
+        assert.ok(bytes === null || ever.has(bytes), `${bytes} was never sent`);
+  });
+  fc.assert(property, { numRuns: CASES, seed: SEED });
+});
