@@ -95,6 +95,7 @@ const tables: Readonly<Record<string, Table>> = {
     unique: [['space', 'parent', 'slot']],
     indexes: { entry_by_seq: ['space', 'seq'] },
   },
+  misplaced: { columns: { space: 'bytes', entry: 'bytes' }, key: ['space', 'entry'] },
   content: {
     columns: { space: 'bytes', manifest: 'bytes', content: 'bytes', size: 'number', bytes: 'bytes' },
     key: ['space', 'manifest'],
@@ -196,7 +197,6 @@ async function createTables(writer: MetaWriter): Promise<void> {
   }
   // Almost no block owes a copy: repair must find those that do without reading the others.
   await db.schema.createIndex('presence_owed').on('presence').column('owed').where('owed', '>', 0).execute();
-  await sql`create index entry_misplaced on entry (space, entry) where pool <> pool_wanted`.execute(db);
 }
 
 function typeOf(kind: Kind, bytesType: MetaReader['dialect']['bytesType']): string {

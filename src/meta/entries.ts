@@ -62,7 +62,7 @@ export async function entriesAt(
   places: readonly { readonly parent: EntryId; readonly name: string }[],
 ): Promise<readonly PooledEntry[]> {
   const spaceBytes = idBytes(space);
-  const found: PooledEntry[] = [];
+  const found = new Map<EntryId, PooledEntry>();
   for (const slice of lookupSlices(places)) {
     const pairs = slice.map(({ parent, name }) => sql`(${idBytes(parent)}, ${utf8(name)})`);
     // Driven by the list: a condition on pairs would make SQLite read the whole space.
@@ -70,9 +70,9 @@ export async function entriesAt(
       with wanted(parent, slot) as (values ${sql.join(pairs)})
       select entry.* from wanted cross join entry
       where entry.space = ${spaceBytes} and entry.parent = wanted.parent and entry.slot = wanted.slot`.execute(db);
-    for (const row of rows) found.push(entryOf(row));
+    for (const row of rows) found.set(id16Of(row.entry), entryOf(row));
   }
-  return found;
+  return [...found.values()];
 }
 
 /** Ids of entries that somebody else than `device` made, changed or placed after `seq`. */
@@ -143,12 +143,20 @@ export async function replaceEntries(
 ): Promise<void> {
   const spaceBytes = idBytes(space);
   const old = entries.filter((entry) => !isNew(entry.entry)).map((entry) => idBytes(entry.entry));
-  for (const slice of lookupSlices(old))
+  for (const slice of lookupSlices(old)) {
     await db.deleteFrom('entry').where('space', '=', spaceBytes).where('entry', 'in', slice).execute();
+    await db.deleteFrom('misplaced').where('space', '=', spaceBytes).where('entry', 'in', slice).execute();
+  }
   for (const slice of insertSlices(entries))
     await db
       .insertInto('entry')
       .values(slice.map((entry) => rowOf(spaceBytes, entry)))
+      .execute();
+  const misplaced = entries.filter(({ pool, poolWanted }) => pool !== poolWanted);
+  for (const slice of insertSlices(misplaced))
+    await db
+      .insertInto('misplaced')
+      .values(slice.map(({ entry }) => ({ space: spaceBytes, entry: idBytes(entry) })))
       .execute();
 }
 
@@ -189,7 +197,7 @@ export async function filesAfter(
   return (await query.execute()).map(entryOf);
 }
 
-/** Files whose bytes are not where the rules want them. */
+/** Files whose bytes are not where the rules want them, in order of entry id. */
 export async function misplacedFiles(
   { db }: MetaReader,
   space: SpaceId,
@@ -197,26 +205,33 @@ export async function misplacedFiles(
   limit: number,
 ): Promise<readonly PooledEntry[]> {
   let query = db
-    .selectFrom('entry')
-    .selectAll()
+    .selectFrom('misplaced')
+    .select('entry')
     .where('space', '=', idBytes(space))
-    .where(sql<boolean>`pool <> pool_wanted`)
     .orderBy('entry')
     .limit(limit);
   if (after !== null) query = query.where('entry', '>', idBytes(after));
-  return (await query.execute()).map(entryOf);
+  const found: PooledEntry[] = [];
+  for (const slice of lookupSlices((await query.execute()).map(({ entry }) => entry))) {
+    const rows = await db
+      .selectFrom('entry')
+      .selectAll()
+      .where('space', '=', idBytes(space))
+      .where('entry', 'in', slice)
+      .orderBy('entry')
+      .execute();
+    found.push(...rows.map(entryOf));
+  }
+  return found;
 }
 
-/** Only while the entry still has that content and these pools. */
-export async function settlePool({ db }: MetaWriter, space: SpaceId, entry: PooledEntry, pool: string): Promise<void> {
-  await db
-    .updateTable('entry')
-    .set({ pool })
-    .where('space', '=', idBytes(space))
-    .where('entry', '=', idBytes(entry.entry))
-    .where('revision', '=', entry.revision)
-    .where('pool_wanted', '=', pool)
-    .execute();
+/** The bytes are in `pool` now. Only while the entry still has that content and the rules want it there. */
+export async function settlePool(writer: MetaWriter, space: SpaceId, entry: PooledEntry, pool: string): Promise<void> {
+  const [present] = (await entriesWithAncestors(writer, space, [entry.entry])).filter(
+    (one) => one.entry === entry.entry,
+  );
+  if (present?.revision !== entry.revision || present.poolWanted !== pool) return;
+  await replaceEntries(writer, space, [{ ...present, pool }], () => false);
 }
 
 /** Live files of a space: all but those that lie in the trash, at any depth. */

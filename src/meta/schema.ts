@@ -75,6 +75,8 @@ export type MetaSchema = {
     pool: string | null;
     pool_wanted: string | null;
   };
+  /** Entries whose `pool` is not `pool_wanted`: few, and found without reading the others. */
+  misplaced: { space: Uint8Array; entry: Uint8Array };
   content: { space: Uint8Array; manifest: Uint8Array; content: Uint8Array; size: number; bytes: Uint8Array };
   /** A block is durable in a pool, for a space. `holders`: numbers of the nodes, two bytes each. `owed`: copies still to be made. */
   presence: {

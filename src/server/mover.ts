@@ -16,13 +16,13 @@ const FILES_PER_STEP = 64;
 export class Mover {
   readonly #context: ServerContext;
   /** Files that could not be moved are not tried again before all others had their turn. */
-  #after: { readonly space: SpaceId; readonly entry: EntryId | null } | null = null;
+  #after: { readonly space: SpaceId; readonly entry: EntryId } | null = null;
 
   constructor(context: ServerContext) {
     this.#context = context;
   }
 
-  /** At most one batch of blocks. `idle`: there is nothing to do, or nothing that can be done now. */
+  /** A few files, or one batch of a large one's blocks. `idle`: there is nothing to do, or nothing that can be done now. */
   async step(): Promise<'busy' | 'idle'> {
     const next = await this.#nextFiles();
     if (!next) return 'idle';
@@ -37,9 +37,8 @@ export class Mover {
 
   async #nextFiles() {
     return this.#context.meta.read(async (reader) => {
-      const spaces = (await allSpaces(reader)).map(({ space }) => space);
       const from = this.#after;
-      for (const space of spaces) {
+      for (const { space } of await allSpaces(reader)) {
         if (from && space < from.space) continue;
         const after = from?.space === space ? from.entry : null;
         const files = await misplacedFiles(reader, space, after, FILES_PER_STEP);

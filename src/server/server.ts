@@ -36,7 +36,7 @@ import { uploadRoutes } from './uploads.ts';
 
 export type ServerOptions = {
   readonly version: string;
-  /** The server's own from now on: closed with it. */
+  /** The server's own from now on: closed with it, also where the start fails. */
   readonly meta: MetaStore;
   readonly primitives: Primitives;
   readonly clock: Clock;
@@ -71,6 +71,15 @@ export interface Server {
 
 /** Throws `newer_version`, `wrong_cluster` or `integrity`, having changed nothing, where database and root key do not belong together. */
 export async function startServer(options: ServerOptions): Promise<Server> {
+  try {
+    return await start(options);
+  } catch (error) {
+    await options.meta.close();
+    throw error;
+  }
+}
+
+async function start(options: ServerOptions): Promise<Server> {
   const { meta, primitives, clock, random, log, rootKeeper } = options;
   const makeTlsIdentity = (commonName: string) => options.net.makeTlsIdentity(commonName);
   const tools = { meta, primitives, clock, random, rootKeeper, makeTlsIdentity };

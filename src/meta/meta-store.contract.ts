@@ -1,0 +1,379 @@
+/** What every metadata store promises, whatever database lies below. */
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import test from 'node:test';
+import { toHex } from '#core/bytes.ts';
+import type { Presence } from './contents.ts';
+import { findContents, findPresence, insertContents, putPresence } from './contents.ts';
+import {
+  childrenOf,
+  countFiles,
+  entriesAt,
+  entriesChangedAfter,
+  entriesWithAncestors,
+  heightOf,
+  misplacedFiles,
+  presentRows,
+  replaceEntries,
+  settlePool,
+  type PooledEntry,
+} from './entries.ts';
+import type { MetaStore } from './meta-store.ts';
+import {
+  advanceSpace,
+  appendJournal,
+  chainAt,
+  findOpResult,
+  findSpace,
+  forgetOpResults,
+  insertOpResult,
+  insertSpace,
+  journalAfter,
+  lockSpace,
+  type StoredSpace,
+} from './spaces.ts';
+import {
+  expiredUploads,
+  findUploadBlocks,
+  findUploads,
+  insertUploads,
+  putUploadBlocks,
+  removeUploads,
+  renewUploads,
+} from './uploads.ts';
+import { ROOT_ENTRY, TRASH_ENTRY, type DeviceId, type EntryId, type OpId, type UploadId } from '#core/ids.ts';
+
+const id16 = <Id>(): Id => toHex(randomBytes(16)) as Id;
+const id32 = <Id>(): Id => toHex(randomBytes(32)) as Id;
+const DEVICE = id16<DeviceId>();
+const OTHER = id16<DeviceId>();
+
+function space(): StoredSpace {
+  return {
+    space: id16(),
+    account: randomBytes(16),
+    name: 'own',
+    epoch: id16(),
+    headSeq: 0,
+    headChain: id32(),
+    keyVersion: 1,
+  };
+}
+
+let seq = 0;
+function entry(parent: EntryId, name: string, more: Partial<PooledEntry> = {}): PooledEntry {
+  seq++;
+  return {
+    entry: id16(),
+    parent,
+    name,
+    kind: 'folder',
+    revision: seq,
+    placed: seq,
+    seq,
+    content: null,
+    target: null,
+    mtimeUs: 0,
+    exec: false,
+    trashedFrom: null,
+    revisedBy: DEVICE,
+    placedBy: DEVICE,
+    pool: null,
+    poolWanted: null,
+    ...more,
+  };
+}
+
+function file(parent: EntryId, name: string, more: Partial<PooledEntry> = {}): PooledEntry {
+  const content = { contentId: id32<never>(), manifestId: id32<never>(), size: 7 };
+  return entry(parent, name, {
+    kind: 'file',
+    content,
+    mtimeUs: -5,
+    exec: true,
+    pool: 'txt',
+    poolWanted: 'txt',
+    ...more,
+  });
+}
+
+/** `open` opens an empty store; `reopen` opens the same one again after it was closed. */
+export function metaStoreContract(
+  name: string,
+  open: () => Promise<{ readonly store: MetaStore; reopen(): Promise<MetaStore>; remove(): Promise<void> }>,
+): void {
+  const withStore = (title: string, work: (store: MetaStore) => Promise<void>) =>
+    test(`${name}: ${title}`, async () => {
+      const { store, remove } = await open();
+      try {
+        await work(store);
+      } finally {
+        await store.close();
+        await remove();
+      }
+    });
+  const isNew = () => true;
+
+  test(`${name}: what was written is there after it was closed and opened again`, async () => {
+    const { store, reopen, remove } = await open();
+    const made = space();
+    await store.write((writer) => insertSpace(writer, made));
+    await store.close();
+    const again = await reopen();
+    assert.deepEqual(await again.read((reader) => findSpace(reader, made.space)), {
+      ...made,
+      account: new Uint8Array(made.account),
+    });
+    await again.close();
+    await remove();
+  });
+
+  withStore('a write that rejects leaves nothing, and the next one goes on', async (store) => {
+    const made = space();
+    const failed = store.write(async (writer) => {
+      await insertSpace(writer, made);
+      throw new Error('changed my mind');
+    });
+    await assert.rejects(failed, /changed my mind/);
+    assert.equal(await store.read((reader) => findSpace(reader, made.space)), null);
+    await store.write((writer) => insertSpace(writer, made));
+    assert.equal((await store.read((reader) => findSpace(reader, made.space)))?.headSeq, 0);
+  });
+
+  withStore('writers that run at once come one after another, and readers see whole states', async (store) => {
+    const made = space();
+    await store.write((writer) => insertSpace(writer, made));
+    const seen: (number | undefined)[] = [];
+    const step = async () => {
+      await store.write(async (writer) => {
+        const locked = await lockSpace(writer, made.space);
+        const next = (locked?.headSeq ?? 0) + 1;
+        await advanceSpace(writer, made.space, { headSeq: next, headChain: made.headChain, keyVersion: 1 });
+        await appendJournal(writer, made.space, [{ seq: next, row: randomBytes(8), chain: id32() }]);
+      });
+    };
+    const look = async () => {
+      await store.read(async (reader) => {
+        const head = (await findSpace(reader, made.space))?.headSeq;
+        assert.equal((await journalAfter(reader, made.space, 0, 1000)).length, head);
+        seen.push(head);
+      });
+    };
+    await Promise.all(Array.from({ length: 40 }, (_, index) => (index % 2 ? look() : step())));
+    assert.equal((await store.read((reader) => findSpace(reader, made.space)))?.headSeq, 20);
+    assert.equal(seen.length, 20);
+  });
+
+  withStore('a journal is read in order, in pages, byte for byte', async (store) => {
+    const made = space();
+    const rows = Array.from({ length: 250 }, (_, index) => ({
+      seq: index + 1,
+      row: new Uint8Array(randomBytes(index % 300)),
+      chain: id32<typeof made.headChain>(),
+    }));
+    await store.write(async (writer) => {
+      await insertSpace(writer, made);
+      await appendJournal(writer, made.space, rows);
+    });
+    await store.read(async (reader) => {
+      const page = await journalAfter(reader, made.space, 100, 120);
+      assert.deepEqual(
+        page.map((row) => [row.seq, toHex(row.row)]),
+        rows.slice(100, 220).map((row) => [row.seq, toHex(row.row)]),
+      );
+      assert.equal(await chainAt(reader, made.space, 77), rows[76]?.chain);
+      assert.equal(await chainAt(reader, made.space, 999), null);
+    });
+    await assert.rejects(store.write((writer) => appendJournal(writer, made.space, rows.slice(0, 1))));
+  });
+
+  withStore('entries keep every field, are found by place and by id with all above them', async (store) => {
+    const made = space();
+    const top = entry(ROOT_ENTRY, 'top');
+    const sub = entry(top.entry, 'größe\u{1f40b}');
+    const link = entry(sub.entry, 'link', { kind: 'symlink', target: '../elsewhere' });
+    const inside = file(sub.entry, 'inside.txt');
+    const trashed = file(TRASH_ENTRY, 'gone', { trashedFrom: top.entry });
+    const twin = file(TRASH_ENTRY, 'gone', { trashedFrom: top.entry });
+    const all = [top, sub, link, inside, trashed, twin];
+    await store.write(async (writer) => {
+      await insertSpace(writer, made);
+      await replaceEntries(writer, made.space, all, isNew);
+    });
+    await store.read(async (reader) => {
+      const byId = new Map(
+        (await entriesWithAncestors(reader, made.space, [inside.entry, link.entry, trashed.entry, ROOT_ENTRY])).map(
+          (one) => [one.entry, one],
+        ),
+      );
+      for (const one of [top, sub, link, inside, trashed]) assert.deepEqual(byId.get(one.entry), one);
+      assert.equal(byId.size, 5);
+      const places = [
+        { parent: sub.entry, name: 'inside.txt' },
+        { parent: ROOT_ENTRY, name: 'TOP' },
+        { parent: top.entry, name: sub.name },
+      ];
+      assert.deepEqual((await entriesAt(reader, made.space, places)).map(({ name: found }) => found).sort(), [
+        'größe\u{1f40b}',
+        'inside.txt',
+      ]);
+      assert.deepEqual((await childrenOf(reader, made.space, [sub.entry])).length, 2);
+      assert.equal(await heightOf(reader, made.space, top.entry, 300), 2);
+      assert.equal(await heightOf(reader, made.space, inside.entry, 300), 0);
+      assert.deepEqual(await countFiles(reader, made.space), { files: 1, plainBytes: 7 });
+      assert.deepEqual(await entriesWithAncestors(reader, id16(), [top.entry]), []);
+    });
+  });
+
+  withStore('two entries of a parent cannot have one name, but may change names at once', async (store) => {
+    const made = space();
+    const left = entry(ROOT_ENTRY, 'left');
+    const right = entry(ROOT_ENTRY, 'right');
+    await store.write(async (writer) => {
+      await insertSpace(writer, made);
+      await replaceEntries(writer, made.space, [left, right], isNew);
+    });
+    const clash = [{ ...left, name: 'right' }];
+    await assert.rejects(store.write((writer) => replaceEntries(writer, made.space, clash, () => false)));
+    const swapped = [
+      { ...left, name: 'right' },
+      { ...right, name: 'left' },
+    ];
+    await store.write((writer) => replaceEntries(writer, made.space, swapped, () => false));
+    const [found] = await store.read((reader) => entriesAt(reader, made.space, [{ parent: ROOT_ENTRY, name: 'left' }]));
+    assert.equal(found?.entry, right.entry);
+  });
+
+  withStore('what others changed after a seq is found, own changes are not', async (store) => {
+    const made = space();
+    const old = entry(ROOT_ENTRY, 'old', { revisedBy: OTHER, placedBy: OTHER });
+    const after = seq;
+    const own = entry(ROOT_ENTRY, 'own');
+    const revised = file(ROOT_ENTRY, 'revised', { revisedBy: OTHER, placed: 1 });
+    const placed = file(ROOT_ENTRY, 'placed', { placedBy: OTHER, revision: 1 });
+    const both = file(ROOT_ENTRY, 'both', { placedBy: OTHER, placed: 1 });
+    await store.write(async (writer) => {
+      await insertSpace(writer, made);
+      await replaceEntries(writer, made.space, [old, own, revised, placed, both], isNew);
+    });
+    const found = await store.read((reader) => entriesChangedAfter(reader, made.space, after, DEVICE));
+    assert.deepEqual([...found].sort(), [revised.entry, placed.entry].sort());
+  });
+
+  withStore('a listing gives the present row of each entry, in order, in pages', async (store) => {
+    const made = space();
+    const entries = Array.from({ length: 30 }, (_, index) => entry(ROOT_ENTRY, `e${index}`));
+    const rows = entries.map((one) => ({ seq: one.seq, row: new Uint8Array(randomBytes(9)), chain: id32<never>() }));
+    await store.write(async (writer) => {
+      await insertSpace(writer, made);
+      await replaceEntries(writer, made.space, entries, isNew);
+      await appendJournal(writer, made.space, rows);
+    });
+    const rowOf = new Map(entries.map((one, index) => [one.entry, rows[index]?.row]));
+    const ids = entries.map((one) => one.entry).sort();
+    const page = await store.read((reader) => presentRows(reader, made.space, ids[9] ?? null, 10));
+    assert.deepEqual(
+      page.map((one) => one.entry),
+      ids.slice(10, 20),
+    );
+    for (const one of page) assert.deepEqual(new Uint8Array(one.row), rowOf.get(one.entry));
+  });
+
+  withStore('files in another pool than the rules want are found and settled', async (store) => {
+    const made = space();
+    const moved = file(ROOT_ENTRY, 'moved', { poolWanted: 'mp3' });
+    await store.write(async (writer) => {
+      await insertSpace(writer, made);
+      await replaceEntries(writer, made.space, [file(ROOT_ENTRY, 'stays'), moved, entry(ROOT_ENTRY, 'f')], isNew);
+    });
+    const misplaced = () => store.read((reader) => misplacedFiles(reader, made.space, null, 10));
+    assert.deepEqual(
+      (await misplaced()).map((one) => one.entry),
+      [moved.entry],
+    );
+    await store.write((writer) => settlePool(writer, made.space, { ...moved, revision: moved.revision + 1 }, 'mp3'));
+    assert.equal((await misplaced()).length, 1, 'another revision was settled, not this one');
+    await store.write((writer) => settlePool(writer, made.space, moved, 'mp3'));
+    assert.equal((await misplaced()).length, 0);
+  });
+
+  withStore('contents and presence are kept per space; holders told again are the newer ones', async (store) => {
+    const [mine, yours] = [space(), space()];
+    const bytes = new Uint8Array(randomBytes(200));
+    const content = { manifestId: id32<never>(), contentId: id32<never>(), size: 5, bytes };
+    const blocks = Array.from({ length: 700 }, (_, index) =>
+      toHex(createHash('sha256').update(`${index}`).digest()),
+    ) as Presence['block'][];
+    const rows = blocks.map((block): Presence => ({ block, pool: 'txt', length: 9, holders: [1], owed: 0 }));
+    await store.write(async (writer) => {
+      await insertContents(writer, mine.space, [content, content].slice(0, 1));
+      await insertContents(writer, mine.space, [{ ...content, size: 6 }]);
+      await putPresence(writer, mine.space, rows);
+      await putPresence(writer, mine.space, [{ ...(rows[3] as Presence), holders: [300, 2], owed: 1 }]);
+      await putPresence(writer, mine.space, [{ ...(rows[3] as Presence), pool: 'mp3' }]);
+    });
+    await store.read(async (reader) => {
+      const found = await findContents(reader, mine.space, [content.manifestId]);
+      assert.equal(found.get(content.manifestId)?.size, 5, 'a manifest’s id names its bytes: the first word counts');
+      assert.deepEqual(new Uint8Array(found.get(content.manifestId)?.bytes ?? []), bytes);
+      assert.equal((await findContents(reader, yours.space, [content.manifestId])).size, 0);
+      assert.equal((await findPresence(reader, mine.space, blocks)).length, 701);
+      assert.equal((await findPresence(reader, yours.space, blocks)).length, 0);
+      const [third] = await findPresence(reader, mine.space, [blocks[3] as Presence['block']], 'txt');
+      assert.deepEqual([third?.holders, third?.owed], [[300, 2], 1]);
+    });
+  });
+
+  withStore('uploads live until their lease ends', async (store) => {
+    const made = space();
+    const upload = {
+      upload: id16<UploadId>(),
+      space: made.space,
+      device: DEVICE,
+      entry: id16<EntryId>(),
+      parent: ROOT_ENTRY,
+      name: 'film.mkv',
+      size: 1e12,
+      pool: 'others',
+      keyVersion: 3,
+      leaseMs: 1000,
+    };
+    const block = id32<Presence['block']>();
+    await store.write(async (writer) => {
+      await insertUploads(writer, [upload]);
+      await putUploadBlocks(writer, upload.upload, [{ block, length: 5, holders: [4], owed: 0 }]);
+      await putUploadBlocks(writer, upload.upload, [{ block, length: 5, holders: [4, 5], owed: 0 }]);
+    });
+    await store.read(async (reader) => {
+      assert.deepEqual((await findUploads(reader, [upload.upload, id16()])).get(upload.upload), upload);
+      const [brought] = await findUploadBlocks(reader, upload, [block, id32()]);
+      assert.deepEqual(brought, { block, pool: 'others', length: 5, holders: [4, 5], owed: 0 });
+      assert.deepEqual(await expiredUploads(reader, 1001, 10), [upload.upload]);
+    });
+    await store.write((writer) => renewUploads(writer, [upload.upload], 5000));
+    assert.deepEqual(await store.read((reader) => expiredUploads(reader, 1001, 10)), []);
+    await store.write((writer) => removeUploads(writer, [upload.upload]));
+    await store.read(async (reader) => {
+      assert.equal((await findUploads(reader, [upload.upload])).size, 0);
+      assert.equal((await findUploadBlocks(reader, upload, [block])).length, 0);
+    });
+  });
+
+  withStore('answers are remembered once per device and op id, and forgotten oldest first', async (store) => {
+    const made = space();
+    const ops = [id16<OpId>(), id16<OpId>(), id16<OpId>()] as const;
+    const result = { space: made.space, bodyHash: new Uint8Array(randomBytes(32)), answer: '{}' };
+    for (const [index, op] of ops.entries())
+      await store.write((writer) => insertOpResult(writer, { device: DEVICE, op, atMs: index }, result));
+    const again = store.write((writer) => insertOpResult(writer, { device: DEVICE, op: ops[0], atMs: 9 }, result));
+    await assert.rejects(again);
+    await store.write((writer) => insertOpResult(writer, { device: OTHER, op: ops[0], atMs: 9 }, result));
+    await store.write((writer) => forgetOpResults(writer, 2, 1));
+    const left = await store.read(async (reader) => Promise.all(ops.map((op) => findOpResult(reader, DEVICE, op))));
+    assert.deepEqual(
+      left.map((one) => one !== null),
+      [false, true, true],
+    );
+    assert.deepEqual(new Uint8Array(left[1]?.bodyHash ?? []), result.bodyHash);
+  });
+}

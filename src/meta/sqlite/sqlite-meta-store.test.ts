@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import test from 'node:test';
+import { sqliteOpener } from '#world/real/sql.ts';
+import { insertCluster } from '../clusters.ts';
+import { metaStoreContract } from '../meta-store.contract.ts';
+import { openSqliteMetaStore } from './sqlite-meta-store.ts';
+
+function place() {
+  const directory = mkdtempSync(path.join(tmpdir(), 'holdfast-meta-'));
+  const file = path.join(directory, 'meta.db');
+  return { file, remove: async () => rmSync(directory, { recursive: true, force: true }) };
+}
+
+metaStoreContract('sqlite', async () => {
+  const { file, remove } = place();
+  const reopen = () => openSqliteMetaStore(sqliteOpener, file);
+  return { store: await reopen(), reopen, remove };
+});
+
+test('a store that a newer version wrote is refused and left as it is', async () => {
+  const { file, remove } = place();
+  const store = await openSqliteMetaStore(sqliteOpener, file);
+  await store.write((writer) =>
+    insertCluster(writer, {
+      cluster: '00'.repeat(16) as never,
+      identityPublicKey: new Uint8Array(32),
+      incarnation: 1,
+      keyList: new Uint8Array(),
+      kitConfirmed: false,
+      createdMs: 0,
+    }),
+  );
+  await store.close();
+  const database = new DatabaseSync(file);
+  database.exec('update cluster set schema_version = 99; pragma wal_checkpoint(truncate)');
+  database.close();
+  const before = readFileSync(file);
+  await assert.rejects(openSqliteMetaStore(sqliteOpener, file), { code: 'newer_version' });
+  assert.ok(readFileSync(file).equals(before));
+  await remove();
+});
+
+test('one store is opened by one process at a time', async () => {
+  const { file, remove } = place();
+  const store = await openSqliteMetaStore(sqliteOpener, file);
+  await assert.rejects(openSqliteMetaStore(sqliteOpener, file), { code: 'data_in_use' });
+  await store.close();
+  await remove();
+});
+
+test('lookups by key, by place and by seq use an index, however large the space', async () => {
+  const { file, remove } = place();
+  await (await openSqliteMetaStore(sqliteOpener, file)).close();
+  const database = new DatabaseSync(file);
+  const plan = (sql: string) =>
+    database
+      .prepare(`explain query plan ${sql}`)
+      .all()
+      .map((row) => String(row['detail']))
+      .join('\n');
+  for (const sql of [
+    `with wanted(parent, slot) as (values (x'00', x'00')) select entry.* from wanted cross join entry where entry.space = x'00' and entry.parent = wanted.parent and entry.slot = wanted.slot`,
+    `select entry from entry where space = x'00' and seq > 5`,
+    `select * from entry where space = x'00' and parent = x'00'`,
+    `select * from entry where space = x'00' and entry in (x'00', x'01')`,
+    `select count(*) from presence where owed > 0`,
+  ])
+    assert.match(
+      plan(sql),
+      /SEARCH entry USING (INDEX|PRIMARY KEY|COVERING INDEX)|USING (COVERING )?INDEX presence_owed/,
+      sql,
+    );
+  database.close();
+  await remove();
+});
