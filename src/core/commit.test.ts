@@ -1,141 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
-import { decideCommit, type CommitState, type Decision, type TreeOperation } from './commit.ts';
+import type { TreeOperation } from './commit.ts';
 import type { StoredEntry } from './commit-tree.ts';
-import { ROOT_ENTRY, TRASH_ENTRY, type ContentId, type DeviceId, type EntryId, type ManifestId } from './ids.ts';
-
-const entryOf = (index: number) => (index + 1).toString(16).padStart(32, '0') as EntryId;
-const deviceOf = (index: number) => `d${index}`.padStart(32, '0') as DeviceId;
-const contentOf = (index: number) => ({
-  contentId: `${index}`.padStart(64, 'c') as ContentId,
-  manifestId: `${index}`.padStart(64, 'a') as ManifestId,
-  size: index,
-});
-const NAMES = ['a', 'b', 'c'];
-
-/** A space as the server stores it, all of it loaded for every commit. */
-class Space {
-  readonly entries = new Map<EntryId, StoredEntry>();
-  headSeq = 0;
-
-  commit(device: DeviceId, groups: readonly (readonly TreeOperation[])[]): Decision<never> {
-    const state = this.#load(device, groups.flat());
-    const decision = decideCommit<never>(state, groups, new Map<number, never>());
-    for (const [index, row] of decision.rows.entries()) assert.equal(row.entry.seq, this.headSeq + index + 1);
-    this.headSeq += decision.rows.length;
-    for (const entry of decision.changed) this.entries.set(entry.entry, entry);
-    return decision;
-  }
-
-  #load(device: DeviceId, operations: readonly TreeOperation[]): CommitState {
-    const all = [...this.entries.values()];
-    let basis = this.headSeq;
-    for (const operation of operations) if (operation.kind === 'delete') basis = Math.min(basis, operation.basis);
-    const changedAfter = all
-      .filter(
-        (entry) =>
-          (entry.placed > basis && entry.placedBy !== device) || (entry.revision > basis && entry.revisedBy !== device),
-      )
-      .map(({ entry }) => entry);
-    const children = new Map<EntryId, EntryId[]>();
-    for (const { entry, kind } of all)
-      if (kind === 'folder')
-        children.set(
-          entry,
-          all.filter(({ parent }) => parent === entry).map((child) => child.entry),
-        );
-    return { device, headSeq: this.headSeq, entries: all, children, changedAfter, heights: new Map() };
-  }
-
-  wayUp(entry: EntryId): EntryId[] {
-    const way: EntryId[] = [];
-    for (let at = this.entries.get(entry)?.parent; at !== undefined; at = this.entries.get(at)?.parent) {
-      assert.ok(way.length <= this.entries.size, 'no cycle');
-      way.push(at);
-    }
-    return way;
-  }
-
-  isLive(entry: EntryId): boolean {
-    return this.wayUp(entry).at(-1) === ROOT_ENTRY;
-  }
-
-  checkWellFormed(): void {
-    const taken = new Set<string>();
-    for (const entry of this.entries.values()) {
-      const end = this.wayUp(entry.entry).at(-1);
-      assert.ok(end === ROOT_ENTRY || end === TRASH_ENTRY, 'no orphan');
-      if (entry.parent !== ROOT_ENTRY && entry.parent !== TRASH_ENTRY)
-        assert.equal(this.entries.get(entry.parent)?.kind, 'folder', 'only folders hold entries');
-      if (entry.parent === TRASH_ENTRY) continue;
-      const place = `${entry.parent}/${entry.name}`;
-      assert.ok(!taken.has(place), 'names are unique');
-      taken.add(place);
-      assert.equal(entry.seq, Math.max(entry.revision, entry.placed));
-    }
-  }
-}
-
-const anyEntry = fc.nat(9).map(entryOf);
-const anyParent = fc.oneof({ weight: 2, arbitrary: fc.constant(ROOT_ENTRY) }, { weight: 3, arbitrary: anyEntry });
-const anyName = fc.constantFrom(...NAMES);
-/** Bases are chosen when the operation is sent: mostly what is true then, sometimes not. */
-type Draft = { readonly operation: TreeOperation; readonly stale: boolean };
-const draft: fc.Arbitrary<Draft> = fc.record({
-  stale: fc.nat(4).map((roll) => roll === 0),
-  operation: fc.oneof(
-    fc.record({
-      kind: fc.constant('create' as const),
-      entry: anyEntry,
-      parent: anyParent,
-      name: anyName,
-      state: fc.oneof(
-        { weight: 3, arbitrary: fc.constant({ kind: 'folder' as const }) },
-        {
-          weight: 2,
-          arbitrary: fc.record({
-            kind: fc.constant('file' as const),
-            content: fc.nat(2).map(contentOf),
-            mtimeUs: fc.constant(1),
-            exec: fc.constant(false),
-          }),
-        },
-      ),
-    }),
-    fc.record({
-      kind: fc.constant('update' as const),
-      entry: anyEntry,
-      base: fc.constant(0),
-      content: fc.nat(2).map(contentOf),
-      target: fc.constant(null),
-      mtimeUs: fc.nat(2),
-      exec: fc.boolean(),
-    }),
-    fc.record({
-      kind: fc.constant('move' as const),
-      entry: anyEntry,
-      base: fc.constant(0),
-      parent: anyParent,
-      name: anyName,
-    }),
-    fc.record({ kind: fc.constant('delete' as const), entry: anyEntry, basis: fc.constant(0) }),
-  ),
-});
-const anyCommit = fc.record({
-  device: fc.nat(1).map(deviceOf),
-  lag: fc.nat(6),
-  groups: fc.array(fc.array(draft, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 3 }),
-});
-
-function sent(space: Space, { operation, stale }: Draft, lag: number): TreeOperation {
-  const present = space.entries.get(operation.entry);
-  const off = stale ? 1 : 0;
-  if (operation.kind === 'update') return { ...operation, base: (present?.revision ?? 0) + off };
-  if (operation.kind === 'move') return { ...operation, base: (present?.placed ?? 0) + off };
-  if (operation.kind === 'delete') return { ...operation, basis: Math.max(0, space.headSeq - lag) };
-  return operation;
-}
+import { ROOT_ENTRY, type EntryId } from './ids.ts';
+import { anyCommit, deviceOf, entryOf, make, sent, Space } from '../../test/commit-cases.ts';
 
 test('after every commit the tree is well-formed, and what failed changed nothing', () => {
   fc.assert(
@@ -228,14 +97,6 @@ test('the same operations again change nothing more where they were all applied'
     }),
     { numRuns: 300 },
   );
-});
-
-const make = (entry: number, parent: EntryId, name: string): TreeOperation => ({
-  kind: 'create',
-  entry: entryOf(entry),
-  parent,
-  name,
-  state: { kind: 'folder' },
 });
 
 test('two entries change names in one group', () => {

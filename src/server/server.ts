@@ -1,5 +1,6 @@
 /** The server: keeps the index of every file and decides, by rule, where its bytes go. Knows no socket, no disk and no database by name. */
 import { must } from '#core/assert.ts';
+import { HoldfastError } from '#core/errors.ts';
 import type { ClusterId } from '#core/ids.ts';
 import type { Primitives } from '#core/primitives.ts';
 import { firstAccount } from '#meta/accounts.ts';
@@ -149,6 +150,7 @@ function serverHandler(context: ServerContext, care: Care): Handler {
     ...clusterRoutes(context),
   ];
   return dispatcher(routes, async (caller, callers) => {
+    if (context.closing.aborted) throw new HoldfastError('stopping', 'this server is stopping');
     const identity = await authorise(context, caller, callers);
     if (identity.kind === 'device') care.noteSeen(identity.device);
     return identity;
