@@ -2,10 +2,10 @@
 import { must } from './assert.ts';
 import type { Entry } from './entry.ts';
 import { ROOT_ENTRY, type EntryId } from './ids.ts';
-import { conflictName } from './name.ts';
 import { contentMove, isBehind, leftBehind, mayAgree, type Place } from './plan-entry.ts';
-import { Fates, type Fate } from './plan-fate.ts';
+import { Fates, isMovedDown, type Fate } from './plan-fate.ts';
 import { orderGroups, orderSteps, type Need, type PlanNode } from './plan-order.ts';
+import { Places } from './plan-places.ts';
 import { PlanView } from './plan-view.ts';
 import type {
   ConflictAction,
@@ -25,7 +25,7 @@ type Meeting = 'aside' | 'one' | 'waits';
 export class PlanDraft {
   readonly #view: PlanView;
   readonly #fates: Fates;
-  readonly #options: PlanOptions;
+  readonly #places: Places;
   /** Looked at, or about to be: grows while it is walked. */
   readonly #entries = new Set<EntryId>();
   readonly #reads = new Map<EntryId, ReadAction>();
@@ -38,14 +38,11 @@ export class PlanDraft {
   readonly #downUpdates: DownAction[] = [];
   readonly #waiting = new Set<EntryId>();
   readonly #meetings = new Map<EntryId, Meeting>();
-  readonly #namesGiven = new Set<string>();
-  readonly #movesUpAbove = new Map<EntryId, EntryId | null>([[ROOT_ENTRY, null]]);
-  readonly #movesDownAbove = new Map<EntryId, EntryId | null>([[ROOT_ENTRY, null]]);
 
   constructor(trees: TreesView, options: PlanOptions) {
     this.#view = new PlanView(trees);
     this.#fates = new Fates(this.#view);
-    this.#options = options;
+    this.#places = new Places(this.#view, this.#fates, options);
   }
 
   look(entry: EntryId): void {
@@ -157,6 +154,8 @@ export class PlanDraft {
     this.#needPath(local, needs);
     const action = { kind: 'down_move', entry, parent: remote.parent, name: remote.name } as const;
     this.#down.set(entry, { entry, action: free ? action : null, needs });
+    // A folder that another deleted may have stayed for its sake.
+    if (!this.#view.remote(local.parent)) this.look(local.parent);
   }
 
   // ---- What there is on one side only ----
@@ -235,8 +234,8 @@ export class PlanDraft {
 
   #oldPlace({ parent, name }: LocalEntry): Place {
     const isThere = parent === ROOT_ENTRY || this.#view.local(parent) !== null;
-    if (!isThere) return { parent: ROOT_ENTRY, name: this.#copyName(ROOT_ENTRY, name) };
-    return { parent, name: this.#view.localAt(parent, name) ? this.#copyName(parent, name) : name };
+    if (!isThere) return { parent: ROOT_ENTRY, name: this.#places.copyName(ROOT_ENTRY, name) };
+    return { parent, name: this.#view.localAt(parent, name) ? this.#places.copyName(parent, name) : name };
   }
 
   #forgetBelow(folder: EntryId): void {
@@ -335,7 +334,7 @@ export class PlanDraft {
     const { entry, parent } = local;
     const needs: Need[] = [];
     this.#needPath(local, needs);
-    const action = { kind: 'down_move', entry, parent, name: this.#copyName(parent, local.name) } as const;
+    const action = { kind: 'down_move', entry, parent, name: this.#places.copyName(parent, local.name) } as const;
     this.#down.set(entry, { entry, action, needs });
     this.#waiting.add(entry);
     return 'aside';
@@ -343,58 +342,21 @@ export class PlanDraft {
 
   /** The remote version replaces the old path in the next plan, when the bytes here are safe. */
   #conflict(remote: Entry, local: LocalEntry): void {
-    const copyName = this.#copyName(local.parent, local.name);
+    const copyName = this.#places.copyName(local.parent, local.name);
     this.#conflicts.push({ kind: 'conflict', entry: remote.entry, found: local.entry, parent: local.parent, copyName });
     this.#waiting.add(remote.entry).add(local.entry);
-  }
-
-  #copyName(parent: EntryId, name: string): string {
-    const key = (candidate: string) => `${parent}/${candidate}`;
-    const given = conflictName(
-      name,
-      this.#options,
-      (candidate) =>
-        this.#namesGiven.has(key(candidate)) ||
-        this.#view.remoteAt(parent, candidate) !== null ||
-        this.#view.localAt(parent, candidate) !== null,
-    );
-    this.#namesGiven.add(key(given));
-    return given;
   }
 
   /** Files do not wait for a folder above that is on its way. */
   #needParentUp(parent: EntryId, isFolder: boolean, needs: Need[]): void {
     if (parent === ROOT_ENTRY) return;
-    const above = this.#view.remote(parent) && !isFolder ? null : this.#actsUpAt(parent);
+    const above = this.#view.remote(parent) && !isFolder ? null : this.#places.actsUpAt(parent);
     if (above !== null) this.#need(above, 'placed', needs);
-  }
-
-  /** Nearest folder, upwards from `folder` itself in the tree to be, that is made or moved on the server: it goes first, so that nothing is ever moved into itself. */
-  #actsUpAt(folder: EntryId): EntryId | null {
-    const known = this.#movesUpAbove.get(folder);
-    if (known !== undefined) return known;
-    const acts = !this.#view.remote(folder) || this.#fates.moves.isLocal(folder);
-    const above = acts ? null : this.#fates.moves.mergedParent(folder);
-    const found = acts ? folder : above === null ? null : this.#actsUpAt(above);
-    this.#movesUpAbove.set(folder, found);
-    return found;
   }
 
   #needParentDown(parent: EntryId, needs: Need[]): void {
-    const above = this.#actsDownAt(parent);
+    const above = this.#places.actsDownAt(parent);
     if (above !== null) this.#need(above, 'placed', needs);
-  }
-
-  /** The same for the disk. */
-  #actsDownAt(folder: EntryId): EntryId | null {
-    const known = this.#movesDownAbove.get(folder);
-    if (known !== undefined) return known;
-    const fate = this.#fates.of(folder);
-    const acts = !this.#view.local(folder) || isMovedDown(fate) || fate.kind === 'unpark';
-    const above = acts ? null : this.#fates.moves.mergedParent(folder);
-    const found = acts ? folder : above === null ? null : this.#actsDownAt(above);
-    this.#movesDownAbove.set(folder, found);
-    return found;
   }
 
   /** False in a parked folder: nothing in it can be read or placed before that is back. */
@@ -436,8 +398,4 @@ export class PlanDraft {
   #localOf(entry: EntryId): LocalEntry {
     return must(this.#view.local(entry), 'its fate says that it is in local');
   }
-}
-
-function isMovedDown(fate: Fate): boolean {
-  return fate.kind === 'stays' && fate.place === 'remote';
 }

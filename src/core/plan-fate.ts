@@ -38,6 +38,10 @@ const ARRIVE: Fate = { kind: 'arrive', whole: false };
 /** Causes that only the person, not a change of the entry, takes away. */
 const lasting: ReadonlySet<Absence> = new Set<Absence>(['not_selected', 'ignored', 'placeholder']);
 
+export function isMovedDown(fate: Fate): boolean {
+  return fate.kind === 'stays' && fate.place === 'remote';
+}
+
 export class Fates {
   readonly moves: PlanMoves;
   readonly #view: PlanView;
@@ -98,7 +102,7 @@ export class Fates {
     for (const child of this.#view.localChildren(folder)) {
       const fate = this.of(child);
       if (fate.kind === 'remove') continue;
-      if (fate.kind === 'stays' && fate.place === 'remote') continue;
+      if (isMovedDown(fate)) continue;
       if (fate.kind === 'stays' && fate.place === 'stuck') stuck = true;
       else if (fate.kind === 'unread' || fate.kind === 'undecided' || fate.kind === 'unpark') undecided = true;
       else return { kind: 'renew' };
