@@ -7,4 +7,4 @@ test('the log is cut at every byte', () => cutEverywhere({ everyBytes: 1 }));
 for (const index of [true, false])
   for (const sealed of [true, false])
     test(`bits flip all over ${sealed ? 'a sealed' : 'the open'} segment, ${index ? 'with' : 'without'} its index`, () =>
-      flipBits({ index, sealed, everyBytes: 3 }));
+      flipBits({ index, sealed, everyBytes: 5 }));

@@ -81,6 +81,12 @@ export class BlockIndex {
     }
   }
 
+  /** 32 bits of SQLite's generator, which the system's own randomness seeds: fit to be a salt, not a key. */
+  newSalt(): number {
+    const bytes = this.#sql.prepare('SELECT randomblob(4) AS salt').get()?.['salt'] as Uint8Array;
+    return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+  }
+
   get blocks(): number {
     return this.#blocks;
   }

@@ -71,7 +71,11 @@ class DiskBlockStore implements NodeBlockStore {
     this.#files = new SegmentFiles(options.disk);
     this.#space = new FreeSpace(options.disk);
     this.#queue = new PutQueue((group) => this.#writeGroup(group));
-    const writerOptions: WriterOptions = { ...options, onFinished: (segment) => this.#finished.push(segment) };
+    const writerOptions: WriterOptions = {
+      ...options,
+      newSalt: () => index.newSalt(),
+      onFinished: (segment) => this.#finished.push(segment),
+    };
     this.#writer = new SegmentWriter(writerOptions, active, nextSegment);
   }
 
@@ -184,7 +188,8 @@ class DiskBlockStore implements NodeBlockStore {
 
   #fault(id: BlockId, place: BlockPlace, bytes: Uint8Array): Damage['why'] | null {
     const { checksum, primitives } = this.#options;
-    const judged = parseRecordHeader(checksum, bytes, place);
+    // Whatever the salt: the block's own hash says whether it is the one.
+    const judged = parseRecordHeader(checksum, bytes, { ...place, salt: null });
     if (judged.kind !== 'valid') return 'header';
     const { header } = judged;
     if (header.kind !== 'block' || header.id !== id || header.payloadLength !== place.length) return 'misplaced';

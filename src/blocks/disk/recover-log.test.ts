@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { concat, fromHex } from '#core/bytes.ts';
@@ -8,8 +8,10 @@ import { id32Of, type BlockId } from '#core/ids.ts';
 import { realChecksum as checksum } from '#world/real/checksum.ts';
 import { readGolden } from '../../../test/golden.ts';
 import { blockOf, randomBlock } from '../block-store.contract.ts';
-import { newDirectory, openIn, segmentFiles, TEST_NODE } from './disk-block-store.contract.ts';
+import { newDirectory, openIn, removeIndex, segmentFiles, TEST_NODE } from './disk-block-store.contract.ts';
 import {
+  encodeFooterPayload,
+  RECORD_HEADER_BYTES,
   encodeRecord,
   encodeSegmentHeader,
   recordBytes,
@@ -18,6 +20,8 @@ import {
 } from './segment-format.ts';
 
 const { signal } = new AbortController();
+
+const SALT = 0x01020304;
 
 type Wanted = {
   readonly kind: RecordKind;
@@ -28,10 +32,10 @@ type Wanted = {
 
 /** A segment 1 of these records, each a group of its own. */
 function writeSegment(directory: string, wanted: readonly Wanted[], segment = 1): void {
-  const pieces = [encodeSegmentHeader(checksum, segment, TEST_NODE)];
+  const pieces = [encodeSegmentHeader(checksum, { segment, node: TEST_NODE, salt: SALT })];
   let offset = SEGMENT_HEADER_BYTES;
   for (const { kind, id, fence, payload = new Uint8Array(0) } of wanted) {
-    const place = { segment, offset, group: offset };
+    const place = { segment, salt: SALT, offset, group: offset };
     pieces.push(...encodeRecord(checksum, { kind, id, fence, payloadLength: payload.length, ...place }, payload));
     offset += recordBytes(payload.length);
   }
@@ -98,13 +102,13 @@ test('a kind of record that came later stops the start', async () => {
   const [name] = segmentFiles(directory) as [string];
   const pieces = encodeRecord(
     checksum,
-    { kind: 'fence', id, fence: 1, payloadLength: 0, segment: 1, offset: 64, group: 64 },
+    { kind: 'fence', id, fence: 1, payloadLength: 0, segment: 1, salt: SALT, offset: 64, group: 64 },
     new Uint8Array(0),
   );
   const record = concat(...pieces);
   record[4] = 77;
   new DataView(record.buffer).setUint32(76, checksum.crc32(record.subarray(0, 76)));
-  const bytes = concat(encodeSegmentHeader(checksum, 1, TEST_NODE), record);
+  const bytes = concat(encodeSegmentHeader(checksum, { segment: 1, node: TEST_NODE, salt: SALT }), record);
   writeFileSync(name, bytes);
   await assert.rejects(openIn(directory), (error) => hasCode(error, 'newer_version'));
 });
@@ -114,9 +118,9 @@ test('torn bytes before a whole record of the same group are no damage: nothing 
   const [torn, whole] = [randomBlock(100), randomBlock(50)] as const;
   const group = SEGMENT_HEADER_BYTES;
   const second = group + recordBytes(100);
-  const place = { segment: 1, group, fence: 1, kind: 'block' as const };
+  const place = { segment: 1, salt: SALT, group, fence: 1, kind: 'block' as const };
   const bytes = concat(
-    encodeSegmentHeader(checksum, 1, TEST_NODE),
+    encodeSegmentHeader(checksum, { segment: 1, node: TEST_NODE, salt: SALT }),
     new Uint8Array(recordBytes(100)),
     ...encodeRecord(checksum, { ...place, id: whole.id, payloadLength: 50, offset: second }, whole.bytes),
   );
@@ -138,4 +142,36 @@ test('files that are no segments are left alone', async () => {
   await store.put([randomBlock(1)], 1, signal);
   assert.deepEqual(lines, []);
   assert.equal(segmentFiles(directory).length, 2);
+});
+
+test('a block that looks like records of the log is a block, whatever is lost around it', async () => {
+  const directory = newDirectory();
+  const victim = randomBlock(100);
+  const opened = await openIn(directory);
+  await opened.store.put([victim], 1, signal);
+  const forgedAt = SEGMENT_HEADER_BYTES + recordBytes(100) + RECORD_HEADER_BYTES;
+  // Whoever sends blocks may guess where they will lie, but not the salt.
+  const place = { segment: 1, salt: 0, group: forgedAt };
+  const tombstone = { kind: 'tombstone', id: victim.id, fence: 9, payloadLength: 8 } as const;
+  const forged = encodeRecord(checksum, { ...tombstone, ...place, offset: forgedAt }, order);
+  const footerAt = forgedAt + recordBytes(8);
+  const listed = encodeFooterPayload([{ ...tombstone, offset: forgedAt }], footerAt);
+  const footer = { kind: 'footer', id: blockOf(listed).id, fence: 0, payloadLength: listed.length } as const;
+  const attack = blockOf(
+    concat(...forged, ...encodeRecord(checksum, { ...footer, ...place, offset: footerAt }, listed)),
+  );
+  assert.equal(attack.bytes.length % 8, 0);
+  assert.deepEqual(await opened.store.put([attack], 1, signal), ['stored']);
+  await opened.store.close();
+  const [name] = segmentFiles(directory) as [string];
+  const whole = readFileSync(name);
+  const headerLost = new Uint8Array(whole);
+  headerLost.fill(0, forgedAt - RECORD_HEADER_BYTES, forgedAt);
+  for (const bytes of [whole, headerLost]) {
+    removeIndex(directory);
+    writeFileSync(name, bytes);
+    const { store } = await openIn(directory);
+    assert.deepEqual(await store.has([victim.id, attack.id], signal), [true, bytes === whole]);
+    await store.close();
+  }
 });

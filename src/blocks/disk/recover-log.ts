@@ -16,6 +16,7 @@ import {
   SEGMENT_HEADER_BYTES,
   type FooterEntry,
   type RecordHeader,
+  type SegmentHeader,
 } from './segment-format.ts';
 import { readFooter, scanSegment, type Scanned } from './segment-scan.ts';
 import type { ActiveSegment } from './segment-writer.ts';
@@ -104,15 +105,16 @@ class SegmentRecovery {
   async #recover(file: DiskFile): Promise<ActiveSegment | null> {
     const { checksum } = this.#options;
     const { segment, isLast } = this.#known;
-    const headerIsWhole = await this.#headerIsWhole(file);
-    const listed = headerIsWhole ? await readFooter(file, checksum, segment) : null;
+    const header = await this.#readHeader(file);
+    const listed = header ? await readFooter(file, checksum, header) : null;
     if (listed) return this.#takeFooter(await file.size(), listed);
 
     const size = await file.size();
     const scanned: Scanned[] = [];
-    for await (const item of scanSegment(file, checksum, segment, { from: SEGMENT_HEADER_BYTES, to: size }))
+    const salt = header?.salt ?? null;
+    for await (const item of scanSegment(file, checksum, { segment, salt }, { from: SEGMENT_HEADER_BYTES, to: size }))
       scanned.push(item);
-    if (!headerIsWhole) {
+    if (!header) {
       if (isLast && this.#wasNeverBegun(scanned)) return this.#beginAgain(file);
       this.#note({ segment, offset: 0, length: SEGMENT_HEADER_BYTES, id: null, why: 'header' });
     }
@@ -125,18 +127,20 @@ class SegmentRecovery {
     await this.#options.disk.syncDirectory(SEGMENT_DIRECTORY);
     const ended = !isLast || this.#damaged || scanned.some((item) => isFooter(item));
     this.#flush(ended ? [segment] : []);
-    return ended ? null : { segment, file, size: await file.size(), entries: scanned.flatMap(entryOf) };
+    if (ended || salt === null) return null;
+    return { segment, salt, file, size: await file.size(), entries: scanned.flatMap(entryOf) };
   }
 
-  async #headerIsWhole(file: DiskFile): Promise<boolean> {
+  /** Null where it is damaged. */
+  async #readHeader(file: DiskFile): Promise<SegmentHeader | null> {
     const { checksum, node } = this.#options;
     const { segment } = this.#known;
     const judged = parseSegmentHeader(checksum, await file.read(0, SEGMENT_HEADER_BYTES));
     if (judged.kind === 'newer') throw newerLog();
-    if (judged.kind === 'bad') return false;
+    if (judged.kind === 'bad') return null;
     if (judged.header.segment !== segment || judged.header.node !== node)
       throw new HoldfastError('integrity', `segment ${segment} belongs to another place; nothing was changed`);
-    return true;
+    return judged.header;
   }
 
   #takeFooter(size: number, listed: readonly FooterEntry[]): null {
@@ -154,11 +158,12 @@ class SegmentRecovery {
   async #beginAgain(file: DiskFile): Promise<ActiveSegment> {
     const { disk, checksum, node } = this.#options;
     const { segment } = this.#known;
+    const salt = this.#index.newSalt();
     await file.truncate(0);
-    await file.append([encodeSegmentHeader(checksum, segment, node)]);
+    await file.append([encodeSegmentHeader(checksum, { segment, node, salt })]);
     await file.sync();
     await disk.syncDirectory(SEGMENT_DIRECTORY);
-    return { segment, file, size: SEGMENT_HEADER_BYTES, entries: [] };
+    return { segment, salt, file, size: SEGMENT_HEADER_BYTES, entries: [] };
   }
 
   /** In the order of the log. Answers from where on the segment holds nothing but a torn write, if so. */

@@ -31,17 +31,21 @@ type GoldenRecord = {
 type Golden = {
   readonly node: NodeId;
   readonly segment: number;
+  readonly salt: number;
   readonly header: string;
   readonly records: readonly GoldenRecord[];
 };
 
 const golden = readGolden<Golden>('segment');
-const { node, segment, records } = golden;
+const { node, segment, salt, records } = golden;
 const bytesOf = (hex: string) => fromHex(hex) as Uint8Array;
 
 test('golden: the header of a segment', () => {
-  assert.equal(toHex(encodeSegmentHeader(checksum, segment, node)), golden.header);
-  assert.deepEqual(parseSegmentHeader(checksum, bytesOf(golden.header)), { kind: 'valid', header: { segment, node } });
+  assert.equal(toHex(encodeSegmentHeader(checksum, { segment, node, salt })), golden.header);
+  assert.deepEqual(parseSegmentHeader(checksum, bytesOf(golden.header)), {
+    kind: 'valid',
+    header: { segment, node, salt },
+  });
 });
 
 test('golden: a record of every kind', () => {
@@ -51,9 +55,9 @@ test('golden: a record of every kind', () => {
   );
   for (const { kind, offset, group, fence, id, payload: hex, bytes } of records) {
     const payload = bytesOf(hex);
-    const record = { kind, offset, group, fence, id, segment, payloadLength: payload.length };
+    const record = { kind, offset, group, fence, id, segment, salt, payloadLength: payload.length };
     assert.equal(toHex(concat(...encodeRecord(checksum, record, payload))), bytes, kind);
-    const judged = parseRecordHeader(checksum, bytesOf(bytes), { segment, offset });
+    const judged = parseRecordHeader(checksum, bytesOf(bytes), { segment, salt, offset });
     assert.ok(judged.kind === 'valid');
     const { payloadCrc, ...parsed } = judged.header;
     assert.deepEqual(parsed, record);
@@ -72,20 +76,21 @@ test('golden: a footer lists what is before it', () => {
   assert.equal(parseFooterTrailer(payload.subarray(-FOOTER_TRAILER_BYTES)), footer.offset);
 });
 
-test('no flipped bit of a header passes, nor a header at another place', () => {
+test('no flipped bit of a header passes, nor a header of another place or salt', () => {
   for (const { bytes: hex, offset } of records) {
     const bytes = bytesOf(hex);
     for (let bit = 0; bit < 8 * RECORD_HEADER_BYTES; bit++) {
       const damaged = bytes.slice();
       damaged[bit >> 3] = (damaged[bit >> 3] as number) ^ (1 << (bit & 7));
-      assert.equal(parseRecordHeader(checksum, damaged, { segment, offset }).kind, 'bad');
+      assert.equal(parseRecordHeader(checksum, damaged, { segment, salt, offset }).kind, 'bad');
     }
     for (const at of [
-      { segment: segment + 1, offset },
-      { segment, offset: offset + 8 },
+      { segment: segment + 1, offset, salt },
+      { segment, offset: offset + 8, salt },
+      { segment, offset, salt: salt + 1 },
     ])
       assert.equal(parseRecordHeader(checksum, bytes, at).kind, 'bad');
-    assert.equal(parseRecordHeader(checksum, bytes.subarray(0, 79), { segment, offset }).kind, 'bad');
+    assert.equal(parseRecordHeader(checksum, bytes.subarray(0, 79), { segment, offset, salt }).kind, 'bad');
   }
 });
 
@@ -99,5 +104,5 @@ test('a whole header of a later version or kind is told from damage', () => {
   const record = bytesOf((records[0] as GoldenRecord).bytes);
   record[4] = 6;
   new DataView(record.buffer).setUint32(76, checksum.crc32(record.subarray(0, 76)));
-  assert.equal(parseRecordHeader(checksum, record, { segment, offset: 64 }).kind, 'newer');
+  assert.equal(parseRecordHeader(checksum, record, { segment, salt, offset: 64 }).kind, 'newer');
 });

@@ -2,16 +2,18 @@
  * A segment of the log, byte for byte (normative: docs/on-disk-node.md). Integers are big-endian.
  *
  *   segment = header | record ... | footer (once sealed)
- *   header  = "HFS" | version u8 | 0^4 | segment number u64 | node id 16 | 0^28 | CRC-32 of the 60 bytes before u32       64 B
+ *   header  = "HFS" | version u8 | 0^4 | segment number u64 | node id 16 | salt u32 | 0^24
+ *             | CRC-32 of the 60 bytes before u32                                                                         64 B
  *   record  = "HFL" 01 | kind u8 | 0^3 | segment number u64 | offset u32 | group u32 | payload length u32
- *             | CRC-32 of payload and padding u32 | fence u64 | id 32 | 0^4 | CRC-32 of the 76 bytes before u32           80 B
+ *             | CRC-32 of payload and padding u32 | fence u64 | id 32 | salt u32 | CRC-32 of the 76 bytes before u32      80 B
  *             | payload | zero bytes up to a multiple of 8
  *
- * A record says where it lies, so that bytes of another place or another segment are never taken for it.
+ * A record says where it lies, so that bytes of another place or another segment are never taken for it. The salt is a number that
+ * nobody outside the node knows: whoever sends a block that looks like records cannot have them believed.
  */
 import { assert } from '#core/assert.ts';
-import { concat, toHex, type Bytes } from '#core/bytes.ts';
-import { id32Of, idBytes, type BlockId, type NodeId } from '#core/ids.ts';
+import { concat, type Bytes } from '#core/bytes.ts';
+import { id16Of, id32Of, idBytes, type BlockId, type NodeId } from '#core/ids.ts';
 import { MIB } from '#core/limits.ts';
 import type { Checksum } from '#world/checksum.ts';
 
@@ -42,9 +44,15 @@ export type LogRecord = {
 /** A record at its place. `group`: everything before that offset was durable before this record was written. */
 export type PlacedRecord = LogRecord & {
   readonly segment: number;
+  readonly salt: number;
   readonly offset: number;
   readonly group: number;
 };
+
+/** Where a record is expected. `salt`: of the segment; null where that is not known, or the record is verified in another way. */
+export type RecordPlace = { readonly segment: number; readonly offset: number; readonly salt: number | null };
+
+export type SegmentHeader = { readonly segment: number; readonly node: NodeId; readonly salt: number };
 
 export type RecordHeader = PlacedRecord & { readonly payloadCrc: number };
 
@@ -63,20 +71,18 @@ export function paddingBytes(payloadLength: number): number {
   return (RECORD_ALIGNMENT - (payloadLength % RECORD_ALIGNMENT)) % RECORD_ALIGNMENT;
 }
 
-export function encodeSegmentHeader(checksum: Checksum, segment: number, node: NodeId): Uint8Array {
+export function encodeSegmentHeader(checksum: Checksum, { segment, node, salt }: SegmentHeader): Uint8Array {
   const bytes = new Uint8Array(SEGMENT_HEADER_BYTES);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, SEGMENT_MAGIC * 256 + SEGMENT_VERSION);
   view.setBigUint64(8, BigInt(segment));
   bytes.set(idBytes(node), 16);
+  view.setUint32(32, salt);
   view.setUint32(60, checksum.crc32(bytes.subarray(0, 60)));
   return bytes;
 }
 
-export function parseSegmentHeader(
-  checksum: Checksum,
-  bytes: Bytes,
-): HeaderJudgement<{ readonly segment: number; readonly node: string }> {
+export function parseSegmentHeader(checksum: Checksum, bytes: Bytes): HeaderJudgement<SegmentHeader> {
   if (bytes.length < SEGMENT_HEADER_BYTES) return { kind: 'bad' };
   const view = viewOf(bytes);
   if (view.getUint32(0) >>> 8 !== SEGMENT_MAGIC) return { kind: 'bad' };
@@ -84,7 +90,8 @@ export function parseSegmentHeader(
   if ((view.getUint32(0) & 0xff) !== SEGMENT_VERSION) return { kind: 'newer' };
   const segment = safeNumber(view, 8);
   if (segment === null) return { kind: 'bad' };
-  return { kind: 'valid', header: { segment, node: toHex(bytes.subarray(16, 32)) } };
+  const node = id16Of<NodeId>(bytes.subarray(16, 32));
+  return { kind: 'valid', header: { segment, node, salt: view.getUint32(32) } };
 }
 
 /** The pieces of a record in order: header, payload, padding. `payload` is not copied. */
@@ -104,16 +111,13 @@ export function encodeRecord(checksum: Checksum, record: PlacedRecord, payload: 
   view.setUint32(28, checksum.crc32(padding, checksum.crc32(payload)));
   view.setBigUint64(32, BigInt(record.fence));
   header.set(idBytes(record.id), 40);
+  view.setUint32(72, record.salt);
   view.setUint32(76, checksum.crc32(header.subarray(0, 76)));
   return padding.length === 0 ? [header, payload] : [header, payload, padding];
 }
 
 /** `bytes` begins at the place `at` of the log and may go on after the header. */
-export function parseRecordHeader(
-  checksum: Checksum,
-  bytes: Bytes,
-  at: { readonly segment: number; readonly offset: number },
-): HeaderJudgement<RecordHeader> {
+export function parseRecordHeader(checksum: Checksum, bytes: Bytes, at: RecordPlace): HeaderJudgement<RecordHeader> {
   if (bytes.length < RECORD_HEADER_BYTES) return { kind: 'bad' };
   const view = viewOf(bytes);
   if (view.getUint32(0) !== RECORD_MAGIC) return { kind: 'bad' };
@@ -124,11 +128,13 @@ export function parseRecordHeader(
   const payloadLength = view.getUint32(24);
   if (segment !== at.segment || offset !== at.offset || fence === null) return { kind: 'bad' };
   if (payloadLength > PAYLOAD_BYTES_MAX) return { kind: 'bad' };
+  const salt = view.getUint32(72);
+  if (at.salt !== null && salt !== at.salt) return { kind: 'bad' };
   const kind = KINDS.get(view.getUint8(4));
   if (!kind) return { kind: 'newer' };
   const id = id32Of<BlockId>(bytes.subarray(40, 72));
   const [group, payloadCrc] = [view.getUint32(20), view.getUint32(28)];
-  return { kind: 'valid', header: { kind, id, fence, payloadLength, segment, offset, group, payloadCrc } };
+  return { kind: 'valid', header: { kind, id, fence, payloadLength, segment, salt, offset, group, payloadCrc } };
 }
 
 /** `body`: payload and padding, as they follow the header. */

@@ -28,6 +28,8 @@ export type WriterOptions = {
   /** A segment is sealed before it would grow beyond these. */
   readonly segmentBytesMax?: number;
   readonly segmentRecordsMax?: number;
+  /** 32 bits that nobody can foretell, for each segment anew. */
+  readonly newSalt: () => number;
   /** The segment will never be written to again; what was not acknowledged in it is not part of it. */
   readonly onFinished: (segment: number) => void;
 };
@@ -39,6 +41,7 @@ const DISK_FAILURES_MAX = 3;
 
 export type ActiveSegment = {
   readonly segment: number;
+  readonly salt: number;
   readonly file: DiskFile;
   /** Everything before is durable. */
   size: number;
@@ -101,8 +104,8 @@ export class SegmentWriter {
     const placed: PlacedRecord[] = [];
     let offset = active.size;
     for (const { kind, id, fence, payload } of records) {
-      const { segment, size: group } = active;
-      const record = { kind, id, fence, payloadLength: payload.length, segment, offset, group };
+      const { segment, salt, size: group } = active;
+      const record = { kind, id, fence, payloadLength: payload.length, segment, salt, offset, group };
       pieces.push(...encodeRecord(checksum, record, payload));
       placed.push(record);
       offset += recordBytes(payload.length);
@@ -164,12 +167,14 @@ export class SegmentWriter {
 
   /** A segment without its footer is complete as well, only slower to read at a rebuild: whatever fails here loses nothing. */
   async #seal(active: ActiveSegment): Promise<void> {
-    const { segment, file, size: offset, entries } = active;
+    const { segment, salt, file, size: offset, entries } = active;
     const payload = encodeFooterPayload(entries, offset);
     const id = id32Of<BlockId>(this.#options.primitives.sha256(payload));
     const footer = { kind: 'footer', id, fence: 0, payloadLength: payload.length } as const;
     try {
-      await file.append(encodeRecord(this.#options.checksum, { ...footer, segment, offset, group: offset }, payload));
+      await file.append(
+        encodeRecord(this.#options.checksum, { ...footer, segment, salt, offset, group: offset }, payload),
+      );
       await file.sync();
     } catch (error) {
       if (!(error instanceof HoldfastError)) throw error;
@@ -181,11 +186,12 @@ export class SegmentWriter {
   async #create(): Promise<ActiveSegment> {
     const { disk, checksum, node } = this.#options;
     const segment = this.#nextSegment;
+    const salt = this.#options.newSalt();
     // A number whose file could not be finished is not used again: what lies there is judged at the next start.
     this.#nextSegment += 1;
     const file = await disk.create(segmentPath(segment));
     try {
-      await file.append([encodeSegmentHeader(checksum, segment, node)]);
+      await file.append([encodeSegmentHeader(checksum, { segment, node, salt })]);
       await file.sync();
       await disk.syncDirectory(SEGMENT_DIRECTORY);
     } catch (error) {
@@ -195,7 +201,7 @@ export class SegmentWriter {
       await disk.remove(segmentPath(segment)).catch(() => undefined);
       throw error;
     }
-    return { segment, file, size: SEGMENT_HEADER_BYTES, entries: [] };
+    return { segment, salt, file, size: SEGMENT_HEADER_BYTES, entries: [] };
   }
 
   async close(): Promise<void> {
