@@ -4,7 +4,7 @@ import type { Net } from '#world/net.ts';
 const ANY = ['0.0.0.0', '::', '*'];
 
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\./.test(host);
+  return host === 'localhost' || host === '::1' || host.startsWith('127.');
 }
 
 /** Best first. What listens on every address of the machine is called under each of its own. */
