@@ -9,7 +9,11 @@ const root = dirname(fileURLToPath(import.meta.url));
 const isTest = (path: string): boolean => /\.(test|contract)\.ts$/.test(path);
 const sources = readdirSync(root, { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.ts') && path !== 'ambient.d.ts')
-  .map((path) => ({ path, room: path.includes('/') ? (path.split('/')[0] as string) : 'main', text: readFileSync(join(root, path), 'utf8') }));
+  .map((path) => ({
+    path,
+    room: path.includes('/') ? (path.split('/')[0] as string) : 'main',
+    text: readFileSync(join(root, path), 'utf8'),
+  }));
 
 /** Left to right, as the arrows of the architecture point: a room may import those of its list. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
@@ -25,7 +29,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   main: ['core', 'protocol', 'world', 'blocks', 'meta', 'server', 'storage', 'client', 'cli'],
 };
 
-const importsOf = (text: string): readonly string[] => [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1] as string);
+const importsOf = (text: string): readonly string[] =>
+  [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1] as string);
 
 test('every room is known, and imports only rooms to its left', () => {
   for (const { path, room, text } of sources) {
@@ -54,7 +59,16 @@ test('the sub-folders of a family of doors are private: only main and tests name
 
 test('clock, randomness, timers and the host come in through doors', () => {
   const host = ['world/real/', 'cli/'];
-  const banned = [/\bDate\.now\b/, /\bnew Date\(\)/, /\bMath\.random\b/, /\bset(Timeout|Interval|Immediate)\b/, /'node:/, /\bperformance\./, /\bprocess\./, /\bcrypto\./];
+  const banned = [
+    /\bDate\.now\b/,
+    /\bnew Date\(\)/,
+    /\bMath\.random\b/,
+    /\bset(Timeout|Interval|Immediate)\b/,
+    /'node:/,
+    /\bperformance\./,
+    /\bprocess\./,
+    /\bcrypto\./,
+  ];
   for (const { path, room, text } of sources) {
     if (isTest(path) || room === 'main' || host.some((prefix) => path.startsWith(prefix))) continue;
     const code = text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
@@ -63,5 +77,6 @@ test('clock, randomness, timers and the host come in through doors', () => {
 });
 
 test('no file is called after nothing in particular', () => {
-  for (const { path } of sources) assert.doesNotMatch(basename(path), /^(utils?|helpers?|common|manager|misc|index)\b/, path);
+  for (const { path } of sources)
+    assert.doesNotMatch(basename(path), /^(utils?|helpers?|common|manager|misc|index)\b/, path);
 });

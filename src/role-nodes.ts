@@ -111,7 +111,8 @@ async function startNode(plan: NodePlan): Promise<RunningNode> {
     if (joined) await storage.offerKeyList(joined);
     handler = storage.handler;
     const { node, pool, cluster } = storage.identity;
-    if (!joined) void sayWhere(key, storage, addresses);
+    // With the cluster known beforehand, the server runs in this process and is given a port.
+    if (!joined && plan.cluster === null) void sayWhere(key, storage, addresses);
     return { started: { node, pool, port: listening.port, cluster }, storage, listening };
   } catch (error) {
     await listening.close();

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { addDevice, startCluster, treeOf, untilInSync, type Status } from './cluster.ts';
-import { freePorts, run, runJson, scratch, until } from './holdfast.ts';
+import { atEnd, freePorts, run, runJson, scratch, until } from './holdfast.ts';
 
 test('the command line refuses wrong use with exit 2, one line, and the nearest match', async (context) => {
   const directory = scratch(context);
@@ -43,7 +43,7 @@ test('a port in use, a directory in use, of another cluster, or of a newer versi
   assert.match(busy.stderr, /in use/);
 
   const blocker = createServer().listen(port, '127.0.0.1');
-  context.after(() => void blocker.close());
+  atEnd(context, () => void blocker.close());
   const taken = await run(['up', '--data', join(cluster.directory, 'data-2'), ...ports], other);
   assert.equal(taken.code, 6, taken.stderr);
   assert.match(taken.stderr, new RegExp(String(port)));

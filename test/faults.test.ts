@@ -18,7 +18,7 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { addDevice, startCluster, treeOf, untilIdentical, untilInSync, type Listed, type Status } from './cluster.ts';
-import { freePorts, run, runJson, scratch, service, until } from './holdfast.ts';
+import { atEnd, freePorts, run, runJson, scratch, service, until } from './holdfast.ts';
 import { lacksRoot } from './privilege.ts';
 
 test('a node that is down: its files wait, reads from it fail clearly, nothing else is disturbed', {
@@ -40,7 +40,7 @@ test('a node that is down: its files wait, reads from it fail clearly, nothing e
   const folder = join(directory, 'drive');
   await service(context, ['join', (await runJson<{ invite: string }>(['invite'], owner)).invite, folder], device);
   writeFileSync(join(folder, 'before.txt'), 'before');
-  writeFileSync(join(folder, 'before.bin'), 'before');
+  writeFileSync(join(folder, 'before.bin'), 'before, with other bytes');
   const list = () => runJson<Listed[]>(['fetch'], owner);
   await until('both are stored', list, (rows) => rows.length === 2 && rows.every((row) => row.state === 'stored'));
 
@@ -154,7 +154,7 @@ test('a node whose disk is full becomes read-only; space returns, and so does it
   const disk = join(directory, 'disk');
   mkdirSync(disk);
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'holdfast-test', disk]);
-  context.after(() => execFileSync('umount', ['-l', disk]));
+  atEnd(context, () => void execFileSync('umount', ['-l', disk]));
   const owner = { home: join(directory, 'home'), cwd: directory };
   const [port, nodePort] = await freePorts(2);
   await service(context, ['server', '--data', 'server', '--port', String(port)], owner);

@@ -16,10 +16,26 @@ export const bin = join(checkout, 'bin', 'holdfast');
 
 export type Ran = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
 
+/** What a test or a benchmark can hang its clean-up on. */
+export type Ending = { after(work: () => void | Promise<void>): void };
+const endings = new WeakMap<Ending, (() => void | Promise<void>)[]>();
+
+/** Runs `work` when the test ends, what was begun last first: processes end before the directories they work in go. */
+export function atEnd(context: Ending, work: () => void | Promise<void>): void {
+  const stack = endings.get(context) ?? [];
+  if (stack.length === 0) {
+    endings.set(context, stack);
+    context.after(async () => {
+      for (let next = stack.pop(); next; next = stack.pop()) await next();
+    });
+  }
+  stack.push(work);
+}
+
 /** A temporary directory that is removed when the test ends. */
 export function scratch(context: TestContext, name = 'holdfast-test-'): string {
   const directory = mkdtempSync(join(tmpdir(), name));
-  context.after(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
+  atEnd(context, () => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
   return directory;
 }
 
@@ -75,7 +91,7 @@ export type Service = {
 
 /** Starts a command that keeps running, and resolves when it has printed its first line. Killed when the test ends. */
 export async function service(
-  context: { after(work: () => Promise<void>): void },
+  context: Ending,
   args: readonly string[],
   at: Surroundings,
   timeoutMs = 30_000,
@@ -83,12 +99,14 @@ export async function service(
   const child = start([...args, '--json'], at);
   let stderr = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  const closed = new Promise<number | null>((resolve) => child.once('close', resolve));
+  const closed = new Promise<number | null>((resolve) =>
+    child.once('close', resolve).once('error', () => resolve(null)),
+  );
   const kill = async (): Promise<void> => {
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
     await closed;
   };
-  context.after(kill);
+  atEnd(context, kill);
   const line = await new Promise<string>((resolve, reject) => {
     const timer = setTimeout(
       () => reject(new Error(`holdfast ${args[0] ?? ''} was not ready in ${timeoutMs} ms: ${stderr}`)),

@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync, writeFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { treeOf, untilIdentical, type Listed } from './cluster.ts';
-import { run, runJson, scratch, service, until, type Surroundings } from './holdfast.ts';
+import { atEnd, run, runJson, scratch, service, until, type Surroundings } from './holdfast.ts';
 import { lacksRoot } from './privilege.ts';
 
 const HOSTS = ['server', 'nodes', 'laptop', 'desk'] as const;
@@ -19,7 +19,7 @@ function makeNetwork(context: TestContext): Record<Host, string> {
   const tag = `hf${process.pid}`;
   const ip = (...args: readonly string[]): void => void execFileSync('ip', args, { stdio: 'pipe' });
   const subnet = `10.${100 + (process.pid % 100)}.${process.pid % 250}`;
-  context.after(() => {
+  atEnd(context, () => {
     for (const host of HOSTS) execFileSync('ip', ['netns', 'del', `${tag}-${host}`], { stdio: 'ignore' });
     execFileSync('ip', ['netns', 'del', `${tag}-switch`], { stdio: 'ignore' });
   });

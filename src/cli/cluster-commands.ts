@@ -1,7 +1,7 @@
 /** Commands that ask the server one thing and print the answer: invites, devices, rules, nodes, pools. */
 import { HoldfastError } from '#core/errors.ts';
 import { ask } from '#protocol/call.ts';
-import { devicesList, devicesRevoke, inviteCreate } from '#protocol/account.ts';
+import { devicesList, devicesRevoke, inviteCreate, tlsRotate } from '#protocol/account.ts';
 import {
   nodesList,
   poolsList,
@@ -96,6 +96,18 @@ export async function revokeDevice(context: Context, which: string): Promise<voi
     context.output.value({ revoked: only.device });
     context.output.line(`${shown(only.name)} is revoked: it can do nothing any more, and new data gets a new key.`);
   });
+}
+
+/** The old key stays in force until every storage node knows the new one. */
+export async function rotateTls(context: Context): Promise<void> {
+  const { response } = await withServer(context, (peer, signal) => ask(peer, tlsRotate, {}, signal));
+  context.output.value(response);
+  if (response.state === 'done')
+    context.output.line(`The server shows a new key: ${response.pin}. Devices and nodes follow by themselves.`);
+  else
+    context.output.line(
+      `The new key ${response.pin} waits until these storage nodes are back: ${response.waitingFor.map(shown).join(', ')}.`,
+    );
 }
 
 const extensionsText = (rule: RuleRow): string => rule.extensions.map((extension) => `*.${extension}`).join(' ');

@@ -42,11 +42,8 @@ export function bytesText(bytes: number): string {
   return unit === 0 ? `${bytes} B` : `${amount.toFixed(1)} ${units[unit] as string}`;
 }
 
-/** A name or path as a terminal may show it: control characters escaped, so that no name can write over the screen. */
+/** A name or path as a terminal may show it: control characters and turns of writing direction escaped, so that no name can write over the screen. */
 export function shown(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are exactly what is looked for
-  return text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  const escape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return text.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, escape);
 }

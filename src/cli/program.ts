@@ -165,5 +165,7 @@ function build(surroundings: Surroundings, version: string): Command {
   command(nodes, 'list', 'all of them', (context) => cluster.listNodes(context));
   const pools = program.command('pools').description('the pools');
   command(pools, 'list', 'all of them', (context) => cluster.listPools(context));
+  const tls = program.command('tls').description("the server's TLS key");
+  command(tls, 'rotate', 'replace it while everything runs', (context) => cluster.rotateTls(context));
   return program;
 }

@@ -56,7 +56,10 @@ export async function readNodeIdentity(disk: Disk, primitives: Primitives): Prom
   const json = parseJson(bytes);
   const version = typeof json === 'object' && json !== null && 'version' in json ? json.version : null;
   if (typeof version === 'number' && version > VERSION)
-    throw new HoldfastError('newer_version', `the storage node has version ${version}, this program reads ${VERSION}`);
+    throw new HoldfastError(
+      'newer_version',
+      `the storage node's directory was written by a newer version (${version}; this program reads ${VERSION}); nothing was changed`,
+    );
   const parsed = fileSchema.safeParse(json);
   const publicKey = parsed.success ? fromHex(parsed.data.publicKey) : null;
   if (!parsed.success || !publicKey || clusterIdOf(primitives, publicKey) !== parsed.data.cluster)
