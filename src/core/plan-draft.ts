@@ -186,10 +186,10 @@ export class PlanDraft {
   #delete(remote: Entry): void {
     const { entry, parent } = remote;
     const above = parent === ROOT_ENTRY ? null : this.#fates.of(parent).kind;
+    // Deleted here alone until the journal says otherwise: the delete may fail, and spares folders for what others put into them.
+    this.#waiting.add(entry);
     if (above === 'delete' || above === 'leaving') {
-      // Still deleted here alone, if that of the folder fails or spares what others put into it.
       this.look(parent);
-      this.#waiting.add(entry);
       this.#block(entry);
       return;
     }

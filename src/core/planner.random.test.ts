@@ -14,7 +14,7 @@ import {
 } from '../../test/planner/model-changes.ts';
 
 /** Few names, few contents, little depth: whatever can collide does. `PLANNER_CASES` for a long run. */
-const CASES = Number(process.env['PLANNER_CASES'] ?? 1500);
+const CASES = Number(process.env['PLANNER_CASES'] ?? 3000);
 const SEED = Number(process.env['PLANNER_SEED'] ?? 20300102);
 
 const choices = fc.record({ seed: fc.nat(), first: fc.array(fc.nat({ max: 0xffff }), { maxLength: 60 }) });

@@ -393,7 +393,7 @@ export class ModelClient {
     const walk = (parent: EntryId, path: string): void => {
       for (const child of this.trees.localChildren(parent)) {
         const row = this.#local(child);
-        const at = row.parked ? `${path}/${row.name} (parked)` : `${path}/${row.name}`;
+        const at = row.parked ? `${path}/${row.name} ${child} (parked)` : `${path}/${row.name}`;
         assert.ok(!picture.has(at), `two things at ${at}`);
         picture.set(at, describe(row.kind, this.bytes.get(child) ?? null, row.target, row.exec));
         walk(child, at);
