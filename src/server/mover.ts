@@ -5,7 +5,7 @@ import { limits } from '#core/limits.ts';
 import type { ManifestBlock } from '#core/manifest.ts';
 import { findPresence, putPresence, type Presence } from '#meta/contents.ts';
 import { misplacedFiles, settlePool, type PooledEntry } from '#meta/entries.ts';
-import { allSpaces } from '#meta/spaces.ts';
+import { allSpaces, lockSpace } from '#meta/spaces.ts';
 import { readBlocks } from './block-reader.ts';
 import { writeBlocks } from './block-writer.ts';
 import { outlines } from './contents.ts';
@@ -68,6 +68,8 @@ export class Mover {
       if (batch.length < missing.length) return 'more';
     }
     await meta.write(async (writer) => {
+      // The entry must not change between the look at it and its new row.
+      await lockSpace(writer, space);
       const ids = all.map(({ id }) => id);
       const present = new Set((await findPresence(writer, space, ids, target)).map(({ block }) => block));
       if (ids.every((id) => present.has(id))) await settlePool(writer, space, file, target);
