@@ -26,6 +26,7 @@ import { sealManifest, type ManifestChunk } from '#core/manifest.ts';
 import type { RecoveryKit } from '#core/root-key.ts';
 import { blockIdOf, sealData } from '#core/seal.ts';
 import { formatDeviceToken, secretHash } from '#core/token.ts';
+import type { MetaStore } from '#meta/meta-store.ts';
 import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
 import { nodeJoin, redeem, spaces } from '#protocol/account.ts';
 import { ask, type Answered } from '#protocol/call.ts';
@@ -78,13 +79,18 @@ export class RigNode {
   }
 }
 
-export type RigOptions = { readonly clock?: Clock; readonly nodes?: readonly RigNode[] };
+export type RigOptions = {
+  readonly clock?: Clock;
+  readonly nodes?: readonly RigNode[];
+  readonly wrapMeta?: (store: MetaStore) => MetaStore;
+};
 
 export class ServerRig {
   readonly directory: string;
   readonly keeper = new MemoryRootKeeper();
   readonly nodes: readonly RigNode[];
   readonly #clock: Clock;
+  readonly #wrapMeta: (store: MetaStore) => MetaStore;
   server!: Server;
 
   static async start(options: RigOptions = {}): Promise<ServerRig> {
@@ -99,6 +105,7 @@ export class ServerRig {
     this.directory = mkdtempSync(path.join(tmpdir(), 'holdfast-server-'));
     this.nodes = options.nodes ?? POOLS.map((pool) => new RigNode(pool));
     this.#clock = options.clock ?? realClock;
+    this.#wrapMeta = options.wrapMeta ?? ((store) => store);
   }
 
   get metaPath(): string {
@@ -108,7 +115,7 @@ export class ServerRig {
   async open(): Promise<void> {
     this.server = await startServer({
       version: '0.0.0-test',
-      meta: await openSqliteMetaStore(sqliteOpener, this.metaPath),
+      meta: this.#wrapMeta(await openSqliteMetaStore(sqliteOpener, this.metaPath)),
       primitives: p,
       clock: this.#clock,
       random: realRandom,
