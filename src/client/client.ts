@@ -21,6 +21,7 @@ import { Deferrals } from './deferrals.ts';
 import type { Device } from './device.ts';
 import { Dirty } from './dirty.ts';
 import { Engine } from './engine.ts';
+import { guardedFolder } from './guarded-folder.ts';
 import { isOutage, Line } from './line.ts';
 import { Problems } from './problems.ts';
 import { askSpaceKeys } from './space-keys.ts';
@@ -128,6 +129,7 @@ class RunningClient implements Client {
     const problems = new Problems(this.#state);
     const device: Device = {
       ...this.#options,
+      folder: guardedFolder(this.#options.folder),
       space,
       state: this.#state,
       trees: new Trees(this.#state),

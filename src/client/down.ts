@@ -91,9 +91,12 @@ class DownRun {
         await this.#add(action, fetched);
       }
       await this.#apply();
-    } finally {
-      await this.#settle();
+    } catch (error) {
+      // What stands on the disk and in no tree stays written down as being placed.
+      await this.#settle([]);
+      throw error;
     }
+    await this.#settle(this.#placed);
   }
 
   /** The remote state of what this action brings as a small file's bytes. */
@@ -360,13 +363,13 @@ class DownRun {
   }
 
   /** Only what the disk has for good becomes what is agreed on. */
-  async #settle(): Promise<void> {
+  async #settle(placed: readonly string[]): Promise<void> {
     const { folder, state } = this.#device;
     if (this.#agreed.length > 0) await folder.flush();
     const forget = state.sql.prepare('DELETE FROM placing WHERE path = ?');
     state.transaction(() => {
       for (const agree of this.#agreed) agree();
-      for (const path of this.#placed) forget.run(path);
+      for (const path of placed) forget.run(path);
     });
     this.#agreed = [];
   }

@@ -197,7 +197,7 @@ export class Engine {
     if (!first && !this.#paused) return true;
     if (clock.monotonicMs() < this.#rootCheckMs) return false;
     if (!(await this.#rootIsThere())) return false;
-    if (!first && this.#recovered) this.#observer.scanAll();
+    if (!first && this.#recovered) this.#observer.startAnew();
     return true;
   }
 

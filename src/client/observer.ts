@@ -52,6 +52,12 @@ export class Observer {
     this.#queue.set('', true);
   }
 
+  /** The root was gone for a while: no watch is what it was. */
+  startAnew(): void {
+    this.#watches.forgetAll();
+    this.scanAll();
+  }
+
   /** The disk was not as a plan expected: look at this path. */
   lookAt(path: string): void {
     const cut = path.lastIndexOf('/');
@@ -92,7 +98,7 @@ export class Observer {
     const due = this.#settling.take(nowMs);
     for (const directory of due.lists) this.list(directory);
     const looks = due.looks.filter((look) => this.#isForLooking(look));
-    const lists = [...this.#queue].slice(0, DIRECTORIES_PER_STEP);
+    const lists = this.#takeLists();
     if (lists.length > 0 || looks.length > 0) {
       await this.#see(lists, looks, nowMs);
       return true;
@@ -103,8 +109,11 @@ export class Observer {
   #takeHints(nowMs: number): void {
     for (const hint of this.#device.watcher.take()) {
       if (hint.kind === 'overflow') this.scanAll();
-      else if (hint.kind === 'directory') this.#settling.hintDirectory(hint.directory, nowMs);
-      else this.#settling.hintName(hint.directory, hint.name, nowMs);
+      else if (hint.kind === 'directory') {
+        // What a watch says last whose directory was moved away, perhaps only for a moment: those below it have ended too.
+        if (this.#watches.hasEnded(hint.directory)) this.#queue.set(hint.directory, true);
+        else this.#settling.hintDirectory(hint.directory, nowMs);
+      } else this.#settling.hintName(hint.directory, hint.name, nowMs);
     }
   }
 
@@ -116,6 +125,17 @@ export class Observer {
     return slept || nowMs - this.#scannedMs > (this.#watches.refused ? POLL_MS : SCAN_MS);
   }
 
+  /** Of directories that the tree knows: others are found by whoever lists what is above them. */
+  #takeLists(): [string, boolean][] {
+    const lists: [string, boolean][] = [];
+    for (const [directory, deep] of this.#queue) {
+      if (lists.length >= DIRECTORIES_PER_STEP) break;
+      this.#queue.delete(directory);
+      if (this.#device.trees.localFolderAt(directory) !== null) lists.push([directory, deep]);
+    }
+    return lists;
+  }
+
   #isForLooking(look: Look): boolean {
     if (look.names.length <= NAMES_LOOKED_AT_MAX) return true;
     this.list(look.directory);
@@ -124,12 +144,9 @@ export class Observer {
 
   async #see(lists: readonly (readonly [string, boolean])[], looks: readonly Look[], nowMs: number): Promise<void> {
     const { folder, state, clock } = this.#device;
-    for (const [directory] of lists) {
-      this.#watches.ensure(directory);
-      this.#queue.delete(directory);
-    }
+    for (const [directory] of lists) this.#watches.ensure(directory);
     const paths = looks.flatMap(({ directory, names }) => names.map((name) => pathOf({ directory, name })));
-    const listed = lists.length === 0 ? [] : await folder.list(lists.map(([directory]) => directory));
+    const listed = lists.length === 0 ? [] : await this.#listOrQueue(lists);
     const tookMs = clock.monotonicMs() - nowMs;
     const seen = paths.length === 0 ? [] : await folder.look(paths);
     const findings = newFindings();
@@ -149,9 +166,22 @@ export class Observer {
     await this.#settle(findings);
   }
 
+  /** What could not be listed is still to be listed. */
+  async #listOrQueue(lists: readonly (readonly [string, boolean])[]): Promise<readonly Listing[]> {
+    try {
+      return await this.#device.folder.list(lists.map(([directory]) => directory));
+    } catch (error) {
+      for (const [directory, deep] of lists) this.#queue.set(directory, deep);
+      throw error;
+    }
+  }
+
   async #settle(findings: Findings): Promise<void> {
     const nowMs = this.#device.clock.monotonicMs();
-    for (const path of findings.folders) this.#queue.set(path, true);
+    for (const path of findings.folders) {
+      this.#watches.forget(path);
+      this.#queue.set(path, true);
+    }
     this.#judgement.note(findings, nowMs);
     if (findings.uncertain.length === 0) return;
     for (const { from, to } of await this.#judgement.recogniseFolders(nowMs)) this.folderMoved(from, to);

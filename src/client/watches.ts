@@ -15,9 +15,11 @@ export class Watches {
 
   /** Watch first, list second: whoever lists a directory calls this before. */
   ensure(directory: string): void {
-    if (this.#watched.has(directory)) return;
+    if (this.#watched.has(directory) && this.#watcher.isWatching(directory)) return;
     if (this.#watcher.watch(directory)) {
-      this.#watched.add(directory);
+      // What is not there is not watched, and is no reason to complain: a listing tells.
+      if (this.#watcher.isWatching(directory)) this.#watched.add(directory);
+      else this.#watched.delete(directory);
       return;
     }
     if (this.#refused) return;
@@ -31,6 +33,22 @@ export class Watches {
   /** Some directories are not watched: scans must come more often. */
   get refused(): boolean {
     return this.#refused;
+  }
+
+  /** Its watch has ended by itself, and so have those below it. */
+  hasEnded(directory: string): boolean {
+    return this.#watched.has(directory) && !this.#watcher.isWatching(directory);
+  }
+
+  /** It may be another directory than the one that was watched. */
+  forget(directory: string): void {
+    if (!this.#watched.delete(directory)) return;
+    this.#watcher.unwatch(directory);
+  }
+
+  forgetAll(): void {
+    for (const path of this.#watched) this.#watcher.unwatch(path);
+    this.#watched.clear();
   }
 
   /** A directory is no longer where it was, and nothing below it. */

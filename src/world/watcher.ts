@@ -14,6 +14,8 @@ export interface Watcher {
   /** Watches this very directory, not what lies below. Again for a watched path: the old watch ends first. `false`: the system's limit is reached (poll instead). */
   watch(directory: string): boolean;
   unwatch(directory: string): void;
+  /** False also where the watch has ended by itself: its directory went away, if only for a moment. That was hinted. */
+  isWatching(directory: string): boolean;
   /** Takes the hints that came since the last call. */
   take(): readonly Hint[];
   /** Resolves when there are hints, or the signal aborts. */

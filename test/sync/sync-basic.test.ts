@@ -61,7 +61,6 @@ test('an exec bit goes across', async () => {
 });
 
 test('a rename and a move are not a delete and a create', async () => {
-  world.server;
   renameSync(a.path('papers/letter.txt'), a.path('papers/note.txt'));
   renameSync(a.path('papers'), a.path('documents'));
   await converged([a, b], {

@@ -62,6 +62,10 @@ class DirectoryWatcher implements Watcher {
     this.#watched.delete(directory);
   }
 
+  isWatching(directory: string): boolean {
+    return this.#watched.has(directory);
+  }
+
   take(): readonly Hint[] {
     const hints: Hint[] = this.#overflow ? [{ kind: 'overflow' }] : [];
     for (const [directory, names] of this.#hints) {
