@@ -27,8 +27,8 @@ export function clusterRoutes(context: ServerContext) {
   ];
 }
 
-export async function describeServer(context: ServerContext, account: Uint8Array): Promise<StatusResponse> {
-  const nodes = context.nodes.all().map(nodeRow);
+async function describeServer(context: ServerContext, account: Uint8Array): Promise<StatusResponse> {
+  const health = await describeHealth(context);
   const counted = await context.meta.read(async (reader) => {
     let files = 0;
     let plainBytes = 0;
@@ -37,16 +37,21 @@ export async function describeServer(context: ServerContext, account: Uint8Array
       files += found.files;
       plainBytes += found.plainBytes;
     }
-    return {
-      files,
-      plainBytes,
-      copiesAtRisk: await countOwed(reader),
-      uploading: await countUploads(reader),
-      recoveryKitConfirmed: (await findCluster(reader))?.kitConfirmed ?? false,
-    };
+    return { files, plainBytes, recoveryKitConfirmed: (await findCluster(reader))?.kitConfirmed ?? false };
   });
-  const { version, startedMs } = context;
-  return { version, startedMs, ...counted, nodes, problems: problemsOf(nodes) };
+  return { version: context.version, startedMs: context.startedMs, ...counted, ...health };
+}
+
+/** The part that costs little, however many files there are: strangers can ask for it. */
+export async function describeHealth(
+  context: ServerContext,
+): Promise<Pick<StatusResponse, 'copiesAtRisk' | 'uploading' | 'nodes' | 'problems'>> {
+  const nodes = context.nodes.all().map(nodeRow);
+  const { copiesAtRisk, uploading } = await context.meta.read(async (reader) => ({
+    copiesAtRisk: await countOwed(reader),
+    uploading: await countUploads(reader),
+  }));
+  return { copiesAtRisk, uploading, nodes, problems: problemsOf(nodes) };
 }
 
 function problemsOf(nodes: readonly NodeRow[]): StatusResponse['problems'] {

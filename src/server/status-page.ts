@@ -5,7 +5,7 @@ import { devicesOf, firstAccount } from '#meta/accounts.ts';
 import { allPools } from '#meta/clusters.ts';
 import type { NodeRow } from '#protocol/cluster.ts';
 import type { Page } from '#world/net.ts';
-import { describeServer } from './cluster-view.ts';
+import { describeHealth } from './cluster-view.ts';
 import type { ServerContext } from './server-context.ts';
 
 const STYLE = `
@@ -33,12 +33,11 @@ p + p { margin-top: 0.5rem; }
 `;
 
 export async function renderStatusPage(context: ServerContext): Promise<Page> {
-  const account = await context.meta.read(firstAccount);
-  const status = await describeServer(context, account?.account ?? new Uint8Array(16));
-  const { pools, devices } = await context.meta.read(async (reader) => ({
-    pools: await allPools(reader),
-    devices: account ? await devicesOf(reader, account.account) : [],
-  }));
+  const status = await describeHealth(context);
+  const { pools, devices } = await context.meta.read(async (reader) => {
+    const account = await firstAccount(reader);
+    return { pools: await allPools(reader), devices: account ? await devicesOf(reader, account.account) : [] };
+  });
   const linked = devices.filter(({ revokedMs }) => revokedMs === null).length;
   const sound = status.problems.length === 0 && status.copiesAtRisk === 0;
   const lead = sound
