@@ -4,7 +4,8 @@ import { HoldfastError } from '#core/errors.ts';
 import type { BlockId, SpaceId } from '#core/ids.ts';
 import { findPresence } from '#meta/contents.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
-import type { KnownNode, NodeBook } from './node-book.ts';
+import { transferMsMax, type KnownNode, type NodeBook } from './node-book.ts';
+import type { NodeConnection } from './node-connection.ts';
 
 export type WantedBlock = { readonly id: BlockId; readonly storedLength: number };
 export type ReadBlock =
@@ -65,12 +66,10 @@ async function readRound(nodes: NodeBook, round: readonly Search[], signal: Abor
 async function readFrom(nodes: NodeBook, known: KnownNode, searches: readonly Search[], signal: AbortSignal) {
   let results: readonly GetResult[];
   try {
-    results = await nodes.call(known, signal, ({ store }, limited) =>
-      store.get(
-        searches.map((search) => search.wanted.id),
-        limited,
-      ),
-    );
+    const ids = searches.map((search) => search.wanted.id);
+    const bytes = searches.reduce((sum, search) => sum + search.wanted.storedLength, 0);
+    const get = ({ store }: NodeConnection, limited: AbortSignal) => store.get(ids, limited);
+    results = await nodes.call(known, signal, get, transferMsMax(bytes));
   } catch (error) {
     if (signal.aborted || !(error instanceof HoldfastError)) throw error;
     for (const search of searches) search.result = { kind: 'storage_unavailable' };

@@ -3,7 +3,8 @@ import type { Block, PutResult } from '#blocks/block-store.ts';
 import { HoldfastError } from '#core/errors.ts';
 import type { BlockId } from '#core/ids.ts';
 import { limits } from '#core/limits.ts';
-import type { KnownNode, NodeBook } from './node-book.ts';
+import { transferMsMax, type KnownNode, type NodeBook } from './node-book.ts';
+import type { NodeConnection } from './node-connection.ts';
 
 export type WrittenBlock =
   /** Durable. `holders`: numbers of the nodes. `owed`: copies that the pool asks for and that are still to be made. */
@@ -62,13 +63,10 @@ async function writeRound(nodes: NodeBook, copies: number, round: readonly Progr
 async function writeBatch(nodes: NodeBook, known: KnownNode, batch: readonly Progress[], signal: AbortSignal) {
   let results: readonly PutResult[];
   try {
-    results = await nodes.call(known, signal, ({ store }, limited) =>
-      store.put(
-        batch.map((one) => one.block),
-        FENCE,
-        limited,
-      ),
-    );
+    const blocks = batch.map((one) => one.block);
+    const bytes = blocks.reduce((sum, block) => sum + block.bytes.length, 0);
+    const put = ({ store }: NodeConnection, limited: AbortSignal) => store.put(blocks, FENCE, limited);
+    results = await nodes.call(known, signal, put, transferMsMax(bytes));
   } catch (error) {
     // The outcome is unknown: as far as anyone may rely on it, nothing was stored.
     if (signal.aborted || !(error instanceof HoldfastError)) throw error;

@@ -15,6 +15,13 @@ import type { ConnectNode, NodeConnection, NodeStatus } from './node-connection.
  */
 const DOWN_MS = 5000;
 const CALL_MS_MAX = 10_000;
+/** A node may sit behind a slow line: a batch gets the time that one megabit a second needs. */
+const BYTES_PER_MS_MIN = 128;
+
+/** How long a call that carries so many bytes may take. */
+export function transferMsMax(bytes: number): number {
+  return CALL_MS_MAX + Math.ceil(bytes / BYTES_PER_MS_MIN);
+}
 
 export type KnownNode = {
   readonly stored: StoredNode;
