@@ -73,6 +73,14 @@ export class LargeUploads {
     this.#device.state.sql.prepare('DELETE FROM uploads WHERE subject = ?').run(subject);
   }
 
+  /** It turned out that nothing needs to be sent. The server hears of it when it can: it only stops saying "updating". */
+  giveUp(subject: EntryId): void {
+    const { line, space, signal } = this.#device;
+    const done = this.#done.get(subject);
+    this.forget(subject);
+    if (done) line.ask(abandon, { space, uploads: [done.upload] }, signal).catch(() => {});
+  }
+
   sendWhole(subject: EntryId): void {
     this.#done.delete(subject);
     this.#whole.add(subject);

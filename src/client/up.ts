@@ -227,7 +227,7 @@ export class Uploader {
       // Touched, and the bytes are what both sides have.
       state.transaction(() => {
         trees.setLocalContent(row.entry, bytes.content.contentId, bytes.read.racy);
-        if (bytes.upload) this.#large.forget(row.entry);
+        if (bytes.upload) this.#large.giveUp(row.entry);
       });
       return null;
     }

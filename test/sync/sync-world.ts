@@ -29,6 +29,8 @@ import { realWatcher } from '#world/real/watcher.ts';
 const log = stderrLog(process.env['SYNC_LOG'] === '1' ? 'info' : 'silent');
 const never = () => new AbortController().signal;
 const PATIENCE_MS = 20_000;
+/** Not read at every poll: told by size and time, which go across with the bytes. */
+const LARGE_BYTES = 1024 * 1024;
 
 /** May be told to fail: what a network does. */
 export type Gate = {
@@ -190,7 +192,11 @@ export function treeOf(root: string): Record<string, string> {
         found[path] = '/';
         walk(path);
       } else if (stat.isSymbolicLink()) found[path] = `-> ${readlinkSync(join(root, path))}`;
-      else if (stat.isFile()) found[path] = readFileSync(join(root, path), 'latin1');
+      else if (stat.isFile())
+        found[path] =
+          stat.size > LARGE_BYTES
+            ? `${stat.size} bytes of ${Math.floor(stat.mtimeMs)}`
+            : readFileSync(join(root, path), 'latin1');
     }
   };
   walk('');
