@@ -48,6 +48,8 @@ export class Engine {
   #restUntilMs = 0;
   #recovered = false;
   #scanned = false;
+  /** The journal goes on at once: a group of changes may be only half in the remote tree. */
+  #more = false;
   #listing: 'none' | 'expired' | 'union' = 'none';
 
   constructor(device: Device, hooks: EngineHooks) {
@@ -160,6 +162,7 @@ export class Engine {
     this.#remote.finishListing(this.#listing === 'union');
     this.#commits.forgetHead();
     this.#listing = 'none';
+    this.#more = false;
   }
 
   async #takePulled(): Promise<boolean> {
@@ -171,6 +174,7 @@ export class Engine {
       return true;
     }
     const applied = this.#remote.apply(pulled.framed, pulled.more);
+    this.#more = pulled.more;
     if (applied.kind === 'relist') this.#listing = 'expired';
     else if (applied.newKeys) await this.#hooks.refreshKeys();
     return true;
@@ -185,6 +189,7 @@ export class Engine {
       this.#listing === 'none' &&
       cursor !== null &&
       this.#remote.complete &&
+      !this.#more &&
       cursor.seq >= this.#commits.gateSeq &&
       !this.#commits.pending &&
       dirty.ready

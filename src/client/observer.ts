@@ -8,7 +8,7 @@ import { escapeForPeople } from './escape.ts';
 import { Judgement } from './judgement.ts';
 import type { LocalRow } from './rows.ts';
 import { NAMES_LOOKED_AT_MAX, Settling } from './settling.ts';
-import { newFindings, pathOf, Sightings, type Findings } from './sightings.ts';
+import { kindSubject, newFindings, pathOf, Sightings, type Findings } from './sightings.ts';
 import { Watches } from './watches.ts';
 
 const SCAN_MS = 3_600_000;
@@ -216,6 +216,8 @@ export class Observer {
         this.#queue.set(pathOf({ directory, name: seen.name }), true);
     }
     for (const row of known.values()) findings.vanished.push(row);
+    const here = new Set(listing.entries.map(({ name }) => kindSubject(directory, name)));
+    this.#device.problems.clearBelow(kindSubject(directory, ''), here);
   }
 
   /** A file that was written just now, found by a listing: it is looked at again when it had time to be finished. */

@@ -34,7 +34,7 @@ export class PlanRun {
 
   /** False where nothing is dirty. Rejects with outages; whatever was not settled stays dirty. */
   async step(): Promise<boolean> {
-    const { dirty, trees, deviceName, clock, state } = this.#device;
+    const { dirty, deferrals, trees, deviceName, clock, state } = this.#device;
     const batch = dirty.take(ENTRIES_MAX);
     if (batch.size === 0) return false;
     const date = new Date(clock.nowMs()).toISOString().slice(0, 10);
@@ -43,10 +43,12 @@ export class PlanRun {
     const done = await this.#carryOut(made, again);
     state.transaction(() => {
       for (const [entry, mark] of batch) {
-        if (!again.has(entry)) dirty.drop(entry, mark);
+        if (again.has(entry)) continue;
+        dirty.drop(entry, mark);
+        deferrals.succeeded(entry);
       }
       // Nothing at all could be done: planning the same again at once would only turn in circles.
-      if (done === 0) for (const entry of again) if (dirty.isReady(entry)) this.#device.deferrals.retry(entry);
+      if (done === 0) for (const entry of again) if (dirty.isReady(entry)) deferrals.retry(entry);
     });
     return true;
   }

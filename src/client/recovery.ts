@@ -1,6 +1,7 @@
 /** What a crash or a power cut may have left half done on the disk, settled before anything on it is believed. */
-import type { ContentId, EntryId } from '#core/ids.ts';
+import type { ContentId, EntryId, UploadId } from '#core/ids.ts';
 import { MIB } from '#core/limits.ts';
+import { abandon } from '#protocol/sync.ts';
 import type { ListedEntry, Stat } from '#world/folder.ts';
 import type { Device } from './device.ts';
 import { BATCH_PLAIN_BYTES_MAX } from './reader.ts';
@@ -19,11 +20,27 @@ type Placing = {
 export async function recover(device: Device): Promise<void> {
   await bringBackParked(device);
   await checkPlaced(device);
+  await dropAbandoned(device);
   const stages = device.state.sql.prepare('SELECT stage FROM staging').all();
   await device.folder.sweep(
     stages.map((row) => row['stage'] as string),
     TRASH_DAYS_MAX,
   );
+}
+
+/** Transfers that were begun for what is not to be transferred any more. */
+async function dropAbandoned({ state, line, space, signal }: Device): Promise<void> {
+  const rest = 'NOT IN (SELECT entry FROM dirty)';
+  const uploads = state.sql.prepare(`SELECT upload FROM uploads WHERE subject ${rest} LIMIT 100`).all();
+  if (uploads.length > 0) {
+    const ids = uploads.map((row) => row['upload'] as UploadId);
+    await line.ask(abandon, { space, uploads: ids }, signal);
+    const drop = state.sql.prepare('DELETE FROM uploads WHERE upload = ?');
+    state.transaction(() => {
+      for (const id of ids) drop.run(id);
+    });
+  }
+  state.transaction(() => state.sql.exec(`DELETE FROM staging WHERE entry ${rest}`));
 }
 
 /** To where they were: the next plan starts from there. */

@@ -32,6 +32,11 @@ export function pathOf(place: { readonly directory: string; readonly name: strin
   return place.directory === '' ? place.name : `${place.directory}/${place.name}`;
 }
 
+/** The problem of a thing that cannot be synced. */
+export function kindSubject(directory: string, name: string): string {
+  return `kind:${directory}/:${name}`;
+}
+
 export class Sightings {
   readonly #device: Device;
   /** Device number of the root: what lies on another is another file system mounted into the folder. */
@@ -139,7 +144,7 @@ export class Sightings {
   /** Things that cannot be synced are told to people, and never touched. */
   #isPossible(place: Place, seen: ListedEntry): boolean {
     const { problems } = this.#device;
-    const subject = `kind:${place.directory}/:${place.name}`;
+    const subject = kindSubject(place.directory, place.name);
     const path = escapeForPeople(pathOf(place));
     if (seen.stat.kind === 'other') {
       problems.set(subject, {

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Stat } from '#world/folder.ts';
+import { isSameThing, mostChildrenRemain } from './identity.ts';
+import { isRacy, isUnmoved, parseStat, statText } from './stat-text.ts';
+
+const file: Stat = {
+  kind: 'file',
+  dev: 42n,
+  ino: 2n ** 63n + 1n,
+  size: 10,
+  mtimeNs: 1_700_000_000_123_456_789n,
+  ctimeNs: 1_700_000_000_123_456_789n,
+  birthNs: 1_600_000_000_000_000_001n,
+  links: 1,
+  exec: true,
+};
+
+test('a stat survives being kept as a text, whatever its size', () => {
+  assert.deepEqual(parseStat(statText(file)), file);
+});
+
+test('every field of a file counts; of a folder only which it is', () => {
+  const changes: Partial<Stat>[] = [
+    { dev: 43n },
+    { ino: 7n },
+    { size: 11 },
+    { mtimeNs: 1n },
+    { ctimeNs: 1n },
+    { birthNs: 1n },
+    { links: 2 },
+    { exec: false },
+  ];
+  for (const change of changes) assert.notEqual(statText({ ...file, ...change }), statText(file));
+  const folder: Stat = { ...file, kind: 'folder' };
+  assert.equal(statText({ ...folder, mtimeNs: 1n, ctimeNs: 1n, size: 99, links: 7 }), statText(folder));
+  assert.notEqual(statText({ ...folder, ino: 7n }), statText(folder));
+});
+
+test('a reused inode is no rename', () => {
+  const known = { kind: 'file', stat: statText(file) };
+  const reused = { ...file, birthNs: 5n, size: 11, mtimeNs: 6n };
+  assert.equal(isSameThing(known, reused), false);
+  assert.equal(isSameThing(known, { ...reused, size: file.size }), false);
+  assert.equal(isSameThing(known, { ...file, ctimeNs: 9n }), true);
+  assert.equal(isSameThing(known, { ...file, mtimeNs: 9n, size: 1 }), true, 'renamed and edited: born together');
+  assert.equal(isSameThing({ kind: 'file', stat: statText({ ...file, birthNs: 0n }) }, { ...file, birthNs: 0n }), true);
+});
+
+test('a folder is known by its birth, else by its children', () => {
+  const folder: Stat = { ...file, kind: 'folder' };
+  const known = { kind: 'folder', stat: statText(folder) };
+  assert.equal(isSameThing(known, folder), true);
+  assert.equal(isSameThing(known, { ...folder, birthNs: 9n }), null);
+  assert.ok(mostChildrenRemain(['a', 'b', 'c'], new Set(['a', 'b', 'x'])));
+  assert.ok(!mostChildrenRemain(['a', 'b'], new Set(['a'])));
+  assert.ok(!mostChildrenRemain([], new Set(['a'])));
+});
+
+test('bytes read within the resolution of their stamps are read again', () => {
+  const ctimeMs = Number(file.ctimeNs / 1_000_000n);
+  assert.ok(isRacy(file, ctimeMs + 10));
+  assert.ok(!isRacy(file, ctimeMs + 100));
+  const coarse = { ...file, ctimeNs: 1_700_000_000_000_000_000n };
+  assert.ok(isRacy(coarse, 1_700_000_001_000));
+  assert.ok(!isRacy(coarse, 1_700_000_003_000));
+  assert.ok(isRacy(file, ctimeMs - 1_000_000), 'from the future');
+});
+
+test('a second name moves the time of change alone', () => {
+  assert.ok(isUnmoved(file, { ...file, ctimeNs: 5n, links: 2 }));
+  assert.ok(!isUnmoved(file, { ...file, mtimeNs: 5n }));
+});
