@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { MemoryBlockStore } from '#blocks/memory-block-store.ts';
 import { startClient, type Client } from '#client/client.ts';
 import { linkFolder } from '#client/link.ts';
+import { HoldfastError } from '#core/errors.ts';
 import { id16Of, id32Of, type DeviceId, type NodeId, type Pin } from '#core/ids.ts';
 import { parseInvite } from '#core/invite.ts';
 import type { RecoveryKit } from '#core/root-key.ts';
@@ -45,9 +46,17 @@ export class SyncWorld {
   readonly directory: string;
   readonly server: Server;
   readonly stores: ReadonlyMap<string, MemoryBlockStore>;
+  /** Pools whose node cannot be reached. */
+  readonly down: Set<string>;
   readonly #devices: Device[] = [];
 
-  private constructor(directory: string, server: Server, stores: ReadonlyMap<string, MemoryBlockStore>) {
+  private constructor(
+    directory: string,
+    server: Server,
+    stores: ReadonlyMap<string, MemoryBlockStore>,
+    down: Set<string>,
+  ) {
+    this.down = down;
     this.directory = directory;
     this.server = server;
     this.stores = stores;
@@ -57,6 +66,7 @@ export class SyncWorld {
     const directory = mkdtempSync(join(tmpdir(), 'holdfast-sync-'));
     const stores = new Map<string, MemoryBlockStore>();
     const pools = new Map<NodeId, MemoryBlockStore>();
+    const down = new Set<string>();
     const server = await startServer({
       version: 'test',
       meta: await openSqliteMetaStore(sqliteOpener, join(directory, 'meta.db')),
@@ -70,13 +80,13 @@ export class SyncWorld {
         const store = pools.get(node) ?? new MemoryBlockStore(nodePrimitives);
         pools.set(node, store);
         stores.set(pool, store);
-        return memoryNode(store, node, cluster, pool);
+        return memoryNode(store, node, cluster, pool, down);
       },
       addresses: () => ['http://127.0.0.1:1'],
     });
     for (const pool of ['mp3', 'txt', 'pdf', 'others']) await joinNode(server, pool);
     await server.greetNodes();
-    return new SyncWorld(directory, server, stores);
+    return new SyncWorld(directory, server, stores, down);
   }
 
   /** A linked device with an empty folder, not running. */
@@ -253,10 +263,21 @@ function memoryNode(
   node: NodeId,
   cluster: Parameters<Parameters<typeof startServer>[0]['connectNode']>[0]['cluster'],
   pool: string,
+  down: ReadonlySet<string>,
 ): NodeConnection {
+  const reached = <Args extends unknown[], Result>(call: (...args: Args) => Promise<Result>) => {
+    return async (...args: Args): Promise<Result> => {
+      if (down.has(pool)) throw new HoldfastError('unreachable', 'the node is down');
+      return call(...args);
+    };
+  };
   return {
-    store,
-    status: async () => ({ node, cluster, version: 'test', boot: 1, pool, ...(await store.status()) }),
+    store: {
+      put: reached((blocks, fence, signal) => store.put(blocks, fence, signal)),
+      get: reached((ids, signal) => store.get(ids, signal)),
+      has: reached((ids, signal) => store.has(ids, signal)),
+    },
+    status: reached(async () => ({ node, cluster, version: 'test', boot: 1, pool, ...(await store.status()) })),
     pushKeys: async () => ({ incarnation: 1, seq: 1 }),
     close: async () => {},
   };

@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, readdirSync, rmSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { after, before, beforeEach, test } from 'node:test';
+import { readState } from '#client/status.ts';
+import { sqliteOpener } from '#world/real/sql.ts';
+import { converged, eventually, SyncWorld, type Device } from './sync-world.ts';
+
+let world: SyncWorld;
+let a: Device;
+let b: Device;
+
+before(async () => {
+  world = await SyncWorld.start();
+  a = await world.device('anna');
+  b = await world.device('bert');
+});
+after(() => world.end());
+
+beforeEach(async () => {
+  for (const device of [a, b]) if (!device.client) device.start();
+  for (const name of readdirSync(a.folder)) if (name !== '.holdfast') rmSync(a.path(name), { recursive: true });
+  await converged([a, b], {});
+});
+
+/** What a device's state holds, looked at or changed while it does not run. */
+function inState<T>(device: Device, work: (sql: ReturnType<typeof sqliteOpener.open>) => T): T {
+  const sql = sqliteOpener.open(device.statePath, { durability: 'full' });
+  try {
+    return work(sql);
+  } finally {
+    sql.close();
+  }
+}
+
+test('bytes that a power cut tore under our own time are fetched again, never uploaded', async () => {
+  for (const name of ['edited', 'untouched']) writeFileSync(a.path(name), 'first');
+  await converged([a, b]);
+  await b.stop();
+  for (const name of ['edited', 'made']) writeFileSync(a.path(name), 'second version');
+  await a.client?.untilInSync(new AbortController().signal);
+  await eventually(
+    () => a.client?.status().counts.files === 3,
+    () => a.client?.status(),
+  );
+  await a.stop();
+  const rows = inState(a, (sql) => sql.prepare(`SELECT * FROM remote WHERE name IN ('edited', 'made')`).all());
+  assert.equal(rows.length, 2);
+  // As after a cut between the renames and their being durable: the names are there, the bytes are not.
+  inState(b, (sql) => {
+    for (const row of rows) {
+      const name = row['name'] as string;
+      writeFileSync(b.path(name), Buffer.alloc(14));
+      const seconds = Number(row['mtime_us']) / 1e6;
+      execFileSync('touch', [
+        '-d',
+        new Date(Math.floor(seconds) * 1000)
+          .toISOString()
+          .replace(/\.000Z/, `.${String(Number(row['mtime_us']) % 1e6).padStart(6, '0')}Z`),
+        b.path(name),
+      ]);
+      sql
+        .prepare('INSERT INTO placing VALUES (?, ?, ?, ?)')
+        .run(name, row['entry'] as string, row['content'] as string, row['mtime_us'] as number);
+    }
+  });
+  a.start();
+  b.start();
+  await converged([a, b], { edited: 'second version', made: 'second version', untouched: 'first' });
+});
+
+test('what was parked when the client was killed comes back', async () => {
+  mkdirSync(a.path('dir'));
+  writeFileSync(a.path('dir/file'), 'text');
+  await converged([a, b]);
+  await b.stop();
+  const entry = inState(b, (sql) => {
+    const row = sql.prepare(`SELECT entry FROM local WHERE name = 'dir'`).get();
+    sql.prepare('INSERT INTO parking VALUES (?, ?, ?)').run('parked-x', row?.['entry'] as string, 'dir');
+    return row?.['entry'];
+  });
+  assert.ok(entry);
+  b.start();
+  await converged([a, b], { dir: '/', 'dir/file': 'text' });
+});
+
+test('another history under a known cursor is a union: nothing is deleted on either side', async () => {
+  for (const name of ['one', 'two']) writeFileSync(a.path(name), name);
+  await converged([a, b]);
+  await b.stop();
+  inState(b, (sql) => {
+    const cursor = JSON.parse(sql.prepare(`SELECT value FROM meta WHERE key = 'cursor'`).get()?.['value'] as string);
+    const changed = JSON.stringify({ ...cursor, chain: 'ab'.repeat(32) });
+    sql.prepare(`UPDATE meta SET value = ? WHERE key = 'cursor'`).run(changed);
+  });
+  unlinkSync(b.path('one'));
+  writeFileSync(b.path('two'), 'two, edited');
+  writeFileSync(b.path('three'), 'three');
+  b.start();
+  await eventually(
+    () => a.tree()['three'] === 'three' && Object.values(a.tree()).includes('two, edited'),
+    () => a.tree(),
+  );
+  await converged([a, b]);
+  const tree = a.tree();
+  assert.equal(tree['one'], 'one');
+  assert.ok(Object.values(tree).includes('two') && Object.values(tree).includes('two, edited'));
+});
+
+test('a pool that is down keeps its own files waiting, and no others', async () => {
+  world.down.add('mp3');
+  writeFileSync(a.path('song.mp3'), 'la la la');
+  writeFileSync(a.path('text.txt'), 'words');
+  await eventually(
+    () => b.tree()['text.txt'] === 'words' && (a.client?.status().problems.length ?? 0) > 0,
+    () => a.client?.status(),
+  );
+  assert.equal(b.tree()['song.mp3'], undefined);
+  assert.deepEqual(
+    a.client?.status().problems.map(({ path, code }) => [path, code]),
+    [['song.mp3', 'storage_unavailable']],
+  );
+  world.down.delete('mp3');
+  await converged([a, b], { 'song.mp3': 'la la la', 'text.txt': 'words' });
+});
+
+test('bytes that cannot be had now are a problem of their file, and come later', async () => {
+  await b.stop();
+  writeFileSync(a.path('song.mp3'), 'la la la');
+  writeFileSync(a.path('text.txt'), 'words');
+  await eventually(
+    () => a.client?.status().inSync === true && a.client.status().counts.files === 2,
+    () => a.client?.status(),
+  );
+  world.down.add('mp3');
+  b.start();
+  await eventually(
+    () => b.tree()['text.txt'] === 'words' && (b.client?.status().problems.length ?? 0) > 0,
+    () => b.client?.status(),
+  );
+  world.down.delete('mp3');
+  await converged([a, b], { 'song.mp3': 'la la la', 'text.txt': 'words' });
+});
+
+test('what no other device could hold is told of, and taken for no deletion', async () => {
+  writeFileSync(a.path('one'), 'text');
+  await converged([a, b]);
+  execFileSync('mkfifo', [a.path('pipe')]);
+  writeFileSync(Buffer.concat([Buffer.from(a.path('bad-')), Buffer.from([0xff])]), 'x');
+  await eventually(
+    () => a.client?.status().problems.length === 2,
+    () => a.client?.status(),
+  );
+  // A file whose place a pipe takes is still the others' file.
+  unlinkSync(a.path('one'));
+  execFileSync('mkfifo', [a.path('one')]);
+  await eventually(
+    () => a.client?.status().problems.length === 3,
+    () => a.client?.status(),
+  );
+  assert.equal(b.tree()['one'], 'text');
+  const state = readState(sqliteOpener, a.statePath);
+  assert.equal(state?.running, true);
+  assert.equal(state?.inSync, false);
+  for (const name of readdirSync(Buffer.from(a.folder), { encoding: 'buffer' }))
+    if (name.toString() !== '.holdfast') rmSync(Buffer.concat([Buffer.from(`${a.folder}/`), name]));
+  await converged([a, b], {});
+});
+
+const isRoot = process.getuid?.() === 0;
+test('a folder that cannot be read keeps what it holds on the others', {
+  skip: isRoot && 'root reads all',
+}, async () => {
+  mkdirSync(a.path('dir'));
+  writeFileSync(a.path('dir/file'), 'text');
+  await converged([a, b]);
+  await a.stop();
+  chmodSync(a.path('dir'), 0);
+  a.start();
+  await eventually(
+    () => a.client?.status().problems.length === 1,
+    () => a.client?.status(),
+  );
+  assert.equal(b.tree()['dir/file'], 'text');
+  chmodSync(a.path('dir'), 0o755);
+});
+
+test('times of files go across to the microsecond', async () => {
+  writeFileSync(a.path('old'), 'text');
+  utimesSync(a.path('old'), 1_000_000_000.123456, 1_000_000_000.123456);
+  await converged([a, b]);
+  const shown = (device: Device) => execFileSync('stat', ['-c', '%.6Y', device.path('old')]).toString();
+  assert.equal(shown(b), shown(a));
+});
