@@ -74,6 +74,7 @@ const NOT_YET: Status = {
   inSync: false,
   settled: false,
   problems: [],
+  problemCount: 0,
   counts: { files: 0, waiting: 0, uploading: 0, downloading: 0 },
   atMs: 0,
 };
@@ -166,7 +167,11 @@ class RunningClient implements Client {
       } catch (error) {
         if (signal.aborted) break;
         if (!isOutage(error)) throw error;
-        this.#tell({ ...NOT_YET, problems: [{ path: '', code: 'unreachable', message: error.message }] });
+        this.#tell({
+          ...NOT_YET,
+          problems: [{ path: '', code: 'unreachable', message: error.message }],
+          problemCount: 1,
+        });
         await clock.sleep(Math.max(1, line.retryAtMs - clock.monotonicMs()), signal);
       }
     }

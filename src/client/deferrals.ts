@@ -9,7 +9,9 @@ import type { Dirty } from './dirty.ts';
 import type { Problems } from './problems.ts';
 
 const FIRST_MS = 100;
-const LAST_MS = 60_000;
+const LAST_MS = 12_000;
+/** A failure that people see is tried less often than something that merely came between. */
+const FAILED_FACTOR = 5;
 /** What a person must change first; looked at again in case it was. */
 const NEVER_MS = 600_000;
 
@@ -39,7 +41,7 @@ export class Deferrals {
   failed(entry: EntryId, path: string, code: ErrorCode, message: string): void {
     this.#problems.set(entry, { path, code, message });
     const waitMs = this.#backoff.failed(entry);
-    this.#defer(entry, errorTable[code].retry === 'later' ? waitMs * 5 : NEVER_MS);
+    this.#defer(entry, errorTable[code].retry === 'later' ? waitMs * FAILED_FACTOR : NEVER_MS);
   }
 
   /** Until `wake`: a transfer is under way. */

@@ -10,7 +10,9 @@ export type Status = {
   readonly inSync: boolean;
   /** Nothing more can be done without a person: in sync, or all that is left has a problem that waiting does not solve. */
   readonly settled: boolean;
+  /** The first of them; `problemCount`: how many there are. */
   readonly problems: readonly Problem[];
+  readonly problemCount: number;
   readonly counts: {
     readonly files: number;
     /** Entries that are not yet the same on both sides. */
@@ -23,6 +25,8 @@ export type Status = {
 };
 
 const WRITTEN_EVERY_MS = 1000;
+/** Told in full; a pool that is down may concern every file. */
+const PROBLEMS_TOLD_MAX = 200;
 
 export class StatusBook {
   readonly #device: Device;
@@ -48,7 +52,8 @@ export class StatusBook {
     return {
       inSync,
       settled: inSync || (idle && paused === null && all === deferred && told.length > 0 && stuck),
-      problems: told,
+      problems: told.slice(0, PROBLEMS_TOLD_MAX),
+      problemCount: told.length,
       counts: { files: Number(files?.['n'] ?? 0), waiting: all, uploading: running.up, downloading: running.down },
       atMs: clock.nowMs(),
     };
