@@ -25,6 +25,7 @@ function generator(seed: number): (below: number) => number {
 
 const NAMES = ['a', 'b', 'c'];
 let written = 0;
+let kills = 0;
 
 /** One thing that a person does, somewhere in a small tree. What is not possible there is not done. */
 function act(device: Device, random: (below: number) => number, contents: Set<string>): void {
@@ -73,9 +74,14 @@ function faultsOf(device: Device, random: (below: number) => number): void {
   device.gate.after = (verb) => {
     if (random(8) === 0 && verb !== 'pull') throw lost();
   };
+  device.gate.kill = () => {
+    if (random(4) !== 0) return false;
+    kills++;
+    return true;
+  };
 }
 
-test(`whatever is done on two devices while the network loses messages and clients stop: they come to the same (seed ${SEED})`, async () => {
+test(`whatever is done on two devices while the network loses messages and clients stop: they come to the same (seed ${SEED})`, async (t) => {
   const random = generator(SEED);
   const devices = [await world.device('anna'), await world.device('bert')];
   const contents = new Set<string>();
@@ -90,10 +96,23 @@ test(`whatever is done on two devices while the network loses messages and clien
       }
       if (random(3) === 0) await new Promise((resolve) => setTimeout(resolve, random(120)));
     }
+    // Both run on under faults, and whoever was killed begins anew.
+    for (let pass = 0; pass < 8; pass++) {
+      for (const device of devices) {
+        if (random(4) === 0) await device.stop();
+        if (device.killed) await device.stop();
+        if (!device.client) device.start();
+      }
+      act(devices[random(devices.length)] as Device, random, contents);
+      await new Promise((resolve) => setTimeout(resolve, 100 + random(200)));
+    }
     for (const device of devices) {
       delete device.gate.before;
       delete device.gate.after;
-      if (!device.client) device.start();
+      delete device.gate.kill;
+      // One that was killed does not know: it is taken away and begins anew.
+      await device.stop();
+      device.start();
     }
     await converged(devices);
     for (const [path, text] of Object.entries((devices[0] as Device).tree()))
@@ -106,6 +125,8 @@ test(`whatever is done on two devices while the network loses messages and clien
       );
     }
   }
+  t.diagnostic(`${kills} kills`);
+  assert.ok(kills > 0, 'no client was killed: the test does not test what it says');
   // Quiet: a restart finds nothing to do.
   for (const device of devices) await device.stop();
   for (const device of devices) {

@@ -16,6 +16,7 @@ import { nodeJoin, redeem } from '#protocol/account.ts';
 import { ask } from '#protocol/call.ts';
 import { directPeer } from '#protocol/direct-peer.ts';
 import type { Peer } from '#protocol/wire.ts';
+import type { Folder } from '#world/folder.ts';
 import type { NodeConnection } from '#server/node-connection.ts';
 import { startServer, type Server } from '#server/server.ts';
 import { realClock } from '#world/real/clock.ts';
@@ -39,6 +40,8 @@ export type Gate = {
   before?: (verb: string) => void | Promise<void>;
   /** Called after the server answered; may throw, so that the answer is lost. */
   after?: (verb: string) => void;
+  /** Asked after the disk was changed and before anybody knows: true ends the client there, as a kill would. */
+  kill?: () => boolean;
   calls: string[];
 };
 
@@ -120,6 +123,8 @@ export class SyncWorld {
   }
 }
 
+class Killed extends Error {}
+
 export class Device {
   readonly world: SyncWorld;
   readonly name: string;
@@ -128,6 +133,8 @@ export class Device {
   readonly gate: Gate = { calls: [] };
   readonly #token: string;
   client: Client | null = null;
+  /** Its client ended by a fault; `stop` clears it away. */
+  killed = false;
 
   constructor(world: SyncWorld, name: string, token: string) {
     this.world = world;
@@ -160,7 +167,7 @@ export class Device {
   start(): void {
     assert.equal(this.client, null);
     this.client = startClient({
-      folder: openFolder(this.folder),
+      folder: this.#mortalFolder(),
       watcher: realWatcher(this.folder),
       peer: this.peer(),
       sql: sqliteOpener,
@@ -174,11 +181,29 @@ export class Device {
     });
   }
 
+  #mortalFolder(): Folder {
+    const folder = openFolder(this.folder);
+    return {
+      ...folder,
+      apply: async (steps, keys) => {
+        const outcomes = await folder.apply(steps, keys);
+        if (this.gate.kill?.()) {
+          this.killed = true;
+          throw new Killed('killed');
+        }
+        return outcomes;
+      },
+    };
+  }
+
   async stop(): Promise<void> {
     const client = this.client;
     this.client = null;
+    this.killed = false;
     await client?.close();
-    await client?.ended;
+    await client?.ended.catch((error: unknown) => {
+      if (!(error instanceof Killed)) throw error;
+    });
   }
 
   path(name: string): string {
