@@ -74,6 +74,7 @@ export async function start(plan: unknown): Promise<Role> {
         else nodes.attach(accepted.node, portPeer(given));
       },
       close: async () => {
+        server.endHeldRequests();
         await listening.close();
         await server.close();
         lock.release();

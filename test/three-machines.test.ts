@@ -133,6 +133,8 @@ test('three machines and a fourth: pinned TLS from the first connection, and a n
       ],
       { encoding: 'utf8' },
     );
+  const message = join(directory, 'message');
+  writeFileSync(message, Buffer.from('48465001000000020000000' + '07b7d', 'hex'));
   assert.throws(() => curl(`http://${addresses.server}:12345/`));
   assert.equal(
     curl(
@@ -142,7 +144,7 @@ test('three machines and a fourth: pinned TLS from the first connection, and a n
       '-H',
       'content-type: application/vnd.holdfast.message',
       '--data-binary',
-      'x',
+      `@${message}`,
     ),
     '401',
   );
@@ -154,7 +156,7 @@ test('three machines and a fourth: pinned TLS from the first connection, and a n
       '-H',
       'content-type: application/vnd.holdfast.message',
       '--data-binary',
-      'x',
+      `@${message}`,
     ),
     '401',
   );

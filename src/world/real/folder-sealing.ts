@@ -14,7 +14,9 @@ import { openExpected, sealChunk, type ChunkSealer } from './folder-seal.ts';
 import { isUnchanged, statOf } from './folder-stat.ts';
 
 /** Read at once, beyond what the longest chunk needs. */
-const WINDOW_BYTES = 4 * MIB;
+const WINDOW_BYTES = 2 * MIB;
+/** Sealed at once: several such steps are on their way to the nodes at a time, each held by every process that it passes through. */
+const SEALED_BYTES_PER_STEP_MAX = 2 * MIB;
 /** Of chunks that need no sealing one step passes so many plain bytes at most, so that nobody else waits long. */
 const PLAIN_BYTES_PER_STEP_MAX = 32 * MIB;
 
@@ -100,7 +102,7 @@ export class FileSealing {
       if (length === 'short') return { kind: 'changed' };
       if (length === 0) break;
       // Of what cannot be compressed a block may come out longer than this; its overhead is counted before it is made.
-      if (sealedBytes > 0 && sealedBytes + length + SEAL_OVERHEAD_BYTES > limits.batchBytesMax) break;
+      if (sealedBytes > 0 && sealedBytes + length + SEAL_OVERHEAD_BYTES > SEALED_BYTES_PER_STEP_MAX) break;
       const block = this.#take(length);
       plainBytes += length;
       if (block === null) continue;

@@ -156,8 +156,12 @@ class PortPeer implements Peer {
         throw notSent(new HoldfastError('busy', 'too many requests to another thread are under way'));
       const request = carried(message);
       const id = (this.#lastId += 1);
-      // Everything is copied: the caller may send the same parts again.
-      this.#port.postMessage({ kind: 'call', id, verb, ...request, credential: this.#credential } satisfies Request);
+      // The caller may send the same parts again: what crosses is a copy, and only that is moved.
+      const copies = request.parts.filter((part, index) => part !== message.parts[index]);
+      this.#port.postMessage(
+        { kind: 'call', id, verb, ...request, credential: this.#credential } satisfies Request,
+        movable(copies),
+      );
       const giveUp = () => {
         this.#port.postMessage({ kind: 'cancel', id } satisfies Request);
         this.#take(id)?.reject(givenUp(signal));
