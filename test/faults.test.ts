@@ -74,6 +74,35 @@ test('a node that is down: its files wait, reads from it fail clearly, nothing e
   assert.equal((await run(['fetch', 'before.txt'], owner)).code, 0);
 });
 
+test('a node that comes back on another port is found there, and only by its own key', {
+  timeout: 120_000,
+}, async (context) => {
+  const directory = scratch(context);
+  const owner = { home: join(directory, 'home'), cwd: directory };
+  const [port, first, second] = (await freePorts(3)) as [number, number, number];
+  await service(context, ['server', '--data', 'server', '--port', String(port)], owner);
+  const ticket = (await runJson<{ invite: string }>(['invite', '--node'], owner)).invite;
+  const args = ['node', '--data', 'node', '--port'];
+  const node = await service(context, [...args, String(first), '--join', ticket], owner);
+  const device = { home: join(directory, 'home-a'), cwd: directory };
+  const folder = join(directory, 'drive');
+  await service(context, ['join', (await runJson<{ invite: string }>(['invite'], owner)).invite, folder], device);
+  writeFileSync(join(folder, 'kept.bin'), 'kept');
+  await until(
+    'stored',
+    () => runJson<Listed[]>(['fetch'], owner),
+    (rows) => rows.some((row) => row.state === 'stored'),
+  );
+  assert.equal(await node.stop(), 0);
+  await service(context, [...args, String(second)], owner);
+  await until(
+    'it is fetched from there',
+    () => run(['fetch', 'kept.bin'], owner),
+    (ran) => ran.code === 0,
+  );
+  assert.equal(readFileSync(join(directory, 'target_folder/kept.bin'), 'utf8'), 'kept');
+});
+
 test('a server that is down: the device waits, says so once, and catches up', { timeout: 120_000 }, async (context) => {
   const cluster = await startCluster(context);
   const desk = await addDevice(context, cluster, 'desk');

@@ -26,6 +26,7 @@ import { inviteCreate, nodeHere, nodeJoin, redeem } from '#protocol/account.ts';
 import { route } from '#protocol/call.ts';
 import type { z } from 'zod';
 import { deviceRoute, type Identity } from './identity.ts';
+import type { KnownNode } from './node-book.ts';
 import type { ServerContext } from './server-context.ts';
 
 const HOUR_MS = 3_600_000;
@@ -54,17 +55,30 @@ export function inviteRoutes(context: ServerContext) {
       await context.nodes.reload();
       return { response: { cluster: context.cluster.cluster, pool }, parts: [context.tlsKeys.keyList().bytes] };
     }),
-    route<z.infer<typeof nodeHere.request>, object, Identity>(nodeHere, async (request, { identity }) => {
-      await context.meta.write(async (writer) => {
-        const known = (await allNodes(writer)).find((node) => node.node === request.node);
-        if (!known || identity.kind !== 'pinned' || known.pin !== identity.pin)
-          throw new HoldfastError('forbidden', 'only the storage node itself may say where it is');
-        await moveNode(writer, request.node, request.addresses);
-      });
+    route<z.infer<typeof nodeHere.request>, object, Identity>(nodeHere, async (request, { identity, signal }) => {
+      const known = context.nodes.find(request.node);
+      const shown = identity.kind === 'pinned' ? identity.pin : null;
+      if (!known || (known.stored.pin !== shown && !(await answersThere(context, known, request.addresses, signal))))
+        throw new HoldfastError('forbidden', 'only the storage node itself may say where it is');
+      await context.meta.write((writer) => moveNode(writer, request.node, request.addresses));
       await context.nodes.reload();
       return { response: {}, parts: [] };
     }),
   ];
+}
+
+/**
+ * Nobody can show a key over the plain HTTP of a server that listens on its own machine alone: such a server looks for itself
+ * whether the node's key is there. Any other would be sent to strangers' addresses by whoever asks.
+ */
+async function answersThere(
+  context: ServerContext,
+  known: KnownNode,
+  addresses: readonly string[],
+  signal: AbortSignal,
+) {
+  if (!context.addresses().every(isLoopbackAddress)) return false;
+  return context.nodes.answersAt(known, addresses, signal);
 }
 
 export async function createInvite(context: ServerContext, account: Uint8Array, request: InviteRequest) {

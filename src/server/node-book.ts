@@ -154,6 +154,21 @@ export class NodeBook {
     }
   }
 
+  /** Whether the node itself, by its key, is to be found at other addresses than those known. */
+  async answersAt(known: KnownNode, addresses: readonly string[], signal: AbortSignal): Promise<boolean> {
+    const { node, pool, pin } = known.stored;
+    const connection = this.#connect({ node, cluster: this.#cluster, pool, pin, addresses }, this.#show);
+    try {
+      const status = await withDeadline(this.#clock, CALL_MS_MAX, signal, (limited) => connection.status(limited));
+      return status.node === node && status.cluster === this.#cluster;
+    } catch (error) {
+      if (error instanceof HoldfastError) return false;
+      throw error;
+    } finally {
+      await connection.close();
+    }
+  }
+
   async close(): Promise<void> {
     for (const known of this.#nodes.values()) await known.connection.close();
   }
