@@ -43,6 +43,9 @@ export type Gate = {
   /** Asked after the disk was changed and before anybody knows: true ends the client there, as a kill would. */
   kill?: () => boolean;
   calls: string[];
+  /** Bytes beside requests, by verb: as sent, and of those that were answered. */
+  sentBytes: Record<string, number>;
+  answeredBytes: Record<string, number>;
 };
 
 export class SyncWorld {
@@ -130,7 +133,7 @@ export class Device {
   readonly name: string;
   readonly folder: string;
   readonly statePath: string;
-  readonly gate: Gate = { calls: [] };
+  readonly gate: Gate = { calls: [], sentBytes: {}, answeredBytes: {} };
   readonly #token: string;
   client: Client | null = null;
   /** Its client ended by a fault; `stop` clears it away. */
@@ -154,9 +157,13 @@ export class Device {
     const direct = directPeer(this.world.server.handler, { kind: 'bearer', token: this.#token, address: 'here' });
     return {
       call: async (verb, message, signal) => {
-        this.gate.calls.push(verb);
+        const { calls, sentBytes, answeredBytes } = this.gate;
+        const bytes = message.parts.reduce((sum, part) => sum + part.length, 0);
+        calls.push(verb);
+        sentBytes[verb] = (sentBytes[verb] ?? 0) + bytes;
         await this.gate.before?.(verb);
         const answer = await direct.call(verb, message, signal);
+        answeredBytes[verb] = (answeredBytes[verb] ?? 0) + bytes;
         this.gate.after?.(verb);
         return answer;
       },
