@@ -17,7 +17,8 @@ export function nearestNames(text: string, candidates: readonly string[], countM
 
 /** Levenshtein's distance, one row at a time; long names count as far apart, so that the cost stays small. */
 export function editDistance(left: string, right: string): number {
-  if (Math.abs(left.length - right.length) > 64 || left.length > 256 || right.length > 256) return Math.max(left.length, right.length);
+  if (Math.abs(left.length - right.length) > 64 || left.length > 256 || right.length > 256)
+    return Math.max(left.length, right.length);
   let previous = Array.from({ length: right.length + 1 }, (_, index) => index);
   for (let i = 1; i <= left.length; i++) {
     const current = [i];
