@@ -79,6 +79,7 @@ export async function addDevice(
   cluster: Cluster,
   name: string,
   prepare: (folder: string) => void = () => undefined,
+  prefix: readonly string[] = [],
 ): Promise<Device> {
   const folder = join(cluster.directory, `drive-${name}`);
   mkdirSync(folder, { recursive: true });
@@ -87,6 +88,7 @@ export async function addDevice(
     ...cluster.owner,
     home: join(cluster.directory, `home-${name}`),
     env: { ...cluster.owner.env, HOLDFAST_DEVICE_NAME: name },
+    prefix,
   };
   const { invite } = await runJson<{ invite: string }>(['invite'], cluster.owner);
   return { name, folder, at, sync: await service(context, ['join', invite, folder], at) };

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   openSync,
@@ -259,5 +260,36 @@ test('a root that is gone or another pauses the device: nothing is deleted anywh
     (size) => size === 21,
     60_000,
   );
+  await untilIdentical([cluster.folder, desk.folder]);
+});
+
+test('a folder that cannot be read is a problem, and is never read as deleted', {
+  timeout: 120_000,
+}, async (context) => {
+  const cluster = await startCluster(context);
+  // Root reads everything, unless it gives that power up.
+  const powerless = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-dac_override,-dac_read_search'] : [];
+  const desk = await addDevice(context, cluster, 'desk', () => undefined, powerless);
+  mkdirSync(join(desk.folder, 'dir'));
+  writeFileSync(join(desk.folder, 'dir/file'), 'text');
+  await until(
+    'it crossed',
+    () => treeOf(cluster.folder),
+    (tree) => tree.has('dir/file'),
+  );
+  await desk.sync.stop();
+  chmodSync(join(desk.folder, 'dir'), 0);
+  desk.sync = await service(context, ['sync'], desk.at);
+  await until(
+    'the problem is named',
+    () => runJson<Status>(['status'], desk.at),
+    (status) =>
+      status.problems.some((problem) => problem.path.endsWith('dir') && problem.code === 'not_permitted_by_disk'),
+  );
+  writeFileSync(join(cluster.folder, 'meanwhile'), 'other work goes on');
+  await until('it crossed', () => existsSync(join(desk.folder, 'meanwhile')), Boolean);
+  assert.ok(existsSync(join(cluster.folder, 'dir/file')));
+  chmodSync(join(desk.folder, 'dir'), 0o755);
+  await untilInSync(desk.at);
   await untilIdentical([cluster.folder, desk.folder]);
 });
