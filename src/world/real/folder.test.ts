@@ -16,7 +16,7 @@ import { Defect } from '#core/assert.ts';
 import { hasCode } from '#core/errors.ts';
 import { folderContract, type FolderUnderTest, type OtherProgram } from '../folder.contract.ts';
 import type { Folder } from '../folder.ts';
-import { FolderWork } from './folder-work.ts';
+import { FolderWork } from './folder/work.ts';
 import { openFolder } from './folder.ts';
 import { nodePrimitives } from './primitives.ts';
 

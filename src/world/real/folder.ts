@@ -12,7 +12,7 @@ import {
   type Reply,
   type Request,
   type VerbName,
-} from './folder-messages.ts';
+} from './folder/messages.ts';
 
 /** `rootPath` need not exist: `claim` makes it. The worker ends with `close`. */
 export function openFolder(rootPath: string): Folder {
@@ -56,7 +56,7 @@ class Calls {
   readonly #exit: Promise<void>;
 
   constructor(rootPath: string) {
-    this.#worker = new Worker(new URL('./folder-worker.ts', import.meta.url), { workerData: { rootPath } });
+    this.#worker = new Worker(new URL('./folder/worker.ts', import.meta.url), { workerData: { rootPath } });
     this.#worker.on('message', (reply: Reply) => this.#settle(reply));
     this.#worker.on('error', (error: unknown) => this.#end(new Defect(`the folder's worker failed: ${said(error)}`)));
     this.#exit = new Promise((done) => {

@@ -4,7 +4,7 @@ import { MIB } from '#core/limits.ts';
 import { peerContract, rejected, until } from '#protocol/peer.contract.ts';
 import type { Handler } from '#protocol/wire.ts';
 import type { Proof } from '../net.ts';
-import { httpLimits } from './http-limits.ts';
+import { httpLimits } from './http/limits.ts';
 import { makeNet } from './net.ts';
 
 const quiet = { info: () => {}, warn: () => {}, error: () => {} };

@@ -2,12 +2,12 @@
 import { networkInterfaces } from 'node:os';
 import type { Log } from '../log.ts';
 import type { Net } from '../net.ts';
-import { listenHttp } from './http-listener.ts';
-import { httpLimits, type HttpLimits } from './http-limits.ts';
-import { httpPeer } from './http-peer.ts';
-import { targetOf } from './http-target.ts';
+import { listenHttp } from './http/listener.ts';
+import { httpLimits, type HttpLimits } from './http/limits.ts';
+import { httpPeer } from './http/peer.ts';
+import { targetOf } from './http/target.ts';
 import { stderrLog } from './log.ts';
-import { makeTlsIdentity } from './tls-identity.ts';
+import { makeTlsIdentity } from './http/tls-identity.ts';
 
 /** `log` hears of defects in handlers, whose callers learn no more than that there was one. */
 export function makeNet(environment: { readonly log: Log; readonly limits?: HttpLimits }): Net {

@@ -10,7 +10,7 @@ import { errorOfProblem, problemOf } from '#protocol/problem.ts';
 import type { Caller, Handler, Peer, Problem, Wire } from '#protocol/wire.ts';
 import type { Log } from '../log.ts';
 import { notSent } from '../not-sent.ts';
-import { httpLimits } from './http-limits.ts';
+import { httpLimits } from './http/limits.ts';
 import { stderrLog } from './log.ts';
 
 /** The body crosses as the text that it is on every other transport, so that nothing survives here that would not survive there. */

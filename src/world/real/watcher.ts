@@ -6,10 +6,10 @@ import { watch, readFileSync, type FSWatcher } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { HoldfastError } from '#core/errors.ts';
 import type { Hint, Watcher } from '../watcher.ts';
-import { hasErrno, errnoOf } from './folder-failure.ts';
-import { Grip, type Directory } from './folder-grip.ts';
-import { OWN } from './folder-path.ts';
-import { isSameInode, statAt } from './folder-stat.ts';
+import { hasErrno, errnoOf } from './folder/failure.ts';
+import { Grip, type Directory } from './folder/grip.ts';
+import { OWN } from './folder/path.ts';
+import { isSameInode, statAt } from './folder/stat.ts';
 import type { Stat } from '../folder.ts';
 
 /** The system's default queue holds 16,384 events; those of watches that were closed meanwhile are not seen. */

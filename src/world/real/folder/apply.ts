@@ -1,0 +1,224 @@
+/** One step on the disk at a time, each judged by itself against the state that its plan was made from. */
+import { closeSync, fchmodSync, fstatSync, mkdirSync, rmdirSync, symlinkSync } from 'node:fs';
+import { unreachable } from '#core/assert.ts';
+import { HoldfastError } from '#core/errors.ts';
+import { limits } from '#core/limits.ts';
+import type { FolderStep, Stat, StepOutcome } from '../../folder.ts';
+import { failureOf, hasErrno } from './failure.ts';
+import { createFile, openToRead, readFully, writeFully } from './file.ts';
+import { spotIn, type Grip, type Spot } from './grip.ts';
+import { Moving } from './move.ts';
+import { madeName, parkedName } from './own-names.ts';
+import { dropMade, makeFile, openExpectedManifest, placeMade, type Made, type Opener } from './place.ts';
+import type { Stage } from './stage.ts';
+import { isUnchanged, statAt, statOfFile } from './stat.ts';
+import { Taking } from './take.ts';
+import type { Unflushed } from './unflushed.ts';
+
+const STALE: StepOutcome = { kind: 'stale' };
+const COPY_BYTES = 256 * 1024;
+/** Somebody was faster: what the plan counted on is not there, or something else is. */
+const NOT_AS_EXPECTED = ['ENOENT', 'ENOTDIR', 'ELOOP', 'EEXIST', 'EISDIR', 'ENOTEMPTY'];
+
+type StepOf<Kind extends FolderStep['kind']> = Extract<FolderStep, { kind: Kind }>;
+/** Hands out the finished file that `stage` and `stageBlocks` made of this content. */
+export type StagedFiles = (id: string, step: StepOf<'place'>) => Stage;
+
+export class Applying {
+  readonly #grip: Grip;
+  readonly #opener: Opener;
+  readonly #unflushed: Unflushed;
+  readonly #staged: StagedFiles;
+  readonly #taking: Taking;
+  readonly #moving: Moving;
+
+  constructor(grip: Grip, opener: Opener, unflushed: Unflushed, staged: StagedFiles) {
+    this.#grip = grip;
+    this.#opener = opener;
+    this.#unflushed = unflushed;
+    this.#staged = staged;
+    this.#taking = new Taking(grip, unflushed);
+    this.#moving = new Moving(this.#taking, unflushed);
+  }
+
+  apply(step: FolderStep): StepOutcome {
+    const path = step.kind === 'move' || step.kind === 'link' ? step.to : step.path;
+    try {
+      this.#grip.trim();
+      return this.#apply(step);
+    } catch (error) {
+      if (hasErrno(error, ...NOT_AS_EXPECTED)) return STALE;
+      return failureOf(error, path);
+    }
+  }
+
+  #apply(step: FolderStep): StepOutcome {
+    switch (step.kind) {
+      case 'make_folder':
+        return this.#make(step.path, (at) => mkdirSync(at));
+      case 'make_symlink':
+        return this.#make(step.path, (at) => symlinkSync(checkedTarget(step.target), at));
+      case 'place':
+        return this.#place(step);
+      case 'move':
+        return this.#move(step);
+      case 'link':
+        return this.#link(step);
+      case 'remove':
+        return this.#remove(step);
+      case 'set_exec':
+        return this.#setExec(step);
+      case 'park':
+        return this.#park(step);
+      case 'unpark':
+        return this.#unpark(step);
+      default:
+        return unreachable(step);
+    }
+  }
+
+  #make(path: string, make: (at: string) => void): StepOutcome {
+    const spot = this.#grip.spot(path);
+    if (spot === null) return STALE;
+    make(spot.at);
+    this.#unflushed.directory(spot.directory);
+    return { kind: 'done', stat: statAt(spot.at) };
+  }
+
+  #place(step: StepOf<'place'>): StepOutcome {
+    const spot = this.#grip.spot(step.path);
+    if (spot === null || !isAsExpected(statAt(spot.at), step.expect)) return STALE;
+    const made = this.#makeFor(step);
+    return placeMade({ taking: this.#taking, unflushed: this.#unflushed }, made, spot, step.path, step);
+  }
+
+  #makeFor(step: StepOf<'place'>): Made {
+    if ('staged' in step.bytes) return this.#staged(step.bytes.staged, step).finished(this.#grip);
+    const manifest = openExpectedManifest(this.#opener, step.manifest, step.contentId);
+    return makeFile(this.#grip, this.#opener, manifest, step.bytes, step.exec);
+  }
+
+  #move(step: StepOf<'move'>): StepOutcome {
+    const from = this.#expected(step.from, step.expect);
+    const to = this.#grip.spot(step.to);
+    if (from === null || to === null || !this.#moving.move(from, step.expect, to)) return STALE;
+    const stat = statAt(to.at);
+    if (step.expect.kind === 'folder') this.#forgetPaths();
+    return { kind: 'done', stat };
+  }
+
+  #link(step: StepOf<'link'>): StepOutcome {
+    const from = this.#expected(step.from, step.expect);
+    const to = this.#grip.spot(step.to);
+    if (from === null || to === null || step.expect.kind !== 'file') return STALE;
+    const linked = this.#moving.link(from, step.expect, to);
+    if (linked === true) return { kind: 'done', stat: statAt(to.at) };
+    return linked === false ? STALE : this.#copy(from, to, step);
+  }
+
+  /** Where there are no hard links the second name gets bytes of its own. */
+  #copy(from: Spot, to: Spot, step: StepOf<'link'>): StepOutcome {
+    const spot = spotIn(this.#grip.own('tmp'), madeName());
+    const made = { spot, fd: createFile(spot.at, step.expect.exec ? 0o777 : 0o666), keep: false };
+    if (!copyStably(from, step.expect, made.fd)) {
+      dropMade(made);
+      return STALE;
+    }
+    const mtimeUs = Number(step.expect.mtimeNs / 1000n);
+    const placing = { taking: this.#taking, unflushed: this.#unflushed };
+    return placeMade(placing, made, to, step.to, { expect: null, mtimeUs, exec: step.expect.exec });
+  }
+
+  #remove(step: StepOf<'remove'>): StepOutcome {
+    const spot = this.#expected(step.path, step.expect);
+    if (spot === null) return STALE;
+    if (step.expect.kind === 'folder') {
+      rmdirSync(spot.at);
+      this.#unflushed.directory(spot.directory);
+      this.#forgetPaths();
+    } else if (!this.#taking.take(spot, step.expect, this.#taking.trashSpot(spot.name))) {
+      return STALE;
+    }
+    return { kind: 'done', stat: null };
+  }
+
+  #setExec(step: StepOf<'set_exec'>): StepOutcome {
+    const spot = this.#expected(step.path, step.expect);
+    if (spot === null || step.expect.kind !== 'file') return STALE;
+    const fd = openToRead(spot.at);
+    if (!isUnchanged(step.expect, statOfFile(fd))) {
+      closeSync(fd);
+      return STALE;
+    }
+    const mode = fstatSync(fd).mode & 0o777;
+    fchmodSync(fd, step.exec ? mode | ((mode & 0o444) >> 2) : mode & ~0o111);
+    const stat = statOfFile(fd);
+    this.#unflushed.file(step.path, fd);
+    return { kind: 'done', stat };
+  }
+
+  #park(step: StepOf<'park'>): StepOutcome {
+    const spot = this.#expected(step.path, step.expect);
+    const slot = spotIn(this.#grip.own('tmp'), parkedName(step.slot));
+    if (spot === null || statAt(slot.at) !== null) return STALE;
+    if (!this.#taking.take(spot, step.expect, slot)) return STALE;
+    const stat = statAt(slot.at);
+    if (step.expect.kind === 'folder') this.#forgetPaths();
+    return { kind: 'done', stat };
+  }
+
+  #unpark(step: StepOf<'unpark'>): StepOutcome {
+    const slot = spotIn(this.#grip.own('tmp'), parkedName(step.slot));
+    const parked = statAt(slot.at);
+    const to = this.#grip.spot(step.path);
+    if (parked === null || to === null || !this.#moving.move(slot, parked, to)) return STALE;
+    return { kind: 'done', stat: statAt(to.at) };
+  }
+
+  /** Where it is, as long as it is what the plan was made from. */
+  #expected(path: string, expect: Stat): Spot | null {
+    const spot = this.#grip.spot(path);
+    if (spot === null) return null;
+    const now = statAt(spot.at);
+    if (now === null || !isUnchanged(expect, now)) return null;
+    if (spot.directory === this.#grip.root && this.#grip.isOwn(now)) {
+      throw new HoldfastError('invalid_name', "the folder's own directory cannot be changed");
+    }
+    return spot;
+  }
+
+  #forgetPaths(): void {
+    this.#grip.forget();
+    this.#unflushed.forgetPaths();
+  }
+}
+
+function isAsExpected(now: Stat | null, expect: Stat | null): boolean {
+  if (now === null || expect === null) return now === null && expect === null;
+  return expect.kind === 'file' && isUnchanged(expect, now);
+}
+
+function checkedTarget(target: string): string {
+  const length = Buffer.byteLength(target);
+  const possible = length > 0 && length <= limits.symlinkTargetBytesMax && !target.includes('\0');
+  if (possible && target.isWellFormed()) return target;
+  throw new HoldfastError('invalid_field', 'the target of the link is not possible');
+}
+
+/** False where `from` is not, or no longer, what was expected: then the copy is worth nothing. */
+function copyStably(from: Spot, expect: Stat, into: number): boolean {
+  const fd = openToRead(from.at);
+  try {
+    if (!isUnchanged(expect, statOfFile(fd))) return false;
+    const buffer = new Uint8Array(COPY_BYTES);
+    for (let position = 0; position < expect.size; ) {
+      const count = readFully(fd, buffer, Math.min(buffer.length, expect.size - position), position);
+      if (count === 0) return false;
+      writeFully(into, buffer.subarray(0, count), position);
+      position += count;
+    }
+    return isUnchanged(expect, statOfFile(fd));
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * A folder's root held open for one batch, and the directories below it. On Linux every directory is opened by its name in
+ * its opened parent, and then named through /proc/self/fd: whatever others rename or replace by symlinks meanwhile, no call
+ * leaves the directories that were opened. Elsewhere each component is looked at before it is used, which leaves a moment.
+ */
+import { closeSync, constants, fstatSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { HoldfastError } from '#core/errors.ts';
+import { hasErrno } from './failure.ts';
+import { namesOf, OWN } from './path.ts';
+import { isSameInode, statAt, statOf } from './stat.ts';
+import type { Stat } from '../../folder.ts';
+
+/** Linux: a descriptor that only stands for the thing; opening it needs no permission to read it. */
+const O_PATH = 0x20_0000;
+const DIRECTORY_FLAGS = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+/** Open directories beyond which a batch lets go of them between two steps. */
+const OPEN_DIRECTORIES_MAX = 256;
+
+/** A directory that was reached without following a symlink. */
+export class Directory {
+  /** The path below the root. */
+  readonly path: string;
+  readonly #osPath: string;
+  readonly #fd: number | null;
+
+  constructor(path: string, osPath: string, fd: number | null) {
+    this.path = path;
+    this.#osPath = osPath;
+    this.#fd = fd;
+  }
+
+  /** What system calls take to name the entry `name` in this very directory; '' the directory itself. */
+  at(name: string): string {
+    return name === '' ? this.#osPath : `${this.#osPath}/${name}`;
+  }
+
+  stat(): Stat {
+    return statOf(this.#fd === null ? statSync(this.#osPath, { bigint: true }) : fstatSync(this.#fd, { bigint: true }));
+  }
+
+  close(): void {
+    if (this.#fd !== null) closeSync(this.#fd);
+  }
+}
+
+/** A name in a directory. */
+export type Spot = { readonly directory: Directory; readonly name: string; readonly at: string };
+
+export class Grip {
+  readonly root: Directory;
+  readonly #opened = new Map<string, Directory>();
+  readonly #usesDescriptors: boolean;
+
+  private constructor(root: Directory, usesDescriptors: boolean) {
+    this.root = root;
+    this.#usesDescriptors = usesDescriptors;
+  }
+
+  /** Throws the system's error where the root is not there. The root's own path may lead through symlinks: a person named it. */
+  static open(rootPath: string, byDescriptor: boolean = process.platform === 'linux'): Grip {
+    if (!byDescriptor) {
+      const stat = statSync(rootPath, { bigint: true });
+      if (!stat.isDirectory()) throw notAFolder();
+      return new Grip(new Directory('', rootPath, null), false);
+    }
+    const fd = openSync(rootPath, O_PATH | constants.O_DIRECTORY);
+    if (procNames(fd)) return new Grip(new Directory('', `/proc/self/fd/${fd}`, fd), true);
+    closeSync(fd);
+    return new Grip(new Directory('', rootPath, null), false);
+  }
+
+  /** Null where it is missing, or where a component is anything but a directory. Throws where access is refused or the path is no path. */
+  directory(path: string): Directory | null {
+    return this.#descend(namesOf(path));
+  }
+
+  /** Where the entry of that path is, or would be. Null where its directory is missing. The root itself has no spot. */
+  spot(path: string): Spot | null {
+    const names = namesOf(path);
+    const name = names.at(-1);
+    if (name === undefined) throw new HoldfastError('invalid_name', 'the folder itself cannot be changed');
+    const directory = this.#descend(names.slice(0, -1));
+    return directory === null ? null : spotIn(directory, name);
+  }
+
+  /** A directory of the door's own, made where it is missing: '' for `.holdfast` itself, `tmp`, `trash/2026-01-31`. */
+  own(path: string): Directory {
+    const found = this.ownIfThere(path);
+    if (found !== null) return found;
+    let made = '';
+    for (const name of ownNames(path)) {
+      const parent = made === '' ? this.root : this.#expect(made);
+      try {
+        mkdirSync(parent.at(name), { mode: 0o700 });
+      } catch (error) {
+        if (!hasErrno(error, 'EEXIST')) throw error;
+      }
+      made = made === '' ? name : `${made}/${name}`;
+    }
+    return this.#expect(made);
+  }
+
+  /** Null where it was never made, or is not a directory. */
+  ownIfThere(path: string): Directory | null {
+    return this.#descend(ownNames(path));
+  }
+
+  /** True for the door's own directory under whatever name a case-insensitive file system showed it. */
+  isOwn(stat: Stat): boolean {
+    if (stat.kind !== 'folder') return false;
+    const own = statAt(this.root.at(OWN));
+    return own !== null && isSameInode(own, stat);
+  }
+
+  /** To be called after a folder was moved: its path now means something else. No `Directory` or `Spot` is valid afterwards. */
+  forget(): void {
+    for (const directory of this.#opened.values()) directory.close();
+    this.#opened.clear();
+  }
+
+  /** To be called between two steps, where no `Directory` or `Spot` is in use. */
+  trim(): void {
+    if (this.#opened.size > OPEN_DIRECTORIES_MAX) this.forget();
+  }
+
+  close(): void {
+    this.forget();
+    this.root.close();
+  }
+
+  #expect(ownPath: string): Directory {
+    const directory = this.#descend(ownPath.split('/'));
+    if (directory === null) throw new HoldfastError('folder_missing', `${ownPath} in the folder is not a folder`);
+    return directory;
+  }
+
+  #descend(names: readonly string[]): Directory | null {
+    let directory = this.root;
+    let path = '';
+    for (const name of names) {
+      path = path === '' ? name : `${path}/${name}`;
+      const next = this.#opened.get(path) ?? this.#open(directory, name, path);
+      if (next === null) return null;
+      directory = next;
+    }
+    return directory;
+  }
+
+  #open(parent: Directory, name: string, path: string): Directory | null {
+    const directory = this.#usesDescriptors ? openByDescriptor(parent, name, path) : openByPath(parent, name, path);
+    if (directory === null) return null;
+    this.#opened.set(path, directory);
+    if (parent === this.root && name !== OWN && this.isOwn(directory.stat())) {
+      throw new HoldfastError('invalid_name', `${OWN} is Holdfast's own`);
+    }
+    return directory;
+  }
+}
+
+export function spotIn(directory: Directory, name: string): Spot {
+  return { directory, name, at: directory.at(name) };
+}
+
+function ownNames(path: string): readonly string[] {
+  return path === '' ? [OWN] : [OWN, ...path.split('/')];
+}
+
+function openByDescriptor(parent: Directory, name: string, path: string): Directory | null {
+  try {
+    const fd = openSync(parent.at(name), DIRECTORY_FLAGS);
+    return new Directory(path, `/proc/self/fd/${fd}`, fd);
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return null;
+    throw error;
+  }
+}
+
+function openByPath(parent: Directory, name: string, path: string): Directory | null {
+  const stat = statAt(parent.at(name));
+  return stat?.kind === 'folder' ? new Directory(path, join(parent.at(''), name), null) : null;
+}
+
+/** False in the rare container that has no /proc. */
+function procNames(fd: number): boolean {
+  const through = statSync(`/proc/self/fd/${fd}`, { bigint: true, throwIfNoEntry: false });
+  const direct = fstatSync(fd, { bigint: true });
+  return through !== undefined && through.ino === direct.ino && through.dev === direct.dev;
+}
+
+function notAFolder(): HoldfastError {
+  return new HoldfastError('folder_missing', 'the path of the folder is not a folder');
+}

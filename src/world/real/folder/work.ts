@@ -1,0 +1,257 @@
+/**
+ * All that a `Folder` does, as synchronous calls on one thread. It knows nothing of workers: what is long is a generator that yields where
+ * others may take a turn.
+ */
+import { closeSync } from 'node:fs';
+import type { SealKeys } from '#core/keyring.ts';
+import { HoldfastError } from '#core/errors.ts';
+import type { Primitives } from '#core/primitives.ts';
+import type { ContentId } from '#core/ids.ts';
+import type {
+  Failure,
+  FolderStep,
+  ListedEntry,
+  Listing,
+  RootState,
+  SealOutcome,
+  Stat,
+  StepOutcome,
+} from '../../folder.ts';
+import { Applying } from './apply.ts';
+import { failureOf, hasErrno, holdfastErrorOf } from './failure.ts';
+import { Grip } from './grip.ts';
+import { Keyrings } from './keyrings.ts';
+import { listDirectory, lookAt } from './list.ts';
+import { openExpectedManifest } from './place.ts';
+import { checkRootId, claimRoot, rootStateOf } from './root.ts';
+import { SmallFiles } from './seal.ts';
+import { FileSealing, type SealingStep } from './sealing.ts';
+import { Stage } from './stage.ts';
+import { sweepTmp, sweepTrash } from './sweep.ts';
+import { Unflushed } from './unflushed.ts';
+
+export type SealFile = { readonly path: string; readonly expect: Stat };
+export type OldFile = { readonly path: string; readonly manifest: Uint8Array };
+type Staged = { readonly contentId: ContentId; readonly stage: Stage };
+
+export class FolderWork {
+  readonly #rootPath: string;
+  readonly #byDescriptor: boolean;
+  readonly #primitives: Primitives;
+  readonly #keyrings: Keyrings;
+  readonly #smallFiles: SmallFiles;
+  readonly #unflushed: Unflushed;
+  readonly #sealings = new Map<number, FileSealing>();
+  readonly #staged = new Map<string, Staged>();
+  #sealingCount = 0;
+  /** What `root` or `claim` last found. Each batch checks that it is still the same disk. */
+  #rootId: string | null = null;
+
+  /** `byDescriptor`: see `Grip`; for tests of what other systems than Linux do. */
+  constructor(rootPath: string, primitives: Primitives, byDescriptor: boolean = process.platform === 'linux') {
+    this.#rootPath = rootPath;
+    this.#byDescriptor = byDescriptor;
+    this.#primitives = primitives;
+    this.#keyrings = new Keyrings(primitives);
+    this.#smallFiles = new SmallFiles(primitives);
+    this.#unflushed = new Unflushed(rootPath);
+  }
+
+  root(): RootState {
+    return this.#noting(rootStateOf(this.#rootPath));
+  }
+
+  claim(rootId: string): RootState {
+    return this.#noting(claimRoot(this.#rootPath, rootId));
+  }
+
+  list(directories: readonly string[]): readonly Listing[] {
+    return this.#each(directories, (grip, path) => listDirectory(grip, path));
+  }
+
+  look(paths: readonly string[]): readonly (ListedEntry | null | Failure)[] {
+    return this.#each(paths, (grip, path) => lookAt(grip, path));
+  }
+
+  seal(files: readonly SealFile[], keys: SealKeys): readonly SealOutcome[] {
+    const keyring = this.#keyrings.of(keys);
+    return this.#each(files, (grip, file) => this.#smallFiles.seal(grip, file, keyring));
+  }
+
+  openSealing(
+    file: SealFile,
+    keys: SealKeys,
+    previous: Uint8Array | null,
+  ): { readonly kind: 'open'; readonly sealing: number } | { readonly kind: 'changed' | 'missing' } | Failure {
+    return this.#inFolder((grip) => {
+      const sealer = { primitives: this.#primitives, keyring: this.#keyrings.of(keys) };
+      const opened = FileSealing.open(grip, file, sealer, previous);
+      if (!(opened instanceof FileSealing)) return opened;
+      const sealing = ++this.#sealingCount;
+      this.#sealings.set(sealing, opened);
+      return { kind: 'open', sealing };
+    }, file.path);
+  }
+
+  nextOfSealing(sealing: number): SealingStep {
+    const open = this.#sealings.get(sealing);
+    if (open === undefined) return { kind: 'failed', code: 'stopping', detail: 'the file is closed' };
+    return open.next();
+  }
+
+  closeSealing(sealing: number): void {
+    this.#sealings.get(sealing)?.close();
+    this.#sealings.delete(sealing);
+  }
+
+  *stage(
+    id: string,
+    manifest: Uint8Array,
+    contentId: ContentId,
+    old: OldFile | null,
+    keys: SealKeys,
+  ): Generator<void, { readonly kind: 'staged'; readonly missing: readonly number[] } | Failure> {
+    let grip: Grip | null = null;
+    try {
+      grip = this.#open();
+      const opener = { primitives: this.#primitives, keyring: this.#keyrings.of(keys) };
+      this.#staged.delete(id);
+      const stage = new Stage(opener, id, openExpectedManifest(opener, manifest, contentId));
+      yield* stage.begin(grip, old);
+      this.#staged.set(id, { contentId, stage });
+      return { kind: 'staged', missing: stage.missing() };
+    } catch (error) {
+      return failureOf(error, '');
+    } finally {
+      grip?.close();
+    }
+  }
+
+  stageBlocks(
+    id: string,
+    blocks: readonly { readonly index: number; readonly bytes: Uint8Array }[],
+  ): { readonly kind: 'written' } | Failure {
+    return this.#inFolder((grip) => {
+      const stage = this.#stageOf(id);
+      const fd = stage.openToWrite(grip);
+      const failure = writeAll(stage, fd, blocks);
+      return failure ?? { kind: 'written' };
+    }, '');
+  }
+
+  apply(steps: readonly FolderStep[], keys: SealKeys): readonly StepOutcome[] {
+    const opener = { primitives: this.#primitives, keyring: this.#keyrings.of(keys) };
+    let applying: Applying | null = null;
+    return this.#each(steps, (grip, step) => {
+      applying ??= new Applying(grip, opener, this.#unflushed, (id, place) => this.#stagedAs(id, place.contentId));
+      const outcome = applying.apply(step);
+      if (outcome.kind === 'done' && step.kind === 'place' && 'staged' in step.bytes) {
+        this.#staged.delete(step.bytes.staged);
+      }
+      return outcome;
+    });
+  }
+
+  flush(): Promise<void> {
+    return this.#unflushed.flush();
+  }
+
+  sweep(keepStaged: readonly string[], trashDaysMax: number): void {
+    const keep = new Set(keepStaged);
+    for (const id of this.#staged.keys()) if (!keep.has(id)) this.#staged.delete(id);
+    let grip: Grip | null = null;
+    try {
+      grip = this.#open();
+      sweepTmp(grip, this.#unflushed, keep);
+      sweepTrash(grip, trashDaysMax);
+    } catch (error) {
+      throw holdfastErrorOf(error, '.holdfast');
+    } finally {
+      grip?.close();
+    }
+  }
+
+  close(): void {
+    for (const sealing of this.#sealings.values()) sealing.close();
+    this.#sealings.clear();
+    this.#unflushed.close();
+  }
+
+  #noting(state: RootState): RootState {
+    if (state.kind === 'found') this.#rootId = state.rootId;
+    return state;
+  }
+
+  #open(): Grip {
+    let grip: Grip;
+    try {
+      grip = Grip.open(this.#rootPath, this.#byDescriptor);
+    } catch (error) {
+      if (!hasErrno(error, 'ENOENT', 'ENOTDIR')) throw error;
+      throw new HoldfastError('folder_missing', 'the folder is not there');
+    }
+    try {
+      checkRootId(grip, this.#rootId);
+      return grip;
+    } catch (error) {
+      grip.close();
+      throw error;
+    }
+  }
+
+  #inFolder<T>(work: (grip: Grip) => T, what: string): T | Failure {
+    let grip: Grip | null = null;
+    try {
+      grip = this.#open();
+      return work(grip);
+    } catch (error) {
+      return failureOf(error, what);
+    } finally {
+      grip?.close();
+    }
+  }
+
+  #each<Item, Result>(items: readonly Item[], work: (grip: Grip, item: Item) => Result): (Result | Failure)[] {
+    const results = this.#inFolder((grip) => {
+      return items.map((item) => {
+        const result = work(grip, item);
+        grip.trim();
+        return result;
+      });
+    }, '');
+    return Array.isArray(results) ? results : items.map(() => results);
+  }
+
+  #stageOf(id: string): Stage {
+    const staged = this.#staged.get(id);
+    if (staged !== undefined) return staged.stage;
+    throw new HoldfastError('not_found', 'no file is being staged under this id');
+  }
+
+  #stagedAs(id: string, contentId: ContentId): Stage {
+    const staged = this.#staged.get(id);
+    if (staged?.contentId === contentId) return staged.stage;
+    throw new HoldfastError('not_found', 'no file of this content is staged under this id');
+  }
+}
+
+/** One block that is wrong keeps no other from being written. */
+function writeAll(
+  stage: Stage,
+  fd: number,
+  blocks: readonly { readonly index: number; readonly bytes: Uint8Array }[],
+): Failure | null {
+  let failure: Failure | null = null;
+  try {
+    for (const { index, bytes } of blocks) {
+      try {
+        stage.write(fd, index, bytes);
+      } catch (error) {
+        failure ??= failureOf(error, '');
+      }
+    }
+    return failure;
+  } finally {
+    closeSync(fd);
+  }
+}
