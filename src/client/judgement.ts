@@ -1,7 +1,8 @@
 /**
  * Time tells a rename from a delete. What vanished is judged 300 ms later, and only when no directory that was dirty then is still
  * unlisted; what appeared and may be a known thing from elsewhere waits for that judgement. Folders are recognised at once: no
- * program saves a folder by moving it away and making another.
+ * program saves a folder by moving it away and making another. What vanished and may lie in a directory that cannot be read is not judged
+ * before that can be read again.
  */
 import type { EntryId } from '#core/ids.ts';
 import type { ListedEntry } from '#world/folder.ts';
@@ -11,13 +12,15 @@ import type { LocalRow } from './rows.ts';
 import type { Settling } from './settling.ts';
 import { inodeText } from './stat-text.ts';
 import { pathOf, type Findings, type Place, type Sightings } from './sightings.ts';
+import type { Unreadable } from './unreadable.ts';
 
 const JUDGED_AFTER_MS = 300;
 /** However much is going on elsewhere. */
 const PATIENCE_MS = 5000;
 const PATHS_PER_LOOK = 500;
 
-type Vanished = { readonly sinceMs: number; readonly mark: number };
+/** `moment`: of `Unreadable`, when it was missed. */
+type Vanished = { readonly sinceMs: number; readonly mark: number; readonly moment: number };
 type Uncertain = { readonly place: Place; readonly sinceMs: number; readonly candidates: readonly EntryId[] };
 type Seen = ListedEntry | null | 'unknown';
 
@@ -25,13 +28,15 @@ export class Judgement {
   readonly #device: Device;
   readonly #settling: Settling;
   readonly #sightings: Sightings;
+  readonly #unreadable: Unreadable;
   readonly #vanished = new Map<EntryId, Vanished>();
   readonly #uncertain = new Map<string, Uncertain>();
 
-  constructor(device: Device, settling: Settling, sightings: Sightings) {
+  constructor(device: Device, settling: Settling, sightings: Sightings, unreadable: Unreadable) {
     this.#device = device;
     this.#settling = settling;
     this.#sightings = sightings;
+    this.#unreadable = unreadable;
   }
 
   /** Takes over what a comparison left open. */
@@ -45,13 +50,25 @@ export class Judgement {
     }
   }
 
-  get empty(): boolean {
-    return this.#vanished.size === 0 && this.#uncertain.size === 0;
+  /** A directory can be read again: what vanished is given the time anew to be found in it. */
+  startAgain(nowMs: number): void {
+    for (const [entry, { moment }] of this.#vanished)
+      this.#vanished.set(entry, { sinceMs: nowMs, mark: this.#settling.mark, moment });
+  }
+
+  /** Nothing is left to be judged but what directories that cannot be read hold up. */
+  get quiet(): boolean {
+    return this.#uncertain.size === 0 && this.#open().next().done === true;
+  }
+
+  /** What vanished and can be judged once it is time. */
+  *#open(): Iterator<[EntryId, Vanished]> & Iterable<[EntryId, Vanished]> {
+    for (const one of this.#vanished) if (!this.#unreadable.mayHold(one[1].moment)) yield one;
   }
 
   nextDueMs(): number {
     let nextMs = Number.POSITIVE_INFINITY;
-    for (const { sinceMs } of this.#vanished.values()) nextMs = Math.min(nextMs, sinceMs + JUDGED_AFTER_MS);
+    for (const [, { sinceMs }] of this.#open()) nextMs = Math.min(nextMs, sinceMs + JUDGED_AFTER_MS);
     for (const { sinceMs } of this.#uncertain.values()) nextMs = Math.min(nextMs, sinceMs + JUDGED_AFTER_MS);
     return nextMs;
   }
@@ -88,15 +105,16 @@ export class Judgement {
     rootIsThere: () => Promise<boolean>,
     findings: Findings,
   ): Promise<{ readonly from: string; readonly to: string }[] | null> {
-    if (this.empty) return null;
-    const due = [...this.#vanished].filter(([, { sinceMs, mark }]) => {
+    if (this.quiet) return null;
+    const open = [...this.#open()];
+    const due = open.filter(([, { sinceMs, mark }]) => {
       const waitedMs = nowMs - sinceMs;
       return waitedMs >= JUDGED_AFTER_MS && allListed && this.#settling.settledSince(mark);
     });
     const waiting = [...this.#uncertain.values()].some(({ sinceMs }) => nowMs - sinceMs < JUDGED_AFTER_MS);
     const patient = due.every(([, { sinceMs }]) => nowMs - sinceMs < PATIENCE_MS);
     if (waiting && patient) return null;
-    if (due.length === 0 && this.#vanished.size > 0) return null;
+    if (due.length === 0 && open.length > 0) return null;
     if (due.length === 0 && this.#uncertain.size === 0) return null;
     if (!(await rootIsThere())) return null;
     return await this.#decide(new Set(due.map(([entry]) => entry)), findings);
@@ -180,7 +198,15 @@ export class Judgement {
       this.#vanished.delete(entry);
       if (there && there.stat.kind === row.kind) continue;
       this.#drop(row);
+      // What stands in its place may have been seen long ago, while this could not be judged.
+      if (there && path !== null) this.#lookAgain(path);
     }
+  }
+
+  #lookAgain(path: string): void {
+    const cut = path.lastIndexOf('/');
+    const nowMs = this.#device.clock.monotonicMs();
+    this.#settling.lookAgain(cut < 0 ? '' : path.slice(0, cut), path.slice(cut + 1), nowMs, nowMs);
   }
 
   /** Forgets a row and all below it: the disk no longer has them. */
@@ -216,7 +242,8 @@ export class Judgement {
   }
 
   #gone(entry: EntryId, nowMs: number): void {
-    if (!this.#vanished.has(entry)) this.#vanished.set(entry, { sinceMs: nowMs, mark: this.#settling.mark });
+    if (!this.#vanished.has(entry))
+      this.#vanished.set(entry, { sinceMs: nowMs, mark: this.#settling.mark, moment: this.#unreadable.moment });
   }
 
   async #movedFrom(candidates: readonly EntryId[], path: string, now: ListedEntry): Promise<LocalRow | null> {

@@ -9,6 +9,7 @@ import { Judgement } from './judgement.ts';
 import type { LocalRow } from './rows.ts';
 import { NAMES_LOOKED_AT_MAX, Settling } from './settling.ts';
 import { kindSubject, newFindings, pathOf, Sightings, type Findings } from './sightings.ts';
+import { Unreadable } from './unreadable.ts';
 import { Watches } from './watches.ts';
 
 const SCAN_MS = 3_600_000;
@@ -29,6 +30,7 @@ export class Observer {
   readonly #sightings: Sightings;
   readonly #judgement: Judgement;
   readonly #watches: Watches;
+  readonly #unreadable: Unreadable;
   /** Directories to list now; true: and all below. */
   readonly #queue = new Map<string, boolean>();
   #scannedMs = Number.NEGATIVE_INFINITY;
@@ -37,7 +39,8 @@ export class Observer {
   constructor(device: Device) {
     this.#device = device;
     this.#sightings = new Sightings(device);
-    this.#judgement = new Judgement(device, this.#settling, this.#sightings);
+    this.#unreadable = new Unreadable(device.problems);
+    this.#judgement = new Judgement(device, this.#settling, this.#sightings, this.#unreadable);
     this.#watches = new Watches(device.watcher, device.log);
     this.#wallLeadMs = device.clock.nowMs() - device.clock.monotonicMs();
   }
@@ -49,6 +52,7 @@ export class Observer {
   /** Everything is to be listed. */
   scanAll(): void {
     this.#scannedMs = this.#device.clock.monotonicMs();
+    this.#unreadable.scanned();
     this.#queue.set('', true);
   }
 
@@ -72,19 +76,21 @@ export class Observer {
   /** A folder stands at another path now, by our own doing or another's: watches below it know the old one. */
   folderMoved(from: string, to: string | null): void {
     this.#watches.dropBelow(from);
+    this.#unreadable.removeBelow(from);
     if (to !== null) this.#queue.set(to, true);
   }
 
-  /** Everything seen is in the tree, and nothing is waited for. */
+  /** Everything seen is in the tree, and nothing is waited for but directories that cannot be read. */
   get quiet(): boolean {
-    return this.#queue.size === 0 && this.#settling.quiet && this.#judgement.empty;
+    return this.#queue.size === 0 && this.#settling.quiet && this.#judgement.quiet;
   }
 
   nextDueMs(): number {
     const nowMs = this.#device.clock.monotonicMs();
     if (this.#queue.size > 0) return nowMs;
     const scanMs = this.#scannedMs + (this.#watches.refused ? POLL_MS : SCAN_MS);
-    return Math.max(nowMs + GRAIN_MS, Math.min(this.#settling.nextDueMs(), this.#judgement.nextDueMs(), scanMs));
+    const waitedMs = Math.min(this.#settling.nextDueMs(), this.#judgement.nextDueMs(), this.#unreadable.nextDueMs());
+    return Math.max(nowMs + GRAIN_MS, Math.min(waitedMs, scanMs));
   }
 
   /**
@@ -97,13 +103,16 @@ export class Observer {
     if (this.#mustScan(nowMs)) this.scanAll();
     const due = this.#settling.take(nowMs);
     for (const directory of due.lists) this.list(directory);
+    for (const directory of this.#unreadable.takeDue(nowMs)) this.#queue.set(directory, true);
     const looks = due.looks.filter((look) => this.#isForLooking(look));
     const lists = this.#takeLists();
     if (lists.length > 0 || looks.length > 0) {
       await this.#see(lists, looks, nowMs);
       return true;
     }
-    return await this.#judge(nowMs, rootIsThere);
+    const judged = await this.#judge(nowMs, rootIsThere);
+    if (!judged && this.quiet) this.#unreadable.rested(nowMs);
+    return judged;
   }
 
   #takeHints(nowMs: number): void {
@@ -132,6 +141,7 @@ export class Observer {
       if (lists.length >= DIRECTORIES_PER_STEP) break;
       this.#queue.delete(directory);
       if (this.#device.trees.localFolderAt(directory) !== null) lists.push([directory, deep]);
+      else this.#unreadable.remove(directory);
     }
     return lists;
   }
@@ -144,7 +154,8 @@ export class Observer {
 
   async #see(lists: readonly (readonly [string, boolean])[], looks: readonly Look[], nowMs: number): Promise<void> {
     const { folder, state, clock } = this.#device;
-    for (const [directory] of lists) this.#watches.ensure(directory);
+    // A watch of what cannot be read fails, and hints at it: it would be listed again and again.
+    for (const [directory] of lists) if (!this.#unreadable.has(directory)) this.#watches.ensure(directory);
     const paths = looks.flatMap(({ directory, names }) => names.map((name) => pathOf({ directory, name })));
     const listed = lists.length === 0 ? [] : await this.#listOrQueue(lists);
     const tookMs = clock.monotonicMs() - nowMs;
@@ -182,6 +193,10 @@ export class Observer {
       this.#watches.forget(path);
       this.#queue.set(path, true);
     }
+    for (const { entry, kind } of findings.vanished) {
+      const path = kind === 'folder' ? this.#device.trees.localPath(entry) : null;
+      if (path !== null) this.#unreadable.retryBelow(path, nowMs);
+    }
     this.#judgement.note(findings, nowMs);
     if (findings.uncertain.length === 0) return;
     for (const { from, to } of await this.#judgement.recogniseFolders(nowMs)) this.folderMoved(from, to);
@@ -204,6 +219,11 @@ export class Observer {
       this.#notListed(directory, listing, nowMs);
       return;
     }
+    // It is watched from now on, and only what is listed after that is complete.
+    if (this.#unreadable.remove(directory)) {
+      this.#queue.set(directory, true);
+      this.#judgement.startAgain(nowMs);
+    }
     this.#tellUnnameable(directory, listing.unnameable);
     const known = new Map<string, LocalRow>();
     for (const row of trees.localChildRows(parent)) if (!row.parked) known.set(row.name, row);
@@ -212,8 +232,9 @@ export class Observer {
       known.delete(seen.name);
       if (this.#isFresh(directory, row, seen, nowMs)) continue;
       this.#sightings.compare({ directory, parent, name: seen.name }, row, seen, findings);
-      if (deep && row?.kind === 'folder' && seen.stat.kind === 'folder')
-        this.#queue.set(pathOf({ directory, name: seen.name }), true);
+      const path = pathOf({ directory, name: seen.name });
+      if (row?.kind === 'folder' && seen.stat.kind === 'folder' && (deep || this.#unreadable.has(path)))
+        this.#queue.set(path, true);
     }
     for (const row of known.values()) findings.vanished.push(row);
     const here = new Set(listing.entries.map(({ name }) => kindSubject(directory, name)));
@@ -255,29 +276,24 @@ export class Observer {
       this.#settling.listSoon(directory, nowMs + 10 * FRESH_MS, nowMs);
       return;
     }
+    const path = pathOf({ directory, name });
+    if (this.#unreadable.has(path)) this.#queue.set(path, true);
     this.#sightings.compare({ directory, parent, name }, row, seen, findings);
   }
 
   #notListed(directory: string, listing: { readonly kind: 'missing' } | Failure, nowMs: number): void {
-    const { problems } = this.#device;
-    if (listing.kind === 'missing') {
-      this.#watches.dropBelow(directory);
-      problems.clear(`list:${directory}`);
-      if (directory !== '') this.lookAt(directory);
+    if (listing.kind === 'failed') {
+      // What cannot be read is not gone: its part of the tree stays as it is.
+      this.#unreadable.add(directory, listing, nowMs);
       return;
     }
-    // What cannot be read is not gone: its part of the tree stays as it is.
-    problems.set(`list:${directory}`, {
-      path: escapeForPeople(directory),
-      code: listing.code,
-      message: `the folder cannot be read: ${listing.detail}`,
-    });
-    this.#settling.listSoon(directory, nowMs + POLL_MS, nowMs);
+    this.#watches.dropBelow(directory);
+    this.#unreadable.removeBelow(directory);
+    if (directory !== '') this.lookAt(directory);
   }
 
   #tellUnnameable(directory: string, names: readonly string[]): void {
     const { problems } = this.#device;
-    problems.clear(`list:${directory}`);
     const told = new Set<string>();
     for (const name of names) {
       const subject = `name:${directory}/:${name}`;

@@ -16,7 +16,7 @@ import { nodeJoin, redeem } from '#protocol/account.ts';
 import { ask } from '#protocol/call.ts';
 import { directPeer } from '#protocol/direct-peer.ts';
 import type { Peer } from '#protocol/wire.ts';
-import type { Folder } from '#world/folder.ts';
+import type { Failure, Folder } from '#world/folder.ts';
 import type { NodeConnection } from '#server/node-connection.ts';
 import { startServer, type Server } from '#server/server.ts';
 import { realClock } from '#world/real/clock.ts';
@@ -42,6 +42,8 @@ export type Gate = {
   after?: (verb: string) => void;
   /** Asked after the disk was changed and before anybody knows: true ends the client there, as a kill would. */
   kill?: () => boolean;
+  /** Directories that the disk lets nobody read, nor anything below them. */
+  closed: Set<string>;
   calls: string[];
   /** Bytes beside requests, by verb: as sent, and of those that were answered. */
   sentBytes: Record<string, number>;
@@ -133,7 +135,7 @@ export class Device {
   readonly name: string;
   readonly folder: string;
   readonly statePath: string;
-  readonly gate: Gate = { calls: [], sentBytes: {}, answeredBytes: {} };
+  readonly gate: Gate = { closed: new Set(), calls: [], sentBytes: {}, answeredBytes: {} };
   readonly #token: string;
   client: Client | null = null;
   /** Its client ended by a fault; `stop` clears it away. */
@@ -190,8 +192,15 @@ export class Device {
 
   #mortalFolder(): Folder {
     const folder = openFolder(this.folder);
+    const refused = (path: string): Failure | null => {
+      const isClosed = [...this.gate.closed].some((closed) => path === closed || path.startsWith(`${closed}/`));
+      return isClosed ? { kind: 'failed', code: 'not_permitted_by_disk', detail: `EACCES: ${path}` } : null;
+    };
     return {
       ...folder,
+      list: async (paths) => (await folder.list(paths)).map((listing, at) => refused(paths[at] ?? '') ?? listing),
+      look: async (paths) =>
+        (await folder.look(paths)).map((seen, at) => refused((paths[at] ?? '').replace(/[^/]*$/, '.')) ?? seen),
       apply: async (steps, keys) => {
         const outcomes = await folder.apply(steps, keys);
         if (this.gate.kill?.()) {
