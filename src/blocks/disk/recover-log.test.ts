@@ -8,7 +8,17 @@ import { id32Of, type BlockId } from '#core/ids.ts';
 import { realChecksum as checksum } from '#world/real/checksum.ts';
 import { readGolden } from '../../../test/golden.ts';
 import { blockOf, randomBlock } from '../block-store.contract.ts';
-import { newDirectory, openIn, removeIndex, segmentFiles, TEST_NODE } from './disk-block-store.contract.ts';
+import type { Block } from '../block-store.ts';
+import { flip } from './damage.contract.ts';
+import {
+  expectFound,
+  newDirectory,
+  openIn,
+  removeIndex,
+  segmentFiles,
+  TEST_NODE,
+} from './disk-block-store.contract.ts';
+import { failingDisk, newFaults } from './failing-disk.contract.ts';
 import {
   encodeFooterPayload,
   RECORD_HEADER_BYTES,
@@ -113,24 +123,99 @@ test('a kind of record that came later stops the start', async () => {
   await assert.rejects(openIn(directory), (error) => hasCode(error, 'newer_version'));
 });
 
-test('torn bytes before a whole record of the same group are no damage: nothing of the group was acknowledged', async () => {
+/** A segment 1 with one group of these, of which what is not whole lost the last byte of its payload. */
+function writeGroup(directory: string, wanted: readonly { readonly block: Block; readonly whole: boolean }[]): string {
+  const pieces = [encodeSegmentHeader(checksum, { segment: 1, node: TEST_NODE, salt: SALT })];
+  let offset = SEGMENT_HEADER_BYTES;
+  for (const { block, whole } of wanted) {
+    const { id, bytes } = block;
+    const place = { segment: 1, salt: SALT, offset, group: SEGMENT_HEADER_BYTES };
+    const record = { ...place, kind: 'block', fence: 1, id, payloadLength: bytes.length } as const;
+    const written = concat(...encodeRecord(checksum, record, bytes));
+    if (!whole) flip(written, RECORD_HEADER_BYTES + bytes.length - 1);
+    pieces.push(written);
+    offset += written.length;
+  }
+  mkdirSync(path.join(directory, 'segments'));
+  const name = path.join(directory, 'segments', 'seg-0000000000000001.hfs');
+  writeFileSync(name, concat(...pieces));
+  return name;
+}
+
+test('torn bytes before a whole record of the same group are no damage, at no later start either', async () => {
+  const [torn, whole, later] = [randomBlock(100), randomBlock(50), randomBlock(20)] as const;
+  for (const losesIndex of [false, true]) {
+    const directory = newDirectory();
+    writeGroup(directory, [
+      { block: torn, whole: false },
+      { block: whole, whole: true },
+    ]);
+    for (const put of [[], [later], []]) {
+      if (losesIndex) removeIndex(directory);
+      const { store, lines } = await openIn(directory);
+      assert.deepEqual(await store.has([torn.id, whole.id], signal), [false, true]);
+      await store.put(put, 1, signal);
+      assert.equal((await store.status()).quarantined, 0);
+      assert.ok(lines.every((line) => line.startsWith('warn:')));
+      await store.close();
+    }
+    const { store } = await openIn(directory);
+    assert.deepEqual(await store.put([torn], 1, signal), ['stored']);
+    await expectFound(store, [torn, whole, later]);
+    await store.close();
+  }
+});
+
+test('of torn bytes among whole records a full disk keeps the rest served', async () => {
   const directory = newDirectory();
   const [torn, whole] = [randomBlock(100), randomBlock(50)] as const;
-  const group = SEGMENT_HEADER_BYTES;
-  const second = group + recordBytes(100);
-  const place = { segment: 1, salt: SALT, group, fence: 1, kind: 'block' as const };
-  const bytes = concat(
-    encodeSegmentHeader(checksum, { segment: 1, node: TEST_NODE, salt: SALT }),
-    new Uint8Array(recordBytes(100)),
-    ...encodeRecord(checksum, { ...place, id: whole.id, payloadLength: 50, offset: second }, whole.bytes),
-  );
-  mkdirSync(path.join(directory, 'segments'));
-  writeFileSync(path.join(directory, 'segments', 'seg-0000000000000001.hfs'), bytes);
-  const { store, lines } = await openIn(directory);
-  assert.deepEqual(await store.has([torn.id, whole.id], signal), [false, true]);
+  const name = writeGroup(directory, [
+    { block: torn, whole: false },
+    { block: whole, whole: true },
+  ]);
+  const before = readFileSync(name);
+  const faults = newFaults();
+  faults.next.set('append', ['no_space']);
+  const full = await openIn(directory, {}, (disk) => failingDisk(disk, faults));
+  await expectFound(full.store, [whole]);
+  assert.deepEqual(readFileSync(name), before);
+  assert.deepEqual(await full.store.put([torn], 1, signal), ['stored']);
+  await full.store.close();
+  const { store } = await openIn(directory);
+  await expectFound(store, [torn, whole]);
   assert.equal((await store.status()).quarantined, 0);
-  assert.ok(lines.every((line) => line.startsWith('warn:')));
-  assert.deepEqual(await store.put([torn], 1, signal), ['stored']);
+  await store.close();
+});
+
+test('a torn end is cut off as a whole, however many records it was to hold', async () => {
+  const directory = newDirectory();
+  const [whole, first, second] = [randomBlock(50), randomBlock(100), randomBlock(30)] as const;
+  const name = writeGroup(directory, [
+    { block: whole, whole: true },
+    { block: first, whole: false },
+    { block: second, whole: false },
+  ]);
+  const { store } = await openIn(directory);
+  assert.equal(readFileSync(name).length, SEGMENT_HEADER_BYTES + recordBytes(50));
+  assert.deepEqual(await store.put([first, second], 1, signal), ['stored', 'stored']);
+  await expectFound(store, [whole, first, second]);
+  assert.equal(segmentFiles(directory).length, 1);
+  await store.close();
+});
+
+test('the index takes nothing that a power cut during the start could still take back', async () => {
+  const directory = newDirectory();
+  const block = randomBlock(50);
+  const name = writeGroup(directory, [{ block, whole: true }]);
+  const faults = newFaults();
+  faults.next.set('sync', ['disk_failed']);
+  const opening = openIn(directory, {}, (disk) => failingDisk(disk, faults));
+  await assert.rejects(opening, (error) => hasCode(error, 'disk_failed'));
+  writeFileSync(name, readFileSync(name).subarray(0, SEGMENT_HEADER_BYTES));
+  const { store, lines } = await openIn(directory);
+  assert.deepEqual(await store.has([block.id], signal), [false]);
+  assert.equal((await store.status()).quarantined, 0);
+  assert.deepEqual(lines, []);
   await store.close();
 });
 

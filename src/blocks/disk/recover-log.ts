@@ -4,10 +4,12 @@
  */
 import { hasCode, HoldfastError } from '#core/errors.ts';
 import type { NodeId } from '#core/ids.ts';
+import type { Primitives } from '#core/primitives.ts';
 import type { Checksum } from '#world/checksum.ts';
 import type { Disk, DiskFile } from '#world/disk.ts';
 import type { Log } from '#world/log.ts';
 import type { BlockIndex, Damage, IndexedRecord } from './block-index.ts';
+import { judgeScan, recordsOf, type Bad } from './judge-scan.ts';
 import { newerLog } from './log-error.ts';
 import { listSegments, SEGMENT_DIRECTORY, segmentPath } from './segment-files.ts';
 import {
@@ -15,15 +17,15 @@ import {
   parseSegmentHeader,
   SEGMENT_HEADER_BYTES,
   type FooterEntry,
-  type RecordHeader,
   type SegmentHeader,
 } from './segment-format.ts';
 import { readFooter, scanSegment, type Scanned } from './segment-scan.ts';
-import type { ActiveSegment } from './segment-writer.ts';
+import { footerPieces, type ActiveSegment } from './segment-writer.ts';
 
 export type RecoverOptions = {
   readonly disk: Disk;
   readonly checksum: Checksum;
+  readonly primitives: Pick<Primitives, 'sha256'>;
   readonly node: NodeId;
   readonly log: Log;
 };
@@ -107,28 +109,28 @@ class SegmentRecovery {
     const { segment, isLast } = this.#known;
     const header = await this.#readHeader(file);
     const listed = header ? await readFooter(file, checksum, header) : null;
-    if (listed) return this.#takeFooter(await file.size(), listed);
+    if (listed) return this.#takeFooter(file, listed);
 
     const size = await file.size();
-    const scanned: Scanned[] = [];
     const salt = header?.salt ?? null;
-    for await (const item of scanSegment(file, checksum, { segment, salt }, { from: SEGMENT_HEADER_BYTES, to: size }))
-      scanned.push(item);
-    if (!header) {
-      if (isLast && this.#wasNeverBegun(scanned)) return this.#beginAgain(file);
-      this.#note({ segment, offset: 0, length: SEGMENT_HEADER_BYTES, id: null, why: 'header' });
-    }
-    const cutAt = this.#take(scanned);
+    const range = { from: SEGMENT_HEADER_BYTES, to: size };
+    const scanned: Scanned[] = [];
+    for await (const item of scanSegment(file, checksum, { segment, salt }, range)) scanned.push(item);
+    if (!header && isLast && this.#wasNeverBegun(scanned)) return this.#beginAgain(file);
+
+    const { kept, torn, cutAt } = judgeScan(scanned, this.#known);
     if (cutAt !== null) await this.#cut(file, size, cutAt);
+    await this.#makeDurable(file);
+    const active = salt === null ? null : { segment, salt, file, size: cutAt ?? size, entries: [...recordsOf(kept)] };
+    await this.#sealTorn(torn, kept.some(isBad) ? null : active);
+
+    if (!header) this.#note({ segment, offset: 0, length: SEGMENT_HEADER_BYTES, id: null, why: 'header' });
+    this.#take(kept);
     // Where a record is cut short, its block was noted with it.
     if (scanned.at(-1)?.kind !== 'bad') this.#noteLost(size);
-    // The process that wrote these bytes may have died before its sync: what is served from here on must survive power loss.
-    await file.sync();
-    await this.#options.disk.syncDirectory(SEGMENT_DIRECTORY);
-    const ended = !isLast || this.#damaged || scanned.some((item) => isFooter(item));
+    const ended = !isLast || this.#damaged || torn.length > 0 || kept.some(isFooter);
     this.#flush(ended ? [segment] : []);
-    if (ended || salt === null) return null;
-    return { segment, salt, file, size: await file.size(), entries: scanned.flatMap(entryOf) };
+    return ended ? null : active;
   }
 
   /** Null where it is damaged. */
@@ -143,11 +145,44 @@ class SegmentRecovery {
     return judged.header;
   }
 
-  #takeFooter(size: number, listed: readonly FooterEntry[]): null {
+  async #takeFooter(file: DiskFile, listed: readonly FooterEntry[]): Promise<null> {
+    // Before a later segment was begun, this one was made durable: by the process that sealed it, or at the start after it.
+    if (this.#known.isLast) await this.#makeDurable(file);
     for (const entry of listed) this.#takeRecord({ ...entry, segment: this.#known.segment });
-    this.#noteLost(size);
+    this.#noteLost(await file.size());
     this.#flush([this.#known.segment]);
     return null;
+  }
+
+  /**
+   * The process that wrote these bytes may have died before its sync: what is served from here on must survive power loss. So must what
+   * the index takes, or a power cut would show its end of the log as lost.
+   */
+  async #makeDurable(file: DiskFile): Promise<void> {
+    await file.sync();
+    await this.#options.disk.syncDirectory(SEGMENT_DIRECTORY);
+  }
+
+  /**
+   * Torn writes among whole records cannot be cut off: where it was the disk that damaged the rest, the records were acknowledged. As long
+   * as nothing follows, torn writes show themselves to be such. Before the index reaches beyond them, or another group or segment follows, a
+   * footer has to say which records there are: without one the next start would take the rest for damage. `active`: null where the
+   * segment has damage as well, which a footer would hide from an index that is made anew.
+   */
+  async #sealTorn(torn: readonly Bad[], active: ActiveSegment | null): Promise<void> {
+    const { checksum, primitives, log } = this.#options;
+    for (const item of torn)
+      log.warn('a torn write lies in the log; it was never acknowledged', { segment: this.#known.segment, ...item });
+    if (torn.length === 0 || !active) return;
+    const { file, size } = active;
+    try {
+      await file.append(footerPieces(checksum, primitives, active));
+      await file.sync();
+    } catch (error) {
+      // On a full disk what is held is served all the same. An index made anew may then report these torn writes: too much, never too little.
+      if (!hasCode(error, 'no_space')) throw error;
+      await file.truncate(size);
+    }
   }
 
   /** Nothing in a segment is acknowledged before its header is durable. */
@@ -166,24 +201,18 @@ class SegmentRecovery {
     return { segment, salt, file, size: SEGMENT_HEADER_BYTES, entries: [] };
   }
 
-  /** In the order of the log. Answers from where on the segment holds nothing but a torn write, if so. */
-  #take(scanned: readonly Scanned[]): number | null {
-    const { segment, indexedUpto, isLast } = this.#known;
-    const headers = scanned.flatMap((item) => (item.kind === 'record' ? [item.header] : []));
-    // A group is written only after all before it was durable: damage there is no torn write.
-    const durableUpto = headers.reduce((upto, { group }) => Math.max(upto, group), indexedUpto);
-    for (const item of scanned) {
+  /** In the order of the log. */
+  #take(kept: readonly Scanned[]): void {
+    const { segment, indexedUpto } = this.#known;
+    for (const item of kept) {
       if (item.kind === 'record') this.#takeRecord(item.header);
-      else if (!isLast || item.offset < durableUpto) {
+      else {
         const { offset, length, id } = item;
         // Below, the index knows better than the header whether a block lies there still.
         const named = offset < indexedUpto ? null : id;
         this.#note({ segment, offset, length, id: named, why: id === null ? 'header' : 'checksum' });
-      } else if (item !== scanned.at(-1))
-        this.#options.log.warn('a torn write lies in the log; it was never acknowledged', { segment, ...item });
+      }
     }
-    const end = scanned.at(-1);
-    return isLast && end?.kind === 'bad' && end.offset >= durableUpto ? end.offset : null;
   }
 
   async #cut(file: DiskFile, size: number, offset: number): Promise<void> {
@@ -232,6 +261,6 @@ function isFooter(item: Scanned): boolean {
   return item.kind === 'record' && item.header.kind === 'footer';
 }
 
-function entryOf(item: Scanned): RecordHeader[] {
-  return item.kind === 'record' ? [item.header] : [];
+function isBad(item: Scanned): boolean {
+  return item.kind === 'bad';
 }

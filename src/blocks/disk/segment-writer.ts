@@ -167,14 +167,10 @@ export class SegmentWriter {
 
   /** A segment without its footer is complete as well, only slower to read at a rebuild: whatever fails here loses nothing. */
   async #seal(active: ActiveSegment): Promise<void> {
-    const { segment, salt, file, size: offset, entries } = active;
-    const payload = encodeFooterPayload(entries, offset);
-    const id = id32Of<BlockId>(this.#options.primitives.sha256(payload));
-    const footer = { kind: 'footer', id, fence: 0, payloadLength: payload.length } as const;
+    const { checksum, primitives } = this.#options;
+    const { file } = active;
     try {
-      await file.append(
-        encodeRecord(this.#options.checksum, { ...footer, segment, salt, offset, group: offset }, payload),
-      );
+      await file.append(footerPieces(checksum, primitives, active));
       await file.sync();
     } catch (error) {
       if (!(error instanceof HoldfastError)) throw error;
@@ -209,6 +205,18 @@ export class SegmentWriter {
     this.#active = null;
     if (active) await active.file.close();
   }
+}
+
+/** The record that seals the segment, to be appended at its end. */
+export function footerPieces(
+  checksum: Checksum,
+  primitives: Pick<Primitives, 'sha256'>,
+  { segment, salt, size: offset, entries }: ActiveSegment,
+): readonly Uint8Array[] {
+  const payload = encodeFooterPayload(entries, offset);
+  const id = id32Of<BlockId>(primitives.sha256(payload));
+  const footer = { kind: 'footer', id, fence: 0, payloadLength: payload.length } as const;
+  return encodeRecord(checksum, { ...footer, segment, salt, offset, group: offset }, payload);
 }
 
 /** Everything that matters was synced, or is known not to be. */
