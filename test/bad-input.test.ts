@@ -73,19 +73,17 @@ test('a port in use, a directory in use, of another cluster, or of a newer versi
   // A database that a newer version wrote.
   const path = join(cluster.data, 'server/meta.db');
   const database = new DatabaseSync(path);
-  const version = (database.prepare('PRAGMA user_version').get() as { user_version: number }).user_version;
-  database.exec('PRAGMA user_version = 999999');
+  const versionOf = (opened: DatabaseSync) =>
+    opened.prepare('SELECT schema_version FROM cluster').get()?.['schema_version'];
+  const version = versionOf(database) as number;
+  database.exec('UPDATE cluster SET schema_version = 999999');
   database.close();
   const newer = await run(args, cluster.owner);
   assert.equal(newer.code, 7, newer.stderr);
   assert.match(newer.stderr, /newer/);
   const repaired = new DatabaseSync(path);
-  assert.equal(
-    (repaired.prepare('PRAGMA user_version').get() as { user_version: number }).user_version,
-    999_999,
-    'it was not touched',
-  );
-  repaired.exec(`PRAGMA user_version = ${version}`);
+  assert.equal(versionOf(repaired), 999_999, 'it was not touched');
+  repaired.exec(`UPDATE cluster SET schema_version = ${version}`);
   repaired.close();
   await cluster.restart();
   await untilInSync(cluster.owner);

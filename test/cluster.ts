@@ -94,8 +94,18 @@ export async function addDevice(
   return { name, folder, at, sync: await service(context, ['join', invite, folder], at) };
 }
 
-/** What a folder holds, by path: folders, links and hashes of files. `.holdfast` is Holdfast's own. */
+/** What a folder holds, by path: folders, links and hashes of files. `.holdfast` is Holdfast's own. A tree that changes under the reader is read again. */
 export function treeOf(folder: string): ReadonlyMap<string, string> {
+  for (;;) {
+    try {
+      return readTree(folder);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+}
+
+function readTree(folder: string): ReadonlyMap<string, string> {
   const tree = new Map<string, string>();
   const visit = (path: string): void => {
     for (const name of readdirSync(join(folder, path))) {
@@ -133,7 +143,7 @@ export async function untilIdentical(
   folders: readonly string[],
   timeoutMs = 60_000,
 ): Promise<ReadonlyMap<string, string>> {
-  const read = (): readonly ReadonlyMap<string, string>[] => folders.map((folder) => safeTree(folder));
+  const read = (): readonly ReadonlyMap<string, string>[] => folders.map((folder) => treeOf(folder));
   const trees = await until(
     'the folders are identical',
     read,
@@ -149,17 +159,6 @@ export async function untilIdentical(
     );
   });
   return trees[0] as ReadonlyMap<string, string>;
-}
-
-/** A tree that changes while it is read is read again. */
-function safeTree(folder: string): ReadonlyMap<string, string> {
-  for (;;) {
-    try {
-      return treeOf(folder);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    }
-  }
 }
 
 export async function untilInSync(at: Surroundings, timeoutMs = 60_000): Promise<Status> {

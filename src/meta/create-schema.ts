@@ -162,7 +162,7 @@ export async function openSchema(store: MetaStore): Promise<void> {
   if (version !== null)
     throw new HoldfastError(
       'newer_version',
-      `the metadata has version ${version}, this program knows ${SCHEMA_VERSION}; no changes were made`,
+      `the index was written by a newer version of Holdfast (format ${version}, this program knows ${SCHEMA_VERSION}); no changes were made`,
     );
   await store.write(createTables);
 }
