@@ -14,7 +14,7 @@ test('a changed name is looked at after 25 ms', () => {
   assert.ok(settling.quiet);
 });
 
-test('several hints of one write are one change; each further change within ten seconds doubles the wait, up to two seconds', () => {
+test('several hints of one write are one change; changes that keep coming double the wait, up to two seconds', () => {
   const settling = new Settling();
   const waits: number[] = [];
   for (let nowMs = 0; waits.length < 9; ) {
@@ -28,6 +28,20 @@ test('several hints of one write are one change; each further change within ten 
   assert.deepEqual(waits, [25, 50, 100, 200, 400, 800, 1600, 2000, 2000]);
   settling.hintName('', 'f', 1_000_000);
   assert.equal(settling.nextDueMs(), 1_000_025);
+});
+
+test('saves a second and more apart are not made to wait for each other; writing every half second is', () => {
+  const settling = new Settling();
+  const waitOf = (nowMs: number): number => {
+    settling.hintName('', 'f', nowMs);
+    const dueMs = settling.nextDueMs();
+    settling.take(dueMs);
+    return dueMs - nowMs;
+  };
+  for (let save = 0; save < 30; save++) assert.equal(waitOf(1_000_000 + 1100 * save), 25);
+  let last = 0;
+  for (let write = 0; write < 60; write++) last = waitOf(2_000_000 + 500 * write);
+  assert.equal(last, 2000);
 });
 
 test('a name that never is quiet is looked at all the same', () => {

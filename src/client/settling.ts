@@ -4,8 +4,12 @@
  */
 const QUIET_MS = 25;
 const DELAY_MS_MAX = 2000;
-/** Changes within this time of each other belong to one piece of work. */
-const MEMORY_MS = 10_000;
+/**
+ * Changes belong to one piece of work where they come within a second of each other, or within a few times the wait that the work has earned
+ * by then. Longer, and a person who saves every other second would wait as a log file does.
+ */
+const MEMORY_MS_MIN = 1000;
+const MEMORY_DELAYS = 4;
 /** However busy, it is looked at after this. */
 const PATIENCE_MS = 10_000;
 const BUSY_MS = 500;
@@ -152,13 +156,19 @@ export class Settling {
       recent.atMs = nowMs;
       return recent.delayMs;
     }
-    const delayMs = recent && nowMs - recent.atMs < MEMORY_MS ? Math.min(DELAY_MS_MAX, recent.delayMs * 2) : QUIET_MS;
+    const same = recent !== undefined && nowMs - recent.atMs < memoryMs(recent.delayMs);
+    const delayMs = same ? Math.min(DELAY_MS_MAX, recent.delayMs * 2) : QUIET_MS;
     this.#recent.set(path, { delayMs, atMs: nowMs });
     return delayMs;
   }
 
   #forget(nowMs: number): void {
     if (this.#recent.size < 4096) return;
-    for (const [path, { atMs }] of this.#recent) if (nowMs - atMs >= MEMORY_MS) this.#recent.delete(path);
+    for (const [path, { atMs, delayMs }] of this.#recent)
+      if (nowMs - atMs >= memoryMs(delayMs)) this.#recent.delete(path);
   }
+}
+
+function memoryMs(delayMs: number): number {
+  return Math.max(MEMORY_MS_MIN, MEMORY_DELAYS * delayMs);
 }
