@@ -26,7 +26,7 @@ import { isOutage, Line } from './line.ts';
 import { Problems } from './problems.ts';
 import { askSpaceKeys } from './space-keys.ts';
 import { openState, type State } from './state.ts';
-import type { Status } from './status.ts';
+import { NOT_YET, storeStatus, type Status } from './status.ts';
 import { Trees } from './trees.ts';
 import { Wake } from './wake.ts';
 
@@ -70,15 +70,6 @@ export function startClient(options: ClientOptions): Client {
   return new RunningClient(options, state);
 }
 
-const NOT_YET: Status = {
-  inSync: false,
-  settled: false,
-  problems: [],
-  problemCount: 0,
-  counts: { files: 0, waiting: 0, uploading: 0, downloading: 0 },
-  atMs: 0,
-};
-
 class RunningClient implements Client {
   readonly #options: ClientOptions;
   readonly #state: State;
@@ -91,7 +82,11 @@ class RunningClient implements Client {
   constructor(options: ClientOptions, state: State) {
     this.#options = options;
     this.#state = state;
-    state.transaction(() => state.setMeta('running', '1'));
+    state.transaction(() => {
+      state.setMeta('running', '1');
+      // What the last run said holds no more: nobody looked since.
+      storeStatus(state, NOT_YET);
+    });
     this.ended = this.#run().finally(() => this.#cleanUp());
     // Whoever does not ask hears of it in the log.
     this.ended.catch((error: unknown) => options.log.error('the client ended', { error: String(error) }));
@@ -167,11 +162,10 @@ class RunningClient implements Client {
       } catch (error) {
         if (signal.aborted) break;
         if (!isOutage(error)) throw error;
-        this.#tell({
-          ...NOT_YET,
-          problems: [{ path: '', code: 'unreachable', message: error.message }],
-          problemCount: 1,
-        });
+        const unreachable = { path: '', code: 'unreachable', message: error.message } as const;
+        const status = { ...NOT_YET, problems: [unreachable], problemCount: 1 };
+        this.#state.transaction(() => storeStatus(this.#state, status));
+        this.#tell(status);
         await clock.sleep(Math.max(1, line.retryAtMs - clock.monotonicMs()), signal);
       }
     }

@@ -48,6 +48,8 @@ export class Engine {
   #restUntilMs = 0;
   #recovered = false;
   #scanned = false;
+  /** Hints came that the observer has not taken yet. */
+  #hinted = false;
   /** The journal goes on at once: a group of changes may be only half in the remote tree. */
   #more = false;
   #listing: 'none' | 'expired' | 'union' = 'none';
@@ -97,6 +99,10 @@ export class Engine {
     const { watcher, wake, signal } = this.#device;
     while (!signal.aborted) {
       await watcher.wait(signal);
+      if (signal.aborted) return;
+      this.#hinted = true;
+      // Whoever wrote a file and asks at once is not told that it is in sync.
+      this.#unsettle();
       wake.call();
       // The loop takes the hints; waiting again before it did would return at once.
       await this.#hintsTaken(signal);
@@ -125,9 +131,12 @@ export class Engine {
 
   async #observe(): Promise<boolean> {
     if (!this.#recovered) return false;
-    const looked = await this.#observer.step(() => this.#rootIsThere());
+    // It takes the hints before it waits for anything; those that come meanwhile are new ones.
+    const step = this.#observer.step(() => this.#rootIsThere());
+    this.#hinted = false;
     this.#onHintsTaken?.();
     this.#onHintsTaken = null;
+    const looked = await step;
     if (!this.#scanned && !looked && this.#observer.quiet) this.#scanned = true;
     return looked;
   }
@@ -173,6 +182,7 @@ export class Engine {
       this.#device.log.info('the journal is read anew', { reason: pulled.reason });
       return true;
     }
+    if (pulled.count > 0) this.#unsettle();
     const applied = this.#remote.apply(pulled.framed, pulled.more);
     this.#more = pulled.more;
     if (applied.kind === 'relist') this.#listing = 'expired';
@@ -259,6 +269,7 @@ export class Engine {
     const { dirty, line } = this.#device;
     return (
       !progress &&
+      !this.#hinted &&
       this.#scanned &&
       this.#paused === null &&
       line.down === null &&
@@ -281,6 +292,11 @@ export class Engine {
     const status = this.#makeStatus(idle);
     this.#status.write(status);
     this.#hooks.onStatus(status);
+  }
+
+  #unsettle(): void {
+    const status = this.#status.unsettle();
+    if (status) this.#hooks.onStatus(status);
   }
 
   #makeStatus(idle: boolean): Status {

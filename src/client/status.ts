@@ -3,7 +3,7 @@ import { errorTable } from '#core/errors.ts';
 import type { SqlOpener } from '#world/sql.ts';
 import type { Device } from './device.ts';
 import type { Problem } from './problems.ts';
-import { openState } from './state.ts';
+import { openState, type State } from './state.ts';
 
 export type Status = {
   /** Both sides hold the same, and nothing keeps anything from it. */
@@ -23,6 +23,21 @@ export type Status = {
   /** Milliseconds since 1970. */
   readonly atMs: number;
 };
+
+/** Of a client that has not looked yet. */
+export const NOT_YET: Status = {
+  inSync: false,
+  settled: false,
+  problems: [],
+  problemCount: 0,
+  counts: { files: 0, waiting: 0, uploading: 0, downloading: 0 },
+  atMs: 0,
+};
+
+/** For other processes. Call inside a transaction. */
+export function storeStatus(state: State, status: Status): void {
+  state.setMeta('status', JSON.stringify(status));
+}
 
 const WRITTEN_EVERY_MS = 1000;
 /** Told in full; a pool that is down may concern every file. */
@@ -70,7 +85,15 @@ export class StatusBook {
     const { atMs: __, ...now } = status;
     this.#last = status;
     if (JSON.stringify(before) === JSON.stringify(now)) return;
-    this.#device.state.transaction(() => this.#device.state.setMeta('status', JSON.stringify(status)));
+    this.#device.state.transaction(() => storeStatus(this.#device.state, status));
+  }
+
+  /** Something happened that nobody has looked at yet: what was told does not hold any more. Null where nothing like it was told. */
+  unsettle(): Status | null {
+    if (!this.#last?.settled) return null;
+    const status = { ...this.#last, inSync: false, settled: false, atMs: this.#device.clock.nowMs() };
+    this.write(status);
+    return status;
   }
 
   get last(): Status | null {
@@ -82,6 +105,7 @@ export class StatusBook {
 export type LinkState = {
   /** As it was last written: a client that was killed had no time to say so, its lock tells. False: the rest is what it said when it last ran. */
   readonly running: boolean;
+  /** Never of a client that ended: nobody looks at what happens in its folder. */
   readonly inSync: boolean;
   readonly waiting: number;
   readonly problems: readonly Problem[];
@@ -94,7 +118,8 @@ export function readState(sql: SqlOpener, statePath: string): LinkState | null {
     const text = state.meta('status');
     if (text === null) return null;
     const { inSync, problems, counts } = JSON.parse(text) as Status;
-    return { running: state.meta('running') === '1', inSync, waiting: counts.waiting, problems };
+    const running = state.meta('running') === '1';
+    return { running, inSync: running && inSync, waiting: counts.waiting, problems };
   } finally {
     state.close();
   }

@@ -44,6 +44,8 @@ export type Gate = {
   kill?: () => boolean;
   /** Directories that the disk lets nobody read, nor anything below them. */
   closed: Set<string>;
+  /** Called before directories are listed; what it waits for, the disk is slow with. */
+  beforeList?: () => void | Promise<void>;
   calls: string[];
   /** Bytes beside requests, by verb: as sent, and of those that were answered. */
   sentBytes: Record<string, number>;
@@ -198,7 +200,10 @@ export class Device {
     };
     return {
       ...folder,
-      list: async (paths) => (await folder.list(paths)).map((listing, at) => refused(paths[at] ?? '') ?? listing),
+      list: async (paths) => {
+        await this.gate.beforeList?.();
+        return (await folder.list(paths)).map((listing, at) => refused(paths[at] ?? '') ?? listing);
+      },
       look: async (paths) =>
         (await folder.look(paths)).map((seen, at) => refused((paths[at] ?? '').replace(/[^/]*$/, '.')) ?? seen),
       apply: async (steps, keys) => {
