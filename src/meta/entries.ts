@@ -23,6 +23,11 @@ export type Pools = { readonly pool: string | null; readonly poolWanted: string 
 export type PooledEntry = StoredEntry & Pools;
 
 const TRASH_BYTES = idBytes(TRASH_ENTRY);
+/**
+ * Below every slot. Asking for children also says that their slot is not below this: true of all, and what makes SQLite go by parent. It
+ * knows no numbers of rows, thinks a space small, and would read the whole of it for each folder.
+ */
+const SLOT_MIN = new Uint8Array(0);
 
 /** The named entries and everything above them. */
 export async function entriesWithAncestors(
@@ -110,6 +115,7 @@ export async function childrenOf(
       .selectAll()
       .where('space', '=', idBytes(space))
       .where('parent', '=', idBytes(parent))
+      .where('slot', '>=', SLOT_MIN)
       .execute();
     for (const row of rows) found.push(entryOf(row));
   }
@@ -125,11 +131,13 @@ export async function heightOf(
 ): Promise<number> {
   const spaceBytes = idBytes(space);
   const row = await sql<{ height: number | null }>`
-    with recursive below(entry, level) as (
-      select entry, 1 from entry where space = ${spaceBytes} and parent = ${idBytes(folder)}
+    with recursive below(entry, kind, level) as (
+      select entry, kind, 1 from entry
+      where space = ${spaceBytes} and parent = ${idBytes(folder)} and slot >= ${SLOT_MIN}
       union all
-      select child.entry, below.level + 1 from entry child join below on child.parent = below.entry
-      where child.space = ${spaceBytes} and below.level < ${levelsMax}
+      select child.entry, child.kind, below.level + 1 from below cross join entry child
+      where below.kind = 'folder' and below.level < ${levelsMax}
+        and child.space = ${spaceBytes} and child.parent = below.entry and child.slot >= ${SLOT_MIN}
     ) select max(level) as height from below`.execute(db);
   return row.rows[0]?.height ?? 0;
 }
@@ -245,10 +253,12 @@ export async function countFiles({ db }: MetaReader, space: SpaceId): Promise<{ 
     .executeTakeFirstOrThrow();
   const trashed = await sql<{ files: number; bytes: number | null }>`
     with recursive below(entry, kind, size) as (
-      select entry, kind, size from entry where space = ${spaceBytes} and parent = ${TRASH_BYTES}
+      select entry, kind, size from entry
+      where space = ${spaceBytes} and parent = ${TRASH_BYTES} and slot >= ${SLOT_MIN}
       union all
-      select child.entry, child.kind, child.size from entry child join below on child.parent = below.entry
-      where child.space = ${spaceBytes}
+      select child.entry, child.kind, child.size from below cross join entry child
+      where below.kind = 'folder'
+        and child.space = ${spaceBytes} and child.parent = below.entry and child.slot >= ${SLOT_MIN}
     ) select count(*) as files, sum(size) as bytes from below where kind = 'file'`.execute(db);
   const gone = must(trashed.rows[0], 'an aggregate has one row');
   return {

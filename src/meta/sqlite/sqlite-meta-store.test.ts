@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'node:test';
 import { sqliteOpener } from '#world/real/sql.ts';
+import type { SqlOpener } from '#world/sql.ts';
 import { insertCluster } from '../clusters.ts';
+import { childrenOf, countFiles, entriesAt, heightOf } from '../entries.ts';
 import { metaStoreContract } from '../meta-store.contract.ts';
 import { openSqliteMetaStore } from './sqlite-meta-store.ts';
 
@@ -74,6 +76,47 @@ test('lookups by key, by place and by seq use an index, however large the space'
       /SEARCH entry USING (INDEX|PRIMARY KEY|COVERING INDEX)|USING (COVERING )?INDEX presence_owed/,
       sql,
     );
+  database.close();
+  await remove();
+});
+
+test('what lies in a folder is found by its parent, not by reading the space', async () => {
+  const { file, remove } = place();
+  const asked: string[] = [];
+  const recording: SqlOpener = {
+    open: (at, options) => {
+      const database = sqliteOpener.open(at, options);
+      return {
+        exec: (sql) => database.exec(sql),
+        transaction: (work) => database.transaction(work),
+        close: () => database.close(),
+        prepare: (sql) => {
+          asked.push(sql);
+          return database.prepare(sql);
+        },
+      };
+    },
+  };
+  const store = await openSqliteMetaStore(recording, file);
+  asked.length = 0;
+  const id = '0b'.repeat(16) as never;
+  await store.read(async (reader) => {
+    await heightOf(reader, id, id, 300);
+    await childrenOf(reader, id, [id]);
+    await entriesAt(reader, id, [{ parent: id, name: 'a' }]);
+    await countFiles(reader, id);
+  });
+  await store.close();
+  const byParent = asked.filter((sql) => sql.includes('parent'));
+  assert.equal(byParent.length, 4);
+  const database = new DatabaseSync(file);
+  for (const sql of byParent) {
+    const values = Array.from(sql.matchAll(/\?/g), () => null);
+    const plan = database.prepare(`explain query plan ${sql}`).all(...values);
+    const searches = plan.map((row) => String(row['detail'])).filter((step) => /^SEARCH (entry|child)/.test(step));
+    assert.ok(searches.length > 0, sql);
+    for (const step of searches) assert.match(step, /space=\? AND parent=\?/, sql);
+  }
   database.close();
   await remove();
 });
