@@ -6,14 +6,16 @@ import { HoldfastError } from '#core/errors.ts';
 import type { Entry } from '#core/entry.ts';
 import type { EntryId, ManifestId } from '#core/ids.ts';
 import { parseManifestPublic } from '#core/manifest.ts';
-import { limits } from '#core/limits.ts';
+import { limits, MIB } from '#core/limits.ts';
 import { failureOfOne, type Device } from './device.ts';
 import { isOutage } from './line.ts';
 import { fetchBlocks, fetchManifest } from './manifests.ts';
 
 const RUNNING_MAX = 2;
 /** Requests for blocks of one file under way: each answer holds a batch of sealed bytes. */
-const REQUESTS_MAX = 3;
+const REQUESTS_MAX = 2;
+/** Asked for at once: every process that it passes through holds it for a while. */
+const WINDOW_BYTES_MAX = 2 * MIB;
 
 export type Staged = { readonly stage: string; readonly manifestId: ManifestId; readonly manifest: Uint8Array };
 
@@ -163,7 +165,7 @@ export function windowsOf(indexes: readonly number[], lengths: (index: number) =
   let bytes = 0;
   for (const index of indexes) {
     const length = lengths(index);
-    if (window.length > 0 && (bytes + length > limits.batchBytesMax || window.length >= limits.batchBlocksMax)) {
+    if (window.length > 0 && (bytes + length > WINDOW_BYTES_MAX || window.length >= limits.batchBlocksMax)) {
       windows.push(window);
       window = [];
       bytes = 0;

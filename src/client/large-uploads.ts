@@ -15,7 +15,7 @@ import { isRacy, parseStat, statText } from './stat-text.ts';
 
 const RUNNING_MAX = 2;
 /** Puts of one file under way: each holds a window of sealed bytes. */
-const PUTS_MAX = 3;
+const PUTS_MAX = 2;
 
 export type Uploaded = {
   readonly upload: UploadId;
