@@ -22,6 +22,8 @@ import { zstdFrameContentLength } from './zstd-frame.ts';
 const TAG_BYTES = 16;
 /** Below this, joining pieces is cheaper than another call into the cipher. */
 const JOINED_BYTES_MAX = 32 * 1024;
+/** RFC 8878: bytes that do not compress get a frame header (18 bytes at most) and 3 bytes for each block of 128 KiB. Node takes no less than 64. */
+const FRAME_GROWTH_BYTES = 64;
 const UNZEROED_BYTES_MIN = 64 * 1024;
 const EMPTY = new Uint8Array(0);
 
@@ -81,8 +83,8 @@ export const nodePrimitives: Primitives = {
   zstdCompress(bytes, level) {
     return unpooled(
       zstdCompressSync(bytes, {
-        // One output buffer that nearly every frame worth keeping fits, so that nothing is joined afterwards.
-        chunkSize: Math.max(bytes.length, 64),
+        // One output buffer that every frame of a trial fits, one that grew as well, so that nothing is joined afterwards.
+        chunkSize: bytes.length + FRAME_GROWTH_BYTES,
         pledgedSrcSize: bytes.length,
         params: {
           [constants.ZSTD_c_compressionLevel]: level,
