@@ -58,11 +58,13 @@ export async function start(plan: unknown): Promise<Role> {
       control: async () => {
         const status = await client.untilInSync(new AbortController().signal);
         const problem = status.problems[0];
-        if (!status.inSync && problem)
+        if (!status.inSync && problem) {
+          const what = problem.path === '' ? problem.message : `${problem.path}: ${problem.message}`;
           throw new HoldfastError(
-            'conflict',
-            `not everything could be synced: ${problem.path}: ${problem.message} ("holdfast status" lists all)`,
+            problem.code,
+            `not everything could be synced: ${what} ("holdfast status" lists all)`,
           );
+        }
         return {};
       },
       accept: (purpose, port) => given?.take(portPeer(port, (purpose as { readonly token: string }).token)),

@@ -245,6 +245,26 @@ test('a device that syncs nothing lists and fetches; a revoked one does neither'
   assert.equal(refused.code, 4, refused.stderr);
 });
 
+test('a device that is revoked while it syncs says so, ends with exit 4, and its folder is left alone', async (context) => {
+  const cluster = await startCluster(context);
+  writeFileSync(join(cluster.folder, 'kept.txt'), 'kept');
+  const laptop = await addDevice(context, cluster, 'laptop');
+  await untilIdentical([cluster.folder, laptop.folder]);
+  await untilInSync(laptop.at);
+  await runJson(['devices', 'revoke', 'laptop'], cluster.owner);
+  writeFileSync(join(laptop.folder, 'later.txt'), 'never sent');
+  await until(
+    'it says so',
+    () => laptop.sync.stderr(),
+    (text) => text.includes('refuses this device'),
+  );
+  assert.equal(await laptop.sync.stop(), 0);
+  const once = await run(['sync', '--once'], laptop.at);
+  assert.equal(once.code, 4, once.stderr);
+  assert.deepEqual([...treeOf(laptop.folder).keys()].sort(), ['kept.txt', 'later.txt']);
+  assert.deepEqual([...treeOf(cluster.folder).keys()], ['kept.txt']);
+});
+
 test('a browser gets a status page that runs no script', async (context) => {
   const cluster = await startCluster(context);
   const answer = await fetch(String(cluster.up.ready['url']));

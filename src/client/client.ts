@@ -162,8 +162,8 @@ class RunningClient implements Client {
       } catch (error) {
         if (signal.aborted) break;
         if (!isOutage(error)) throw error;
-        const unreachable = { path: '', code: 'unreachable', message: error.message } as const;
-        const status = { ...NOT_YET, problems: [unreachable], problemCount: 1 };
+        const problem = { path: '', code: error.code, message: error.message };
+        const status = { ...NOT_YET, settled: error.retry === 'never', problems: [problem], problemCount: 1 };
         this.#state.transaction(() => storeStatus(this.#state, status));
         this.#tell(status);
         await clock.sleep(Math.max(1, line.retryAtMs - clock.monotonicMs()), signal);

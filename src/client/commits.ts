@@ -99,7 +99,7 @@ export class Commits {
       if (signal.aborted || isOutage(error)) throw error;
       if (hasCode(error, ...REFUSALS)) return this.#refused(sent, error);
       // The server failed at it: what became of it is unknown.
-      if (error instanceof HoldfastError) line.reportDown(error.message);
+      if (error instanceof HoldfastError) line.reportDown(error);
       throw error;
     }
   }

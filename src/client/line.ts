@@ -1,5 +1,5 @@
 /** The line to the server: says once that it is down, and how long to leave it alone. */
-import { hasCode } from '#core/errors.ts';
+import { hasCode, type HoldfastError } from '#core/errors.ts';
 import { ask, type Answered } from '#protocol/call.ts';
 import type { Peer, Verb } from '#protocol/wire.ts';
 import type { Clock } from '#world/clock.ts';
@@ -15,7 +15,7 @@ export class Line {
   readonly #log: Log;
   readonly #backoff: Backoff;
   #retryAtMs = 0;
-  #down: string | null = null;
+  #down: HoldfastError | null = null;
 
   constructor(peer: Peer, clock: Clock, random: Random, log: Log) {
     this.#peer = peer;
@@ -36,14 +36,14 @@ export class Line {
       this.#up();
       return answered;
     } catch (error) {
-      if (!signal.aborted && isOutage(error)) this.#failed(error.message);
+      if (!signal.aborted && isOutage(error)) this.#failed(error);
       throw error;
     }
   }
 
   /** The server answered, and could not do its work. */
-  reportDown(detail: string): void {
-    this.#failed(detail);
+  reportDown(error: HoldfastError): void {
+    this.#failed(error);
   }
 
   /** Milliseconds of the monotonic clock before which asking has no point. */
@@ -55,8 +55,8 @@ export class Line {
     return this.#clock.monotonicMs() >= this.#retryAtMs;
   }
 
-  /** Why the server cannot be reached; null where it can. */
-  get down(): string | null {
+  /** Why the server cannot be worked with; null where it can. */
+  get down(): HoldfastError | null {
     return this.#down;
   }
 
@@ -67,16 +67,22 @@ export class Line {
     this.#backoff.succeeded(SUBJECT);
   }
 
-  #failed(detail: string): void {
+  #failed(error: HoldfastError): void {
     if (!this.open) return;
     this.#retryAtMs = this.#clock.monotonicMs() + this.#backoff.failed(SUBJECT);
-    if (this.#down === null) this.#log.warn('the server cannot be reached; syncing goes on when it can', { detail });
-    this.#down = detail;
+    if (this.#down?.code !== error.code) {
+      const what =
+        error.retry === 'never'
+          ? 'the server refuses this device'
+          : 'the server cannot be reached; syncing goes on when it can';
+      this.#log.warn(what, { detail: error.message });
+    }
+    this.#down = error;
   }
 }
 
 /** What concerns the server as a whole, not the one request; of these too the outcome is unknown. */
-export function isOutage(error: unknown): error is Error {
+export function isOutage(error: unknown): error is HoldfastError {
   return hasCode(
     error,
     'unreachable',

@@ -58,7 +58,7 @@ export class StatusBook {
     const { all, deferred } = dirty.count();
     const told = [...problems.all()];
     if (paused) told.unshift(paused);
-    if (line.down !== null) told.unshift({ path: '', code: 'unreachable', message: line.down });
+    if (line.down !== null) told.unshift({ path: '', code: line.down.code, message: line.down.message });
     const files = state.sql
       .prepare(`SELECT count(*) AS n FROM synced WHERE presence = 'here' AND kind <> 'folder'`)
       .get();
@@ -66,7 +66,11 @@ export class StatusBook {
     const inSync = idle && all === 0 && told.length === 0;
     return {
       inSync,
-      settled: inSync || (idle && paused === null && all === deferred && told.length > 0 && stuck),
+      // A server that refuses this device does so until a person links it again.
+      settled:
+        inSync ||
+        line.down?.retry === 'never' ||
+        (idle && paused === null && all === deferred && told.length > 0 && stuck),
       problems: told.slice(0, PROBLEMS_TOLD_MAX),
       problemCount: told.length,
       counts: { files: Number(files?.['n'] ?? 0), waiting: all, uploading: running.up, downloading: running.down },
