@@ -1,6 +1,6 @@
 /**
  * Server, storage nodes and devices on hosts of their own: network namespaces joined by a bridge, each role by its own command on its own
- * address, no file system shared but the program's own. Everything between hosts is TLS, pinned; the server's key is replaced midway.
+ * address, each host's directory hidden from the others; shared is the program alone. Everything between hosts is TLS, pinned; the server's key is replaced midway.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -60,13 +60,20 @@ test('three machines and a fourth: pinned TLS from the first connection, and a n
   if (lacksRoot(context, 'a network of namespaces')) return;
   const addresses = makeNetwork(context);
   const directory = scratch(context);
+  for (const host of HOSTS) mkdirSync(join(directory, host));
+  // `ip netns exec` gives each command a mount namespace of its own: in it the other hosts' directories are empty.
+  const hideOthers = (host: Host): string => {
+    const others = HOSTS.filter((other) => other !== host).map(
+      (other) => `mount -t tmpfs none '${join(directory, other)}'`,
+    );
+    return `${others.join(' && ')} && exec "$@"`;
+  };
   const on = (host: Host): Surroundings => {
     const cwd = join(directory, host);
-    mkdirSync(cwd, { recursive: true });
     return {
       home: join(cwd, 'home'),
       cwd,
-      prefix: ['ip', 'netns', 'exec', `hf${process.pid}-${host}`],
+      prefix: ['ip', 'netns', 'exec', `hf${process.pid}-${host}`, 'sh', '-c', hideOthers(host), 'sh'],
       env: { HOLDFAST_DEVICE_NAME: host },
     };
   };

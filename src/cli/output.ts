@@ -1,4 +1,5 @@
 /** What commands print. Results go to stdout: text for people, or with `--json` JSON and nothing else. All else goes to stderr. */
+import { escapeForPeople } from '#core/escape.ts';
 
 export type Output = {
   readonly json: boolean;
@@ -42,8 +43,5 @@ export function bytesText(bytes: number): string {
   return unit === 0 ? `${bytes} B` : `${amount.toFixed(1)} ${units[unit] as string}`;
 }
 
-/** A name or path as a terminal may show it: control characters and turns of writing direction escaped, so that no name can write over the screen. */
-export function shown(text: string): string {
-  const escape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  return text.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, escape);
-}
+/** A name or path as a terminal may show it: no name can write over the screen. */
+export const shown = escapeForPeople;

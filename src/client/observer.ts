@@ -4,7 +4,7 @@
  */
 import type { Failure, ListedEntry, Listing } from '#world/folder.ts';
 import type { Device } from './device.ts';
-import { escapeForPeople } from './escape.ts';
+import { escapeForPeople } from '#core/escape.ts';
 import { Judgement } from './judgement.ts';
 import type { LocalRow } from './rows.ts';
 import { NAMES_LOOKED_AT_MAX, Settling } from './settling.ts';

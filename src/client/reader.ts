@@ -4,7 +4,7 @@ import type { EntryId } from '#core/ids.ts';
 import { KIB, limits, MIB } from '#core/limits.ts';
 import type { Sealed, SealOutcome } from '#world/folder.ts';
 import type { Device } from './device.ts';
-import { escapeForPeople } from './escape.ts';
+import { escapeForPeople } from '#core/escape.ts';
 import type { LocalRow } from './rows.ts';
 import { isRacy, parseStat } from './stat-text.ts';
 

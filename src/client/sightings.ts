@@ -2,7 +2,7 @@
  * Compares what was seen on the disk with the local tree. Decides nothing that needs time: what is gone, and what may have
  * come from elsewhere, is handed to `judgement.ts`.
  */
-import { escapeForPeople } from './escape.ts';
+import { escapeForPeople } from '#core/escape.ts';
 import type { EntryId } from '#core/ids.ts';
 import type { ListedEntry, Stat } from '#world/folder.ts';
 import type { Device } from './device.ts';

@@ -3,7 +3,7 @@
  * elsewhere may lie in them now. All else goes on: a directory that this device may not read can stay so for good.
  */
 import type { Failure } from '#world/folder.ts';
-import { escapeForPeople } from './escape.ts';
+import { escapeForPeople } from '#core/escape.ts';
 import type { Problems } from './problems.ts';
 
 const FIRST_PAUSE_MS = 1000;
