@@ -16,13 +16,21 @@ import { Defect } from '#core/assert.ts';
 import { hasCode } from '#core/errors.ts';
 import { folderContract, type FolderUnderTest, type OtherProgram } from '../folder.contract.ts';
 import type { Folder } from '../folder.ts';
-import { FolderWork } from './folder/work.ts';
+import { realFileSystem } from './file-system.ts';
+import { inlineFolder, type Turns } from './folder/inline.ts';
+import { openFolderWork } from './folder/open-work.ts';
 import { openFolder } from './folder.ts';
 import { nodePrimitives } from './primitives.ts';
 
+const withoutHolds = { ...realFileSystem, traits: { ...realFileSystem.traits, holds: false } };
+const atOnce: Turns = {
+  step: async (_name, effect) => effect(),
+  sleep: (ms) => new Promise((done) => setTimeout(done, ms)),
+};
+
 folderContract('on the real disk, behind a worker', () => onRealDisk(openFolder));
 folderContract('on the real disk, where directories have no descriptors', () =>
-  onRealDisk((path) => inThisThread(new FolderWork(path, nodePrimitives, false))),
+  onRealDisk((path) => inlineFolder(openFolderWork(path, withoutHolds), atOnce)),
 );
 
 test('a defect ends the worker: what is under way and what comes later is rejected, and nothing hangs', async () => {
@@ -52,36 +60,6 @@ function onRealDisk(open: (rootPath: string) => Folder): FolderUnderTest {
     primitives: nodePrimitives,
     open: () => open(join(base, 'root')),
     cleanUp: () => rmSync(base, { recursive: true, force: true }),
-  };
-}
-
-function inThisThread(work: FolderWork): Folder {
-  return {
-    root: async () => work.root(),
-    claim: async (rootId) => work.claim(rootId),
-    list: async (directories) => work.list(directories),
-    look: async (paths) => work.look(paths),
-    seal: async (files, keys) => work.seal(files, keys),
-    openSealing: async (file, keys, previous) => {
-      const opened = work.openSealing(file, keys, previous);
-      if (opened.kind !== 'open') return opened;
-      return {
-        next: async () => work.nextOfSealing(opened.sealing),
-        close: async () => work.closeSealing(opened.sealing),
-      };
-    },
-    stage: async (...input) => {
-      const slices = work.stage(...input);
-      for (;;) {
-        const slice = slices.next();
-        if (slice.done) return slice.value;
-      }
-    },
-    stageBlocks: async (id, blocks) => work.stageBlocks(id, blocks),
-    apply: async (steps, keys) => work.apply(steps, keys),
-    flush: () => work.flush(),
-    sweep: async (keepStaged, trashDaysMax) => work.sweep(keepStaged, trashDaysMax),
-    close: async () => work.close(),
   };
 }
 

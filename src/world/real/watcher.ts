@@ -9,7 +9,8 @@ import type { Hint, Watcher } from '../watcher.ts';
 import { hasErrno, errnoOf } from './folder/failure.ts';
 import { Grip, type Directory } from './folder/grip.ts';
 import { OWN } from './folder/path.ts';
-import { isSameInode, statAt } from './folder/stat.ts';
+import { isSameInode } from './folder/stat.ts';
+import { realFileSystem } from './file-system.ts';
 import type { Stat } from '../folder.ts';
 
 /** The system's default queue holds 16,384 events; those of watches that were closed meanwhile are not seen. */
@@ -43,7 +44,7 @@ class DirectoryWatcher implements Watcher {
   watch(directory: string): boolean {
     this.unwatch(directory);
     try {
-      const grip = Grip.open(this.#root);
+      const grip = Grip.open(realFileSystem, this.#root);
       try {
         const found = grip.directory(directory);
         if (found === null) this.#hint(directory, null);
@@ -127,7 +128,7 @@ class DirectoryWatcher implements Watcher {
 
   #isStillThere(directory: string, { stat }: Watched): boolean {
     try {
-      const grip = Grip.open(this.#root);
+      const grip = Grip.open(realFileSystem, this.#root);
       try {
         const found = directory === '' ? grip.root.stat() : this.#statOf(grip, directory);
         return found !== null && isSameInode(found, stat);
@@ -142,7 +143,7 @@ class DirectoryWatcher implements Watcher {
 
   #statOf(grip: Grip, directory: string): Stat | null {
     const spot = grip.spot(directory);
-    return spot === null ? null : statAt(spot.at);
+    return spot === null ? null : realFileSystem.lstat(spot.at);
   }
 
   /** Watches below a directory that moved would go on under paths that now mean other things. */

@@ -1,17 +1,17 @@
 /** One step on the disk at a time, each judged by itself against the state that its plan was made from. */
-import { closeSync, fchmodSync, fstatSync, mkdirSync, rmdirSync, symlinkSync } from 'node:fs';
 import { unreachable } from '#core/assert.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { limits } from '#core/limits.ts';
+import type { FileSystem } from '../../file-system.ts';
 import type { FolderStep, Stat, StepOutcome } from '../../folder.ts';
 import { failureOf, hasErrno } from './failure.ts';
-import { createFile, openToRead, readFully, writeFully } from './file.ts';
+import { closing, readFully, writeFully } from './file.ts';
 import { spotIn, type Grip, type Spot } from './grip.ts';
 import { Moving } from './move.ts';
-import { madeName, parkedName } from './own-names.ts';
+import { parkedName, type OwnNames } from './own-names.ts';
 import { dropMade, makeFile, openExpectedManifest, placeMade, type Made, type Opener } from './place.ts';
 import type { Stage } from './stage.ts';
-import { isUnchanged, statAt, statOfFile } from './stat.ts';
+import { isUnchanged } from './stat.ts';
 import { Taking } from './take.ts';
 import type { Unflushed } from './unflushed.ts';
 
@@ -25,6 +25,7 @@ type StepOf<Kind extends FolderStep['kind']> = Extract<FolderStep, { kind: Kind 
 export type StagedFiles = (id: string, step: StepOf<'place'>) => Stage;
 
 export class Applying {
+  readonly #fs: FileSystem;
   readonly #grip: Grip;
   readonly #opener: Opener;
   readonly #unflushed: Unflushed;
@@ -32,12 +33,13 @@ export class Applying {
   readonly #taking: Taking;
   readonly #moving: Moving;
 
-  constructor(grip: Grip, opener: Opener, unflushed: Unflushed, staged: StagedFiles) {
+  constructor(grip: Grip, opener: Opener, unflushed: Unflushed, names: OwnNames, staged: StagedFiles) {
+    this.#fs = grip.fs;
     this.#grip = grip;
     this.#opener = opener;
     this.#unflushed = unflushed;
     this.#staged = staged;
-    this.#taking = new Taking(grip, unflushed);
+    this.#taking = new Taking(grip, unflushed, names);
     this.#moving = new Moving(this.#taking, unflushed);
   }
 
@@ -55,9 +57,9 @@ export class Applying {
   #apply(step: FolderStep): StepOutcome {
     switch (step.kind) {
       case 'make_folder':
-        return this.#make(step.path, (at) => mkdirSync(at));
+        return this.#make(step.path, (at) => this.#fs.mkdir(at, 0o777));
       case 'make_symlink':
-        return this.#make(step.path, (at) => symlinkSync(checkedTarget(step.target), at));
+        return this.#make(step.path, (at) => this.#fs.symlink(checkedTarget(step.target), at));
       case 'place':
         return this.#place(step);
       case 'move':
@@ -82,12 +84,12 @@ export class Applying {
     if (spot === null) return STALE;
     make(spot.at);
     this.#unflushed.directory(spot.directory);
-    return { kind: 'done', stat: statAt(spot.at) };
+    return { kind: 'done', stat: this.#fs.lstat(spot.at) };
   }
 
   #place(step: StepOf<'place'>): StepOutcome {
     const spot = this.#grip.spot(step.path);
-    if (spot === null || !isAsExpected(statAt(spot.at), step.expect)) return STALE;
+    if (spot === null || !isAsExpected(this.#fs.lstat(spot.at), step.expect)) return STALE;
     const made = this.#makeFor(step);
     return placeMade({ taking: this.#taking, unflushed: this.#unflushed }, made, spot, step.path, step);
   }
@@ -95,14 +97,14 @@ export class Applying {
   #makeFor(step: StepOf<'place'>): Made {
     if ('staged' in step.bytes) return this.#staged(step.bytes.staged, step).finished(this.#grip);
     const manifest = openExpectedManifest(this.#opener, step.manifest, step.contentId);
-    return makeFile(this.#grip, this.#opener, manifest, step.bytes, step.exec);
+    return makeFile(this.#fs, this.#taking.madeSpot(), this.#opener, manifest, step.bytes, step.exec);
   }
 
   #move(step: StepOf<'move'>): StepOutcome {
     const from = this.#expected(step.from, step.expect);
     const to = this.#grip.spot(step.to);
     if (from === null || to === null || !this.#moving.move(from, step.expect, to)) return STALE;
-    const stat = statAt(to.at);
+    const stat = this.#fs.lstat(to.at);
     if (step.expect.kind === 'folder') this.#forgetPaths();
     return { kind: 'done', stat };
   }
@@ -112,16 +114,16 @@ export class Applying {
     const to = this.#grip.spot(step.to);
     if (from === null || to === null || step.expect.kind !== 'file') return STALE;
     const linked = this.#moving.link(from, step.expect, to);
-    if (linked === true) return { kind: 'done', stat: statAt(to.at) };
+    if (linked === true) return { kind: 'done', stat: this.#fs.lstat(to.at) };
     return linked === false ? STALE : this.#copy(from, to, step);
   }
 
   /** Where there are no hard links the second name gets bytes of its own. */
   #copy(from: Spot, to: Spot, step: StepOf<'link'>): StepOutcome {
-    const spot = spotIn(this.#grip.own('tmp'), madeName());
-    const made = { spot, fd: createFile(spot.at, step.expect.exec ? 0o777 : 0o666), keep: false };
-    if (!copyStably(from, step.expect, made.fd)) {
-      dropMade(made);
+    const spot = this.#taking.madeSpot();
+    const made = { spot, fd: this.#fs.open(spot.at, 'create', step.expect.exec ? 0o777 : 0o666), keep: false };
+    if (!copyStably(this.#fs, from, step.expect, made.fd)) {
+      dropMade(this.#fs, made);
       return STALE;
     }
     const mtimeUs = Number(step.expect.mtimeNs / 1000n);
@@ -133,7 +135,7 @@ export class Applying {
     const spot = this.#expected(step.path, step.expect);
     if (spot === null) return STALE;
     if (step.expect.kind === 'folder') {
-      rmdirSync(spot.at);
+      this.#fs.rmdir(spot.at);
       this.#unflushed.directory(spot.directory);
       this.#forgetPaths();
     } else if (!this.#taking.take(spot, step.expect, this.#taking.trashSpot(spot.name))) {
@@ -145,14 +147,14 @@ export class Applying {
   #setExec(step: StepOf<'set_exec'>): StepOutcome {
     const spot = this.#expected(step.path, step.expect);
     if (spot === null || step.expect.kind !== 'file') return STALE;
-    const fd = openToRead(spot.at);
-    if (!isUnchanged(step.expect, statOfFile(fd))) {
-      closeSync(fd);
+    const fd = this.#fs.open(spot.at, 'read');
+    if (!isUnchanged(step.expect, this.#fs.fstat(fd))) {
+      this.#fs.close(fd);
       return STALE;
     }
-    const mode = fstatSync(fd).mode & 0o777;
-    fchmodSync(fd, step.exec ? mode | ((mode & 0o444) >> 2) : mode & ~0o111);
-    const stat = statOfFile(fd);
+    const mode = this.#fs.modeOf(fd);
+    this.#fs.fchmod(fd, step.exec ? mode | ((mode & 0o444) >> 2) : mode & ~0o111);
+    const stat = this.#fs.fstat(fd);
     this.#unflushed.file(step.path, fd);
     return { kind: 'done', stat };
   }
@@ -160,26 +162,26 @@ export class Applying {
   #park(step: StepOf<'park'>): StepOutcome {
     const spot = this.#expected(step.path, step.expect);
     const slot = spotIn(this.#grip.own('tmp'), parkedName(step.slot));
-    if (spot === null || statAt(slot.at) !== null) return STALE;
+    if (spot === null || this.#fs.lstat(slot.at) !== null) return STALE;
     if (!this.#taking.take(spot, step.expect, slot)) return STALE;
-    const stat = statAt(slot.at);
+    const stat = this.#fs.lstat(slot.at);
     if (step.expect.kind === 'folder') this.#forgetPaths();
     return { kind: 'done', stat };
   }
 
   #unpark(step: StepOf<'unpark'>): StepOutcome {
     const slot = spotIn(this.#grip.own('tmp'), parkedName(step.slot));
-    const parked = statAt(slot.at);
+    const parked = this.#fs.lstat(slot.at);
     const to = this.#grip.spot(step.path);
     if (parked === null || to === null || !this.#moving.move(slot, parked, to)) return STALE;
-    return { kind: 'done', stat: statAt(to.at) };
+    return { kind: 'done', stat: this.#fs.lstat(to.at) };
   }
 
   /** Where it is, as long as it is what the plan was made from. */
   #expected(path: string, expect: Stat): Spot | null {
     const spot = this.#grip.spot(path);
     if (spot === null) return null;
-    const now = statAt(spot.at);
+    const now = this.#fs.lstat(spot.at);
     if (now === null || !isUnchanged(expect, now)) return null;
     if (spot.directory === this.#grip.root && this.#grip.isOwn(now)) {
       throw new HoldfastError('invalid_name', "the folder's own directory cannot be changed");
@@ -206,19 +208,16 @@ function checkedTarget(target: string): string {
 }
 
 /** False where `from` is not, or no longer, what was expected: then the copy is worth nothing. */
-function copyStably(from: Spot, expect: Stat, into: number): boolean {
-  const fd = openToRead(from.at);
-  try {
-    if (!isUnchanged(expect, statOfFile(fd))) return false;
+function copyStably(fs: FileSystem, from: Spot, expect: Stat, into: number): boolean {
+  return closing(fs, fs.open(from.at, 'read'), (fd) => {
+    if (!isUnchanged(expect, fs.fstat(fd))) return false;
     const buffer = new Uint8Array(COPY_BYTES);
     for (let position = 0; position < expect.size; ) {
-      const count = readFully(fd, buffer, Math.min(buffer.length, expect.size - position), position);
+      const count = readFully(fs, fd, buffer, Math.min(buffer.length, expect.size - position), position);
       if (count === 0) return false;
-      writeFully(into, buffer.subarray(0, count), position);
+      writeFully(fs, into, buffer.subarray(0, count), position);
       position += count;
     }
-    return isUnchanged(expect, statOfFile(fd));
-  } finally {
-    closeSync(fd);
-  }
+    return isUnchanged(expect, fs.fstat(fd));
+  });
 }

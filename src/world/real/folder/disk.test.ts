@@ -23,7 +23,8 @@ import { makeKeyring, type SealKeys } from '#core/keyring.ts';
 import { openChunk, openManifest } from '#core/manifest.ts';
 import { MIB } from '#core/limits.ts';
 import type { FolderStep, ListedEntry, Sealed, Stat } from '../../folder.ts';
-import { FolderWork } from './work.ts';
+import { openFolderWork } from './open-work.ts';
+import type { FolderWork } from './work.ts';
 import { nodePrimitives } from '../primitives.ts';
 
 const DEADLINE_MS = 20_000;
@@ -42,7 +43,7 @@ describe('a folder on a real disk', () => {
   let work: FolderWork;
   beforeEach(() => {
     root = mkdtempSync(join(tmpdir(), 'holdfast-disk-'));
-    work = new FolderWork(root, nodePrimitives);
+    work = openFolderWork(root);
   });
   afterEach(() => {
     work.close();

@@ -1,19 +1,15 @@
 /**
  * A folder's root held open for one batch, and the directories below it. On Linux every directory is opened by its name in
- * its opened parent, and then named through /proc/self/fd: whatever others rename or replace by symlinks meanwhile, no call
+ * its opened parent, and then named through its descriptor: whatever others rename or replace by symlinks meanwhile, no call
  * leaves the directories that were opened. Elsewhere each component is looked at before it is used, which leaves a moment.
  */
-import { closeSync, constants, fstatSync, mkdirSync, openSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { HoldfastError } from '#core/errors.ts';
 import { hasErrno } from './failure.ts';
 import { namesOf, OWN } from './path.ts';
-import { isSameInode, statAt, statOf } from './stat.ts';
+import { isSameInode } from './stat.ts';
+import type { FileSystem } from '../../file-system.ts';
 import type { Stat } from '../../folder.ts';
 
-/** Linux: a descriptor that only stands for the thing; opening it needs no permission to read it. */
-const O_PATH = 0x20_0000;
-const DIRECTORY_FLAGS = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 /** Open directories beyond which a batch lets go of them between two steps. */
 const OPEN_DIRECTORIES_MAX = 256;
 
@@ -21,11 +17,13 @@ const OPEN_DIRECTORIES_MAX = 256;
 export class Directory {
   /** The path below the root. */
   readonly path: string;
+  readonly #fs: FileSystem;
   readonly #osPath: string;
   readonly #fd: number | null;
 
-  constructor(path: string, osPath: string, fd: number | null) {
+  constructor(fs: FileSystem, path: string, osPath: string, fd: number | null) {
     this.path = path;
+    this.#fs = fs;
     this.#osPath = osPath;
     this.#fd = fd;
   }
@@ -36,11 +34,11 @@ export class Directory {
   }
 
   stat(): Stat {
-    return statOf(this.#fd === null ? statSync(this.#osPath, { bigint: true }) : fstatSync(this.#fd, { bigint: true }));
+    return this.#fd === null ? this.#fs.stat(this.#osPath) : this.#fs.fstat(this.#fd);
   }
 
   close(): void {
-    if (this.#fd !== null) closeSync(this.#fd);
+    if (this.#fd !== null) this.#fs.close(this.#fd);
   }
 }
 
@@ -48,36 +46,37 @@ export class Directory {
 export type Spot = { readonly directory: Directory; readonly name: string; readonly at: string };
 
 export class Grip {
+  readonly fs: FileSystem;
   readonly root: Directory;
   readonly #opened = new Map<string, Directory>();
   readonly #usesDescriptors: boolean;
 
-  private constructor(root: Directory, usesDescriptors: boolean) {
+  private constructor(fs: FileSystem, root: Directory, usesDescriptors: boolean) {
+    this.fs = fs;
     this.root = root;
     this.#usesDescriptors = usesDescriptors;
   }
 
   /** Throws the system's error where the root is not there. The root's own path may lead through symlinks: a person named it. */
-  static open(rootPath: string, byDescriptor: boolean = process.platform === 'linux'): Grip {
-    if (!byDescriptor) {
-      const stat = statSync(rootPath, { bigint: true });
-      if (!stat.isDirectory()) throw notAFolder();
-      return new Grip(new Directory('', rootPath, null), false);
+  static open(fs: FileSystem, rootPath: string): Grip {
+    if (!fs.traits.holds) {
+      if (fs.stat(rootPath).kind !== 'folder') throw notAFolder();
+      return new Grip(fs, new Directory(fs, '', rootPath, null), false);
     }
-    const fd = openSync(rootPath, O_PATH | constants.O_DIRECTORY);
-    if (procNames(fd)) return new Grip(new Directory('', `/proc/self/fd/${fd}`, fd), true);
-    closeSync(fd);
-    return new Grip(new Directory('', rootPath, null), false);
+    const fd = fs.open(rootPath, 'hold_root');
+    if (isNamed(fs, fd)) return new Grip(fs, new Directory(fs, '', fs.pathOf(fd), fd), true);
+    fs.close(fd);
+    return new Grip(fs, new Directory(fs, '', rootPath, null), false);
   }
 
   /** Null where it is missing, or where a component is anything but a directory. Throws where access is refused or the path is no path. */
   directory(path: string): Directory | null {
-    return this.#descend(namesOf(path));
+    return this.#descend(this.#namesOf(path));
   }
 
   /** Where the entry of that path is, or would be. Null where its directory is missing. The root itself has no spot. */
   spot(path: string): Spot | null {
-    const names = namesOf(path);
+    const names = this.#namesOf(path);
     const name = names.at(-1);
     if (name === undefined) throw new HoldfastError('invalid_name', 'the folder itself cannot be changed');
     const directory = this.#descend(names.slice(0, -1));
@@ -92,7 +91,7 @@ export class Grip {
     for (const name of ownNames(path)) {
       const parent = made === '' ? this.root : this.#expect(made);
       try {
-        mkdirSync(parent.at(name), { mode: 0o700 });
+        this.fs.mkdir(parent.at(name), 0o700);
       } catch (error) {
         if (!hasErrno(error, 'EEXIST')) throw error;
       }
@@ -109,7 +108,7 @@ export class Grip {
   /** True for the door's own directory under whatever name a case-insensitive file system showed it. */
   isOwn(stat: Stat): boolean {
     if (stat.kind !== 'folder') return false;
-    const own = statAt(this.root.at(OWN));
+    const own = this.fs.lstat(this.root.at(OWN));
     return own !== null && isSameInode(own, stat);
   }
 
@@ -127,6 +126,10 @@ export class Grip {
   close(): void {
     this.forget();
     this.root.close();
+  }
+
+  #namesOf(path: string): readonly string[] {
+    return namesOf(path, this.fs.traits.windowsNames);
   }
 
   #expect(ownPath: string): Directory {
@@ -148,7 +151,8 @@ export class Grip {
   }
 
   #open(parent: Directory, name: string, path: string): Directory | null {
-    const directory = this.#usesDescriptors ? openByDescriptor(parent, name, path) : openByPath(parent, name, path);
+    const openIn = this.#usesDescriptors ? openByDescriptor : openByPath;
+    const directory = openIn(this.fs, parent, name, path);
     if (directory === null) return null;
     this.#opened.set(path, directory);
     if (parent === this.root && name !== OWN && this.isOwn(directory.stat())) {
@@ -166,26 +170,29 @@ function ownNames(path: string): readonly string[] {
   return path === '' ? [OWN] : [OWN, ...path.split('/')];
 }
 
-function openByDescriptor(parent: Directory, name: string, path: string): Directory | null {
+function openByDescriptor(fs: FileSystem, parent: Directory, name: string, path: string): Directory | null {
   try {
-    const fd = openSync(parent.at(name), DIRECTORY_FLAGS);
-    return new Directory(path, `/proc/self/fd/${fd}`, fd);
+    const fd = fs.open(parent.at(name), 'hold_directory');
+    return new Directory(fs, path, fs.pathOf(fd), fd);
   } catch (error) {
     if (hasErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return null;
     throw error;
   }
 }
 
-function openByPath(parent: Directory, name: string, path: string): Directory | null {
-  const stat = statAt(parent.at(name));
-  return stat?.kind === 'folder' ? new Directory(path, join(parent.at(''), name), null) : null;
+function openByPath(fs: FileSystem, parent: Directory, name: string, path: string): Directory | null {
+  const at = parent.at(name);
+  return fs.lstat(at)?.kind === 'folder' ? new Directory(fs, path, at, null) : null;
 }
 
 /** False in the rare container that has no /proc. */
-function procNames(fd: number): boolean {
-  const through = statSync(`/proc/self/fd/${fd}`, { bigint: true, throwIfNoEntry: false });
-  const direct = fstatSync(fd, { bigint: true });
-  return through !== undefined && through.ino === direct.ino && through.dev === direct.dev;
+function isNamed(fs: FileSystem, fd: number): boolean {
+  try {
+    return isSameInode(fs.stat(fs.pathOf(fd)), fs.fstat(fd));
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
 }
 
 function notAFolder(): HoldfastError {

@@ -1,5 +1,4 @@
 /** Listing directories and looking at single entries. */
-import { readdirSync, readlinkSync } from 'node:fs';
 import { fromUtf8 } from '#core/bytes.ts';
 import { limits } from '#core/limits.ts';
 import { judgeName } from '#core/name.ts';
@@ -7,7 +6,7 @@ import type { Failure, ListedEntry, Listing } from '../../folder.ts';
 import { failureOf, hasErrno, shown } from './failure.ts';
 import type { Directory, Grip } from './grip.ts';
 import { OWN } from './path.ts';
-import { statAt } from './stat.ts';
+import type { FileSystem } from '../../file-system.ts';
 
 /** What Node puts where bytes are no UTF-8; it may also stand in a name by right. */
 const REPLACEMENT = '\ufffd';
@@ -16,7 +15,7 @@ export function listDirectory(grip: Grip, path: string): Listing {
   try {
     const directory = grip.directory(path);
     if (directory === null) return { kind: 'missing' };
-    return list(directory, directory === grip.root);
+    return list(grip.fs, directory, directory === grip.root);
   } catch (error) {
     return failureOf(error, path);
   }
@@ -27,15 +26,15 @@ export function lookAt(grip: Grip, path: string): ListedEntry | null | Failure {
   try {
     const spot = grip.spot(path);
     if (spot === null) return null;
-    return entryAt(spot.directory, spot.name);
+    return entryAt(grip.fs, spot.directory, spot.name);
   } catch (error) {
     return failureOf(error, path);
   }
 }
 
-function list(directory: Directory, isRoot: boolean): Listing {
+function list(fs: FileSystem, directory: Directory, isRoot: boolean): Listing {
   const stat = directory.stat();
-  const { names, unnameable } = namesIn(directory);
+  const { names, unnameable } = namesIn(fs, directory.at(''));
   const entries: ListedEntry[] = [];
   for (const name of names) {
     if (isRoot && name === OWN) continue;
@@ -44,18 +43,18 @@ function list(directory: Directory, isRoot: boolean): Listing {
       unnameable.push(shown(name));
       continue;
     }
-    const entry = entryAt(directory, name);
+    const entry = entryAt(fs, directory, name);
     if (entry !== null) entries.push(entry);
   }
   return { kind: 'found', stat, entries, unnameable };
 }
 
-function namesIn(directory: Directory): { readonly names: readonly string[]; readonly unnameable: string[] } {
-  const names = readdirSync(directory.at(''));
+function namesIn(fs: FileSystem, path: string): { readonly names: readonly string[]; readonly unnameable: string[] } {
+  const names = fs.readdir(path);
   if (!names.some((name) => name.includes(REPLACEMENT))) return { names, unnameable: [] };
   const wellFormed: string[] = [];
   const unnameable: string[] = [];
-  for (const bytes of readdirSync(directory.at(''), { encoding: 'buffer' })) {
+  for (const bytes of fs.readdirAsBytes(path)) {
     const name = fromUtf8(bytes);
     if (name === null) unnameable.push(escapeBytes(bytes));
     else wellFormed.push(name);
@@ -63,18 +62,18 @@ function namesIn(directory: Directory): { readonly names: readonly string[]; rea
   return { names: wellFormed, unnameable };
 }
 
-function entryAt(directory: Directory, name: string): ListedEntry | null {
-  const stat = statAt(directory.at(name));
+function entryAt(fs: FileSystem, directory: Directory, name: string): ListedEntry | null {
+  const stat = fs.lstat(directory.at(name));
   if (stat?.kind !== 'symlink') return stat === null ? null : { name, stat, target: null };
-  const target = targetAt(directory.at(name));
+  const target = targetAt(fs, directory.at(name));
   if (target === 'gone') return null;
   // What no entry can hold is shown as a thing that is never synced, rather than as a link with another text or as nothing.
   return target === null ? { name, stat: { ...stat, kind: 'other' }, target: null } : { name, stat, target };
 }
 
-function targetAt(path: string): string | null | 'gone' {
+function targetAt(fs: FileSystem, path: string): string | null | 'gone' {
   try {
-    const bytes = readlinkSync(path, { encoding: 'buffer' });
+    const bytes = fs.readlink(path);
     return bytes.length > limits.symlinkTargetBytesMax ? null : fromUtf8(bytes);
   } catch (error) {
     // Replaced since lstat: the next look sees what it has become.

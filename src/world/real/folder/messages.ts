@@ -2,10 +2,13 @@
 import type { ErrorCode } from '#core/errors.ts';
 import type { FolderStep, SealOutcome } from '../../folder.ts';
 import type { SealingStep } from './sealing.ts';
+import type { Slices } from './slices.ts';
 import type { FolderWork } from './work.ts';
 
-type Verbs = Omit<FolderWork, 'flush' | 'close' | 'stage'> & {
-  stage(...input: Parameters<FolderWork['stage']>): ReturnType<ReturnType<FolderWork['stage']>['next']>['value'];
+type ResultOf<Work> = Work extends Slices<infer Result> ? Result : never;
+type InTurns = 'sealInTurns' | 'openSealingInTurns' | 'applyInTurns';
+type Verbs = Omit<FolderWork, 'flush' | 'close' | 'stage' | InTurns> & {
+  stage(...input: Parameters<FolderWork['stage']>): ResultOf<ReturnType<FolderWork['stage']>>;
   flush(): void;
   close(): void;
 };

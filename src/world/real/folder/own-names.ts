@@ -1,5 +1,4 @@
 /** Names in `.holdfast/tmp` and `.holdfast/trash`. What a name begins with says what may be done with it after a crash. */
-import { randomBytes } from 'node:crypto';
 import { HoldfastError } from '#core/errors.ts';
 import { limits } from '#core/limits.ts';
 
@@ -13,20 +12,41 @@ const PARKED = 'parked-';
 const STAGED = 'staged-';
 const WORD = /^[A-Za-z0-9_-]{1,128}$/;
 
-const instance = randomBytes(8).toString('hex');
-let count = 0;
+/** Makes names that nobody else makes. */
+export class OwnNames {
+  readonly #instance: string;
+  readonly #nowMs: () => number;
+  #count = 0;
 
-function unique(): string {
-  count += 1;
-  return `${instance}-${count}`;
-}
+  /** `instance`: no other process has it that works, or ever worked, on the folder. */
+  constructor(instance: string, nowMs: () => number) {
+    this.#instance = instance;
+    this.#nowMs = nowMs;
+  }
 
-export function madeName(): string {
-  return MADE + unique();
-}
+  made(): string {
+    return MADE + this.#unique();
+  }
 
-export function takenName(): string {
-  return TAKEN + unique();
+  taken(): string {
+    return TAKEN + this.#unique();
+  }
+
+  /** A free name in the trash that shows the old one as far as 255 bytes allow. */
+  trash(name: string): string {
+    const front = `${this.#unique()} `;
+    return front + cut(name, limits.nameBytesMax - front.length);
+  }
+
+  /** What today's directory in the trash is called. */
+  today(): string {
+    return new Date(this.#nowMs()).toISOString().slice(0, 10);
+  }
+
+  #unique(): string {
+    this.#count += 1;
+    return `${this.#instance}-${this.#count}`;
+  }
 }
 
 export function parkedName(slot: string): string {
@@ -44,16 +64,13 @@ export function kindOfTmpName(name: string, keepStaged: ReadonlySet<string>): 'k
   return name.startsWith(MADE) ? 'rubbish' : 'user';
 }
 
-/** A free name in the trash that shows the old one as far as 255 bytes allow. */
-export function trashName(name: string): string {
+function cut(name: string, bytesMax: number): string {
   const bytes = Buffer.from(name);
-  const front = `${unique()} `;
-  const room = limits.nameBytesMax - front.length;
-  if (bytes.length <= room) return front + name;
+  if (bytes.length <= bytesMax) return name;
   // A cut in the middle of a character would leave bytes that are no UTF-8.
-  let end = room;
+  let end = bytesMax;
   while (end > 0 && ((bytes[end] as number) & 0xc0) === 0x80) end -= 1;
-  return front + bytes.toString('utf8', 0, end);
+  return bytes.toString('utf8', 0, end);
 }
 
 function checked(word: string): string {

@@ -19,14 +19,16 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { must } from '#core/assert.ts';
 import { makeKeyring } from '#core/keyring.ts';
 import type { Stat } from '../../folder.ts';
-import { createFile, writeFully } from './file.ts';
+import { writeFully } from './file.ts';
 import { Grip, spotIn, type Spot } from './grip.ts';
 import { movedOverPlaceholder, Moving } from './move.ts';
+import { OwnNames } from './own-names.ts';
 import { placeMade, type Made } from './place.ts';
 import { SmallFiles } from './seal.ts';
-import { statAt } from './stat.ts';
+import { drained } from './slices.ts';
 import { Taking } from './take.ts';
 import { Unflushed } from './unflushed.ts';
+import { realFileSystem } from '../file-system.ts';
 import { nodePrimitives } from '../primitives.ts';
 
 describe('races', () => {
@@ -36,9 +38,9 @@ describe('races', () => {
   let taking: Taking;
   beforeEach(() => {
     root = mkdtempSync(join(tmpdir(), 'holdfast-races-'));
-    grip = Grip.open(root);
-    unflushed = new Unflushed(root);
-    taking = new Taking(grip, unflushed);
+    grip = Grip.open(realFileSystem, root);
+    unflushed = new Unflushed(realFileSystem, root);
+    taking = new Taking(grip, unflushed, new OwnNames('test', Date.now));
   });
   afterEach(() => {
     grip.close();
@@ -48,7 +50,7 @@ describe('races', () => {
 
   const path = (name: string): string => join(root, name);
   const text = (name: string): string => readFileSync(path(name), 'utf8');
-  const stat = (name: string): Stat => must(statAt(path(name)), `nothing at ${name}`);
+  const stat = (name: string): Stat => must(realFileSystem.lstat(path(name)), `nothing at ${name}`);
   const spot = (name: string): Spot => must(grip.spot(name), 'its directory is there');
   /** A spot whose path is asked for `calls` times before `meanwhile` happens, just before it is used again. */
   const interrupted = (name: string, calls: number, meanwhile: () => void): Spot => {
@@ -64,8 +66,8 @@ describe('races', () => {
   };
   const made = (bytes: string): Made => {
     const at = spotIn(grip.own('tmp'), `made-${bytes}`);
-    const fd = createFile(at.at, 0o666);
-    writeFully(fd, Buffer.from(bytes), 0);
+    const fd = realFileSystem.open(at.at, 'create', 0o666);
+    writeFully(realFileSystem, fd, Buffer.from(bytes), 0);
     return { spot: at, fd, keep: false };
   };
   const place = (to: Spot, expect: Stat | null) =>
@@ -186,13 +188,13 @@ describe('races', () => {
   test('without hard links nothing is replaced either, and no empty file stays behind', () => {
     writeFileSync(path('from'), 'moved');
     writeFileSync(path('taken'), 'mine');
-    assert.equal(movedOverPlaceholder(spot('from'), spot('taken')), false);
+    assert.equal(movedOverPlaceholder(realFileSystem, spot('from'), spot('taken')), false);
     assert.equal(text('taken'), 'mine');
-    assert.equal(movedOverPlaceholder(spot('from'), spot('to')), true);
+    assert.equal(movedOverPlaceholder(realFileSystem, spot('from'), spot('to')), true);
     assert.equal(text('to'), 'moved');
     writeFileSync(path('from'), 'again');
     const vanishing = interrupted('from', 0, () => unlinkSync(path('from')));
-    assert.equal(movedOverPlaceholder(vanishing, spot('third')), false);
+    assert.equal(movedOverPlaceholder(realFileSystem, vanishing, spot('third')), false);
     assert.deepEqual(readdirSync(root).sort(), ['taken', 'to']);
   });
 
@@ -202,10 +204,11 @@ describe('races', () => {
       current: { version: 1, key: new Uint8Array(32).fill(2) },
       versions: [],
     });
-    const files = new SmallFiles(nodePrimitives);
+    const files = new SmallFiles(nodePrimitives, Date.now);
     writeFileSync(path('file'), 'one');
     const expect = stat('file');
-    assert.equal(files.seal(grip, { path: 'file', expect }, keyring).kind, 'sealed');
+    const seal = (of: Stat) => drained(files.seal(grip, { path: 'file', expect: of }, keyring), () => undefined).kind;
+    assert.equal(seal(expect), 'sealed');
     let uses = 0;
     const interrupting: Stat = {
       ...expect,
@@ -216,7 +219,7 @@ describe('races', () => {
         return expect.size;
       },
     };
-    assert.equal(files.seal(grip, { path: 'file', expect: interrupting }, keyring).kind, 'changed');
+    assert.equal(seal(interrupting), 'changed');
   });
 
   test('a folder above that becomes a symlink after it was opened leads nowhere', {

@@ -1,5 +1,4 @@
 /** Reading, cutting and sealing small files, each in one go. A file that moves under the reader gives nothing. */
-import { fstatSync } from 'node:fs';
 import type { Bytes } from '#core/bytes.ts';
 import { chunkerForRevision, cutPoint, type ChunkerKind } from '#core/chunker.ts';
 import { id32Of, type ChunkHash } from '#core/ids.ts';
@@ -8,11 +7,12 @@ import { limits } from '#core/limits.ts';
 import { sealManifest, type Manifest, type ManifestChunk } from '#core/manifest.ts';
 import type { Primitives } from '#core/primitives.ts';
 import { blockIdOf, sealData } from '#core/seal.ts';
+import type { FileSystem } from '../../file-system.ts';
 import type { SealedBlock, SealOutcome, Stat } from '../../folder.ts';
 import { failureOf, hasErrno } from './failure.ts';
-import { closing, openToRead, readFully } from './file.ts';
 import type { Grip } from './grip.ts';
-import { isUnchanged, statOf } from './stat.ts';
+import type { Slices } from './slices.ts';
+import { isUnchanged } from './stat.ts';
 
 /**
  * Kernels before 6.13 stamp times with the last timer tick, 10 ms at most: a write within the tick of the one before it would not be seen.
@@ -48,31 +48,35 @@ export function sealChunk(
 /** Holds the one buffer that small files are read into: made when first needed, and used again for every file. */
 export class SmallFiles {
   readonly #primitives: Primitives;
+  readonly #nowMs: () => number;
   #buffer: Uint8Array | null = null;
 
-  constructor(primitives: Primitives) {
+  constructor(primitives: Primitives, nowMs: () => number) {
     this.#primitives = primitives;
+    this.#nowMs = nowMs;
   }
 
-  seal(grip: Grip, file: { readonly path: string; readonly expect: Stat }, keyring: Keyring): SealOutcome {
+  *seal(grip: Grip, file: { readonly path: string; readonly expect: Stat }, keyring: Keyring): Slices<SealOutcome> {
     try {
-      const opened = openExpected(grip, file.path, file.expect);
+      const opened = yield* openExpected(grip, file.path, file.expect, this.#nowMs);
       if (typeof opened !== 'number') return opened;
-      return closing(opened, (fd) => this.#sealOpened(fd, file.expect, keyring));
+      try {
+        return yield* this.#sealOpened(grip.fs, opened, file.expect, keyring);
+      } finally {
+        grip.fs.close(opened);
+      }
     } catch (error) {
       return failureOf(error, file.path);
     }
   }
 
-  #sealOpened(fd: number, expect: Stat, keyring: Keyring): SealOutcome {
+  *#sealOpened(fs: FileSystem, fd: number, expect: Stat, keyring: Keyring): Slices<SealOutcome> {
     if (expect.size > limits.batchBytesMax) {
       return { kind: 'failed', code: 'too_large', detail: 'the file is too large to be sealed in one step' };
     }
     this.#buffer ??= new Uint8Array(limits.batchBytesMax);
-    const count = readFully(fd, this.#buffer, expect.size, 0);
-    if (count !== expect.size || !isUnchanged(expect, statOf(fstatSync(fd, { bigint: true })))) {
-      return { kind: 'changed' };
-    }
+    const count = yield* readInTurns(fs, fd, this.#buffer, expect.size);
+    if (count !== expect.size || !isUnchanged(expect, fs.fstat(fd))) return { kind: 'changed' };
     const sealer = { primitives: this.#primitives, keyring };
     const sealed = sealPlain(sealer, this.#buffer.subarray(0, count));
     const { bytes, manifestId, contentId } = sealManifest(this.#primitives, keyring, sealed.manifest);
@@ -86,36 +90,51 @@ export class SmallFiles {
   }
 }
 
+/** From the start; whoever writes meanwhile may do so between any two calls. */
+function* readInTurns(fs: FileSystem, fd: number, into: Uint8Array, length: number): Slices<number> {
+  let done = 0;
+  while (done < length) {
+    yield;
+    const count = fs.read(fd, into, done, length - done, done);
+    if (count === 0) break;
+    done += count;
+  }
+  yield;
+  return done;
+}
+
 /** An open file that is still what was expected, or why there is none. */
-export function openExpected(
+export function* openExpected(
   grip: Grip,
   path: string,
   expect: Stat,
-): number | { readonly kind: 'changed' } | { readonly kind: 'missing' } {
+  nowMs: () => number,
+): Slices<number | { readonly kind: 'changed' } | { readonly kind: 'missing' }> {
+  const { fs } = grip;
   const spot = grip.spot(path);
   if (spot === null) return { kind: 'missing' };
   let fd: number;
   try {
-    fd = openToRead(spot.at);
+    fd = fs.open(spot.at, 'read');
   } catch (error) {
     // ENXIO: a socket.
     if (hasErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EMLINK', 'ENXIO')) return { kind: 'missing' };
     throw error;
   }
-  const now = statOf(fstatSync(fd, { bigint: true }));
+  const now = fs.fstat(fd);
   if (now.kind === 'file' && isUnchanged(expect, now)) {
-    waitForTick(now);
+    const pause = untilTick(now, nowMs());
+    if (pause > 0) yield pause;
     return fd;
   }
-  closing(fd, () => undefined);
+  fs.close(fd);
   return { kind: now.kind === 'file' ? 'changed' : 'missing' };
 }
 
-function waitForTick(stat: Stat): void {
-  const ageMs = Date.now() - Number(stat.ctimeNs / 1_000_000n);
+function untilTick(stat: Stat, nowMs: number): number {
+  const ageMs = nowMs - Number(stat.ctimeNs / 1_000_000n);
   // A stamp from the future is another machine's, or the clock was set back: no wait would help.
-  if (ageMs < 0 || ageMs >= TICK_MS) return;
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, TICK_MS - ageMs);
+  return ageMs < 0 || ageMs >= TICK_MS ? 0 : TICK_MS - ageMs;
 }
 
 function sealPlain(

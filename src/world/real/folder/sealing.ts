@@ -1,17 +1,18 @@
 /** Reading, cutting and sealing a large file from front to end, in steps of bounded size. */
-import { closeSync, fstatSync } from 'node:fs';
 import { chunkBytesMax, chunkerForRevision, cutPoint, type ChunkerKind } from '#core/chunker.ts';
 import type { FileContent } from '#core/entry.ts';
 import { id32Of, type BlockId, type ChunkHash } from '#core/ids.ts';
 import { limits, MIB } from '#core/limits.ts';
 import { openManifest, sealManifest, type ManifestChunk } from '#core/manifest.ts';
 import { SEAL_OVERHEAD_BYTES } from '#core/seal.ts';
+import type { FileSystem } from '../../file-system.ts';
 import type { Failure, Stat } from '../../folder.ts';
 import { failureOf } from './failure.ts';
 import { readFully } from './file.ts';
 import type { Grip } from './grip.ts';
 import { openExpected, sealChunk, type ChunkSealer } from './seal.ts';
-import { isUnchanged, statOf } from './stat.ts';
+import type { Slices } from './slices.ts';
+import { isUnchanged } from './stat.ts';
 
 /** Read at once, beyond what the longest chunk needs. */
 const WINDOW_BYTES = 2 * MIB;
@@ -31,6 +32,7 @@ export type SealingStep =
   | Failure;
 
 export class FileSealing {
+  readonly #fs: FileSystem;
   readonly #sealer: ChunkSealer;
   readonly #fd: number;
   readonly #path: string;
@@ -47,12 +49,14 @@ export class FileSealing {
   #position = 0;
 
   private constructor(
+    fs: FileSystem,
     sealer: ChunkSealer,
     fd: number,
     file: { readonly path: string; readonly expect: Stat },
     chunker: ChunkerKind,
     previous: readonly ManifestChunk[],
   ) {
+    this.#fs = fs;
     this.#sealer = sealer;
     this.#fd = fd;
     this.#path = file.path;
@@ -62,19 +66,20 @@ export class FileSealing {
     this.#buffer = new Uint8Array(Math.min(chunkBytesMax(chunker) + WINDOW_BYTES, Math.max(file.expect.size, 1)));
   }
 
-  static open(
+  static *open(
     grip: Grip,
     file: { readonly path: string; readonly expect: Stat },
     sealer: ChunkSealer,
     previous: Uint8Array | null,
-  ): FileSealing | { readonly kind: 'changed' | 'missing' } | Failure {
+    nowMs: () => number,
+  ): Slices<FileSealing | { readonly kind: 'changed' | 'missing' } | Failure> {
     try {
-      const opened = openExpected(grip, file.path, file.expect);
+      const opened = yield* openExpected(grip, file.path, file.expect, nowMs);
       if (typeof opened !== 'number') return opened;
       // A manifest that does not open only costs sealing again what may be stored already.
       const old = previous === null ? null : openManifest(sealer.primitives, sealer.keyring, previous);
       const chunker = chunkerForRevision(file.expect.size, old?.chunker ?? null);
-      return new FileSealing(sealer, opened, file, chunker, old?.chunks ?? []);
+      return new FileSealing(grip.fs, sealer, opened, file, chunker, old?.chunks ?? []);
     } catch (error) {
       return failureOf(error, file.path);
     }
@@ -89,7 +94,7 @@ export class FileSealing {
   }
 
   close(): void {
-    closeSync(this.#fd);
+    this.#fs.close(this.#fd);
   }
 
   #step(): SealingStep {
@@ -114,7 +119,7 @@ export class FileSealing {
   }
 
   #isAsExpected(): boolean {
-    return isUnchanged(this.#expect, statOf(fstatSync(this.#fd, { bigint: true })));
+    return isUnchanged(this.#expect, this.#fs.fstat(this.#fd));
   }
 
   /** Length of the next chunk, 0 at the end of the file, `short` where the file ends earlier than it did. */
@@ -132,7 +137,7 @@ export class FileSealing {
     this.#end -= this.#start;
     this.#start = 0;
     const wanted = Math.min(this.#buffer.length - this.#end, this.#expect.size - this.#position);
-    const count = readFully(this.#fd, this.#buffer.subarray(this.#end), wanted, this.#position);
+    const count = readFully(this.#fs, this.#fd, this.#buffer.subarray(this.#end), wanted, this.#position);
     this.#end += count;
     this.#position += count;
     return count === wanted;

@@ -2,35 +2,24 @@
  * A large file on its way in: `.holdfast/tmp/staged-<id>`, sparse, written block by block in any order. What a crash left of
  * it is believed only as far as its bytes hash to what the manifest says.
  */
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  copyFileSync,
-  fstatSync,
-  ftruncateSync,
-  statfsSync,
-  unlinkSync,
-} from 'node:fs';
 import { equalBytes, type Bytes } from '#core/bytes.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { idBytes, type ChunkHash } from '#core/ids.ts';
 import { limits, MIB } from '#core/limits.ts';
 import { openChunk, openManifest, type Manifest, type ManifestChunk } from '#core/manifest.ts';
 import { hasErrno } from './failure.ts';
-import { createFile, openToRead, openToWrite, readFully, writeFully } from './file.ts';
+import { readFully, writeFully } from './file.ts';
 import { spotIn, type Grip, type Spot } from './grip.ts';
 import { stagedName } from './own-names.ts';
 import type { Made, Opener } from './place.ts';
-import { statOfFile } from './stat.ts';
+import type { Slices } from './slices.ts';
+import type { FileSystem } from '../../file-system.ts';
 
 /** What is left free on the disk whatever arrives: the smaller of the two. */
 const RESERVE_BYTES = 256 * MIB;
 const RESERVE_SHARE = 0.01;
 /** Between two of these others get their turn. */
 const SLICE_BYTES = 32 * MIB;
-/** What st_blocks counts in. */
-const SECTOR_BYTES = 512;
 
 export class Stage {
   readonly manifest: Manifest;
@@ -60,22 +49,23 @@ export class Stage {
   }
 
   /** Makes the file or takes it up again; yields between slices of work. */
-  *begin(grip: Grip, old: { readonly path: string; readonly manifest: Uint8Array } | null): Generator<void, void> {
+  *begin(grip: Grip, old: { readonly path: string; readonly manifest: Uint8Array } | null): Slices<void> {
+    const { fs } = grip;
     const spot = this.#spot(grip);
-    const isNew = !this.#exists(spot);
+    const isNew = !exists(fs, spot);
     const oldFd = old === null ? null : openOld(grip, old.path);
     try {
-      if (isNew) this.#create(spot, oldFd);
-      const fd = openToWrite(spot.at);
+      if (isNew) create(fs, spot, oldFd);
+      const fd = fs.open(spot.at, 'write');
       try {
-        this.#reserve(fd, spot, isNew);
-        yield* this.#verifyPresent(fd);
-        if (oldFd !== null && old !== null) yield* this.#copyFrom(oldFd, old.manifest, fd);
+        this.#reserve(fs, fd, spot, isNew);
+        yield* this.#verifyPresent(fs, fd);
+        if (oldFd !== null && old !== null) yield* this.#copyFrom(fs, oldFd, old.manifest, fd);
       } finally {
-        closeSync(fd);
+        fs.close(fd);
       }
     } finally {
-      if (oldFd !== null) closeSync(oldFd);
+      if (oldFd !== null) fs.close(oldFd);
     }
   }
 
@@ -90,16 +80,16 @@ export class Stage {
   }
 
   /** Writes the block's chunk wherever the file has it. Throws `integrity`, with nothing of it written, where it is not what the manifest says. */
-  write(fd: number, index: number, block: Bytes): void {
+  write(fs: FileSystem, fd: number, index: number, block: Bytes): void {
     const chunk = this.manifest.chunks[index];
     if (chunk === undefined) throw new HoldfastError('integrity', `the file has no block ${index}`);
     const plain = openChunk(this.#opener.primitives, this.#opener.keyring, chunk, block);
     if (plain === null) throw new HoldfastError('integrity', `block ${index} is not what the manifest says`);
-    this.#put(fd, chunk.chunkHash, plain);
+    this.#put(fs, fd, chunk.chunkHash, plain);
   }
 
   openToWrite(grip: Grip): number {
-    return openToWrite(this.#spot(grip).at);
+    return grip.fs.open(this.#spot(grip).at, 'write');
   }
 
   /** The finished file, for placing. Throws `block_missing` where it is not whole. */
@@ -107,63 +97,34 @@ export class Stage {
     const count = this.missing().length;
     if (count > 0) throw new HoldfastError('block_missing', `${count} blocks of the file have not arrived`);
     const spot = this.#spot(grip);
-    return { spot, fd: openToWrite(spot.at), keep: true };
+    return { spot, fd: grip.fs.open(spot.at, 'write'), keep: true };
   }
 
   #spot(grip: Grip): Spot {
     return spotIn(grip.own('tmp'), this.#name);
   }
 
-  #exists(spot: Spot): boolean {
-    try {
-      const fd = openToWrite(spot.at);
-      closeSync(fd);
-      return true;
-    } catch (error) {
-      if (hasErrno(error, 'ENOENT')) return false;
-      throw error;
-    }
-  }
-
-  /** Where the file system can share blocks between files, the old file's are shared and patched: a small edit costs no second copy. */
-  #create(spot: Spot, oldFd: number | null): void {
-    if (oldFd !== null && process.platform === 'linux') {
-      try {
-        const mode = constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE;
-        copyFileSync(`/proc/self/fd/${oldFd}`, spot.at, mode);
-        // The clone has the old file's mode, under which it may not be writable.
-        return chmodSync(spot.at, 0o755);
-      } catch (error) {
-        if (hasErrno(error, 'ENOSPC', 'EDQUOT', 'EIO')) throw error;
-        removeIfThere(spot.at);
-      }
-    }
-    // The bits that the umask leaves are what the finished file starts from.
-    closeSync(createFile(spot.at, 0o777));
-  }
-
-  #reserve(fd: number, spot: Spot, isNew: boolean): void {
+  #reserve(fs: FileSystem, fd: number, spot: Spot, isNew: boolean): void {
     const { size } = this.manifest;
-    const { size: present, blocks } = fstatSync(fd);
-    const disk = statfsSync(spot.directory.at(''));
-    const free = disk.bavail * disk.bsize;
-    const reserve = Math.min(RESERVE_BYTES, disk.blocks * disk.bsize * RESERVE_SHARE);
-    const needed = Math.max(0, size - blocks * SECTOR_BYTES);
-    if (needed + reserve > free) {
-      if (isNew) unlinkSync(spot.at);
-      throw new HoldfastError('no_space', `the file needs ${needed} bytes more, and ${Math.floor(free)} are free`);
+    const present = fs.fstat(fd).size;
+    const { freeBytes, totalBytes } = fs.spaceOf(spot.directory.at(''));
+    const reserve = Math.min(RESERVE_BYTES, totalBytes * RESERVE_SHARE);
+    const needed = Math.max(0, size - fs.roomOf(fd));
+    if (needed + reserve > freeBytes) {
+      if (isNew) fs.unlink(spot.at);
+      throw new HoldfastError('no_space', `the file needs ${needed} bytes more, and ${Math.floor(freeBytes)} are free`);
     }
     this.#isHollow = present === 0;
-    if (present !== size) ftruncateSync(fd, size);
+    if (present !== size) fs.ftruncate(fd, size);
   }
 
-  *#verifyPresent(fd: number): Generator<void, void> {
-    if (this.#isHollow || fstatSync(fd).blocks === 0) return;
+  *#verifyPresent(fs: FileSystem, fd: number): Slices<void> {
+    if (this.#isHollow || fs.roomOf(fd) === 0) return;
     const buffer = new Uint8Array(longestOf(this.manifest));
     let sliceBytes = 0;
     for (const [index, chunk] of this.manifest.chunks.entries()) {
       const bytes = buffer.subarray(0, chunk.plainLength);
-      const count = readFully(fd, bytes, bytes.length, this.#offset(index));
+      const count = readFully(fs, fd, bytes, bytes.length, this.#offset(index));
       // A hole is not worth its hash, unless the chunk really is zeros; the block tells that soon enough.
       if (count === bytes.length && !isZero(bytes) && this.#matches(chunk, bytes)) this.#have[index] = 1;
       sliceBytes += bytes.length;
@@ -174,7 +135,7 @@ export class Stage {
   }
 
   /** Chunks of the file's last version, wherever they were in it, as far as the local file still holds them. */
-  *#copyFrom(oldFd: number, oldManifest: Uint8Array, fd: number): Generator<void, void> {
+  *#copyFrom(fs: FileSystem, oldFd: number, oldManifest: Uint8Array, fd: number): Slices<void> {
     const old = openManifest(this.#opener.primitives, this.#opener.keyring, oldManifest);
     if (old === null) return;
     const buffer = new Uint8Array(longestOf(old));
@@ -186,8 +147,8 @@ export class Stage {
       const wanted = this.#positions.get(chunk.chunkHash);
       if (wanted === undefined || wanted.every((index) => this.#have[index] === 1)) continue;
       const bytes = buffer.subarray(0, chunk.plainLength);
-      const count = readFully(oldFd, bytes, bytes.length, at);
-      if (count === bytes.length && this.#matches(chunk, bytes)) this.#put(fd, chunk.chunkHash, bytes);
+      const count = readFully(fs, oldFd, bytes, bytes.length, at);
+      if (count === bytes.length && this.#matches(chunk, bytes)) this.#put(fs, fd, chunk.chunkHash, bytes);
       sliceBytes += bytes.length;
       if (sliceBytes < SLICE_BYTES) continue;
       sliceBytes = 0;
@@ -195,11 +156,11 @@ export class Stage {
     }
   }
 
-  #put(fd: number, chunkHash: ChunkHash, plain: Bytes): void {
+  #put(fs: FileSystem, fd: number, chunkHash: ChunkHash, plain: Bytes): void {
     const skip = this.#isHollow && isZero(plain);
     for (const index of this.#positions.get(chunkHash) ?? []) {
       if (this.#have[index] === 1) continue;
-      if (!skip) writeFully(fd, plain, this.#offset(index));
+      if (!skip) writeFully(fs, fd, plain, this.#offset(index));
       this.#have[index] = 1;
     }
   }
@@ -217,13 +178,38 @@ function longestOf(manifest: Manifest): number {
   return manifest.chunks.reduce((longest, chunk) => Math.max(longest, chunk.plainLength), 0);
 }
 
+function exists(fs: FileSystem, spot: Spot): boolean {
+  try {
+    fs.close(fs.open(spot.at, 'write'));
+    return true;
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
+}
+
+/** Where the file system can share blocks between files, the old file's are shared and patched: a small edit costs no second copy. */
+function create(fs: FileSystem, spot: Spot, oldFd: number | null): void {
+  if (oldFd !== null && fs.traits.holds) {
+    try {
+      return fs.clone(oldFd, spot.at, 0o755);
+    } catch (error) {
+      if (hasErrno(error, 'ENOSPC', 'EDQUOT', 'EIO')) throw error;
+      removeIfThere(fs, spot.at);
+    }
+  }
+  // The bits that the umask leaves are what the finished file starts from.
+  fs.close(fs.open(spot.at, 'create', 0o777));
+}
+
 function openOld(grip: Grip, path: string): number | null {
+  const { fs } = grip;
   const spot = grip.spot(path);
   if (spot === null) return null;
   try {
-    const fd = openToRead(spot.at);
-    if (statOfFile(fd).kind === 'file') return fd;
-    closeSync(fd);
+    const fd = fs.open(spot.at, 'read');
+    if (fs.fstat(fd).kind === 'file') return fd;
+    fs.close(fd);
     return null;
   } catch (error) {
     // Whatever keeps the old file from being read, its chunks can be fetched.
@@ -232,9 +218,9 @@ function openOld(grip: Grip, path: string): number | null {
   }
 }
 
-function removeIfThere(path: string): void {
+function removeIfThere(fs: FileSystem, path: string): void {
   try {
-    unlinkSync(path);
+    fs.unlink(path);
   } catch (error) {
     if (!hasErrno(error, 'ENOENT')) throw error;
   }

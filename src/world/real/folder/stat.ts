@@ -1,40 +1,5 @@
-/** `Stat` from what lstat says, and when two of them mean the same thing on the disk. */
-import { fstatSync, lstatSync, type BigIntStats } from 'node:fs';
-import type { FolderKind, Stat } from '../../folder.ts';
-
-const EXEC_BIT = 0o100n;
-
-export function statOf(stats: BigIntStats): Stat {
-  const kind = kindOf(stats);
-  return {
-    kind,
-    dev: stats.dev,
-    ino: stats.ino,
-    size: Number(stats.size),
-    mtimeNs: stats.mtimeNs,
-    ctimeNs: stats.ctimeNs,
-    birthNs: stats.birthtimeNs,
-    links: Number(stats.nlink),
-    exec: kind === 'file' && (stats.mode & EXEC_BIT) !== 0n,
-  };
-}
-
-function kindOf(stats: BigIntStats): FolderKind {
-  if (stats.isFile()) return 'file';
-  if (stats.isDirectory()) return 'folder';
-  return stats.isSymbolicLink() ? 'symlink' : 'other';
-}
-
-/** Of an open file. */
-export function statOfFile(fd: number): Stat {
-  return statOf(fstatSync(fd, { bigint: true }));
-}
-
-/** Null where there is nothing. Every component of `path` but the last must be trusted. */
-export function statAt(path: string): Stat | null {
-  const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-  return stats === undefined ? null : statOf(stats);
-}
+/** When two `Stat` mean the same thing on the disk. */
+import type { Stat } from '../../folder.ts';
 
 export function isSameInode(left: Stat, right: Stat): boolean {
   return left.ino === right.ino && left.dev === right.dev && left.kind === right.kind;

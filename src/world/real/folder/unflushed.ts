@@ -2,17 +2,10 @@
  * What was changed since it was last made durable. Few changes are kept open and fsynced in parallel; many are left to one
  * `sync -f`, which costs a process and all dirty pages of the file system, but no wait for each file.
  */
-import { spawn } from 'node:child_process';
-import { close, closeSync, constants, fsync, openSync } from 'node:fs';
-import { promisify } from 'node:util';
-import { HoldfastError } from '#core/errors.ts';
+import type { FileSystem } from '../../file-system.ts';
 import { hasErrno, holdfastErrorOf } from './failure.ts';
-import { openToRead } from './file.ts';
 import { Grip, type Directory } from './grip.ts';
 import { OWN } from './path.ts';
-
-const fsyncFile = promisify(fsync);
-const closeFile = promisify(close);
 
 /** From about here on one process and one journal commit are cheaper than the fsyncs. */
 const FEW = 32;
@@ -27,10 +20,12 @@ type Changes = {
 };
 
 export class Unflushed {
+  readonly #fs: FileSystem;
   readonly #rootPath: string;
   #changes: Changes = noChanges();
 
-  constructor(rootPath: string) {
+  constructor(fs: FileSystem, rootPath: string) {
+    this.#fs = fs;
     this.#rootPath = rootPath;
   }
 
@@ -42,9 +37,9 @@ export class Unflushed {
 
   /** Names in it came or went. */
   directory(directory: Directory): void {
-    if (process.platform === 'win32' || this.#changes.directories.has(directory.path)) return;
+    if (!this.#fs.traits.syncsDirectories || this.#changes.directories.has(directory.path)) return;
     this.#changes.directories.add(directory.path);
-    this.#hold(() => openSync(directory.at(''), constants.O_RDONLY | constants.O_DIRECTORY), null);
+    this.#hold(() => this.#fs.open(directory.at(''), 'list'), null);
   }
 
   /** A folder was moved: what its path meant before is held open already, and what it means now is another directory. */
@@ -60,8 +55,8 @@ export class Unflushed {
     const changes = this.#changes;
     this.#changes = noChanges();
     try {
-      if (changes.held !== null) return await fsyncAll(changes.held);
-      if (process.platform === 'linux' && (await syncFileSystem(this.#rootPath))) return;
+      if (changes.held !== null) return await fsyncAll(this.#fs, changes.held);
+      if (await this.#fs.syncAll(this.#rootPath)) return;
       await this.#fsyncPaths(changes);
     } catch (error) {
       throw holdfastErrorOf(error, '');
@@ -69,7 +64,7 @@ export class Unflushed {
   }
 
   close(): void {
-    for (const fd of this.#changes.held ?? []) closeSync(fd);
+    for (const fd of this.#changes.held ?? []) this.#fs.close(fd);
     this.#changes = noChanges();
   }
 
@@ -84,23 +79,30 @@ export class Unflushed {
         if (!hasErrno(error, 'EACCES', 'ENOENT', 'EMFILE')) throw error;
       }
     }
-    for (const fd of held ?? []) closeSync(fd);
-    if (given !== null) closeSync(given);
+    for (const fd of held ?? []) this.#fs.close(fd);
+    if (given !== null) this.#fs.close(given);
     this.#changes.held = null;
   }
 
   async #fsyncPaths({ files, directories }: Changes): Promise<void> {
-    const grip = Grip.open(this.#rootPath);
+    const grip = Grip.open(this.#fs, this.#rootPath);
     try {
       await inTurn(files, async (path) => {
         const end = path.lastIndexOf('/');
         const directory = directoryOf(grip, path.slice(0, Math.max(end, 0)));
-        if (directory !== null) await fsyncAll(opened(() => openToRead(directory.at(path.slice(end + 1)))));
+        if (directory !== null)
+          await fsyncAll(
+            this.#fs,
+            opened(() => this.#fs.open(directory.at(path.slice(end + 1)), 'read')),
+          );
       });
       await inTurn(directories, async (path) => {
         const directory = directoryOf(grip, path);
         if (directory === null) return;
-        await fsyncAll(opened(() => openSync(directory.at(''), constants.O_RDONLY | constants.O_DIRECTORY)));
+        await fsyncAll(
+          this.#fs,
+          opened(() => this.#fs.open(directory.at(''), 'list')),
+        );
       });
     } finally {
       grip.close();
@@ -139,27 +141,10 @@ async function inTurn(paths: Iterable<string>, work: (path: string) => Promise<v
 }
 
 /** Syncs and closes all of them, then throws the first error there was. */
-async function fsyncAll(fds: readonly number[]): Promise<void> {
-  const results = await Promise.allSettled(fds.map((fd) => fsyncFile(fd).finally(() => closeFile(fd))));
+async function fsyncAll(fs: FileSystem, fds: readonly number[]): Promise<void> {
+  const results = await Promise.allSettled(fds.map((fd) => fs.fsyncAndClose(fd)));
   for (const result of results) {
     // Some file systems have nothing to sync in a directory, and say so like this.
     if (result.status === 'rejected' && !hasErrno(result.reason, 'EINVAL', 'ENOTSUP')) throw result.reason;
   }
-}
-
-/** False where this system has no such program. */
-function syncFileSystem(path: string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const child = spawn('sync', ['-f', '--', path], { stdio: ['ignore', 'ignore', 'pipe'] });
-    let said = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      said = (said + text).slice(0, 300);
-    });
-    child.once('error', () => resolve(false));
-    child.once('close', (code) => {
-      if (code === 0) resolve(true);
-      else if (/unrecognized|invalid option|usage/i.test(said)) resolve(false);
-      else reject(new HoldfastError('disk_failed', `the disk could not be synced: ${said.trim()}`));
-    });
-  });
 }

@@ -1,12 +1,13 @@
 /**
  * All that a `Folder` does, as synchronous calls on one thread. It knows nothing of workers: what is long is a generator that yields where
- * others may take a turn.
+ * others may take a turn. `seal`, `openSealing` and `apply` let nobody take one; their generators are for worlds where others do.
  */
-import { closeSync } from 'node:fs';
+import { must } from '#core/assert.ts';
 import type { SealKeys } from '#core/keyring.ts';
 import { HoldfastError } from '#core/errors.ts';
 import type { Primitives } from '#core/primitives.ts';
 import type { ContentId } from '#core/ids.ts';
+import type { FileSystem } from '../../file-system.ts';
 import type {
   Failure,
   FolderStep,
@@ -22,22 +23,41 @@ import { failureOf, hasErrno, holdfastErrorOf } from './failure.ts';
 import { Grip } from './grip.ts';
 import { Keyrings } from './keyrings.ts';
 import { listDirectory, lookAt } from './list.ts';
+import { OwnNames } from './own-names.ts';
 import { openExpectedManifest } from './place.ts';
 import { checkRootId, claimRoot, rootStateOf } from './root.ts';
 import { SmallFiles } from './seal.ts';
 import { FileSealing, type SealingStep } from './sealing.ts';
+import { drained, type Slices } from './slices.ts';
 import { Stage } from './stage.ts';
 import { sweepTmp, sweepTrash } from './sweep.ts';
+import { Taking } from './take.ts';
 import { Unflushed } from './unflushed.ts';
 
 export type SealFile = { readonly path: string; readonly expect: Stat };
 export type OldFile = { readonly path: string; readonly manifest: Uint8Array };
 type Staged = { readonly contentId: ContentId; readonly stage: Stage };
+type Opened = { readonly kind: 'open'; readonly sealing: number } | { readonly kind: 'changed' | 'missing' } | Failure;
+
+export type FolderWorkOptions = {
+  readonly rootPath: string;
+  readonly primitives: Primitives;
+  readonly fileSystem: FileSystem;
+  /** No other process has it that works, or ever worked, on the folder. */
+  readonly instance: string;
+  /** The clock by which the file system stamps its files. */
+  readonly nowMs: () => number;
+  /** Blocks the thread for so many milliseconds. */
+  readonly wait: (ms: number) => void;
+};
 
 export class FolderWork {
   readonly #rootPath: string;
-  readonly #byDescriptor: boolean;
+  readonly #fs: FileSystem;
   readonly #primitives: Primitives;
+  readonly #nowMs: () => number;
+  readonly #wait: (ms: number) => void;
+  readonly #names: OwnNames;
   readonly #keyrings: Keyrings;
   readonly #smallFiles: SmallFiles;
   readonly #unflushed: Unflushed;
@@ -47,22 +67,24 @@ export class FolderWork {
   /** What `root` or `claim` last found. Each batch checks that it is still the same disk. */
   #rootId: string | null = null;
 
-  /** `byDescriptor`: see `Grip`; for tests of what other systems than Linux do. */
-  constructor(rootPath: string, primitives: Primitives, byDescriptor: boolean = process.platform === 'linux') {
+  constructor({ rootPath, primitives, fileSystem, instance, nowMs, wait }: FolderWorkOptions) {
     this.#rootPath = rootPath;
-    this.#byDescriptor = byDescriptor;
+    this.#fs = fileSystem;
     this.#primitives = primitives;
+    this.#nowMs = nowMs;
+    this.#wait = wait;
+    this.#names = new OwnNames(instance, nowMs);
     this.#keyrings = new Keyrings(primitives);
-    this.#smallFiles = new SmallFiles(primitives);
-    this.#unflushed = new Unflushed(rootPath);
+    this.#smallFiles = new SmallFiles(primitives, nowMs);
+    this.#unflushed = new Unflushed(fileSystem, rootPath);
   }
 
   root(): RootState {
-    return this.#noting(rootStateOf(this.#rootPath));
+    return this.#noting(rootStateOf(this.#fs, this.#rootPath));
   }
 
   claim(rootId: string): RootState {
-    return this.#noting(claimRoot(this.#rootPath, rootId));
+    return this.#noting(claimRoot(this.#fs, this.#rootPath, rootId));
   }
 
   list(directories: readonly string[]): readonly Listing[] {
@@ -74,23 +96,27 @@ export class FolderWork {
   }
 
   seal(files: readonly SealFile[], keys: SealKeys): readonly SealOutcome[] {
-    const keyring = this.#keyrings.of(keys);
-    return this.#each(files, (grip, file) => this.#smallFiles.seal(grip, file, keyring));
+    return drained(this.sealInTurns(files, keys), this.#wait);
   }
 
-  openSealing(
-    file: SealFile,
-    keys: SealKeys,
-    previous: Uint8Array | null,
-  ): { readonly kind: 'open'; readonly sealing: number } | { readonly kind: 'changed' | 'missing' } | Failure {
-    return this.#inFolder((grip) => {
-      const sealer = { primitives: this.#primitives, keyring: this.#keyrings.of(keys) };
-      const opened = FileSealing.open(grip, file, sealer, previous);
-      if (!(opened instanceof FileSealing)) return opened;
-      const sealing = ++this.#sealingCount;
-      this.#sealings.set(sealing, opened);
-      return { kind: 'open', sealing };
-    }, file.path);
+  *sealInTurns(files: readonly SealFile[], keys: SealKeys): Slices<readonly SealOutcome[]> {
+    const keyring = this.#keyrings.of(keys);
+    return yield* this.#eachInTurn(files, (grip, file) => this.#smallFiles.seal(grip, file, keyring));
+  }
+
+  openSealing(file: SealFile, keys: SealKeys, previous: Uint8Array | null): Opened {
+    return drained(this.openSealingInTurns(file, keys, previous), this.#wait);
+  }
+
+  *openSealingInTurns(file: SealFile, keys: SealKeys, previous: Uint8Array | null): Slices<Opened> {
+    const sealer = { primitives: this.#primitives, keyring: this.#keyrings.of(keys) };
+    const [opened] = yield* this.#eachInTurn([file], (grip) =>
+      FileSealing.open(grip, file, sealer, previous, this.#nowMs),
+    );
+    if (!(opened instanceof FileSealing)) return must(opened, 'one file, one answer');
+    const sealing = ++this.#sealingCount;
+    this.#sealings.set(sealing, opened);
+    return { kind: 'open', sealing };
   }
 
   nextOfSealing(sealing: number): SealingStep {
@@ -110,7 +136,7 @@ export class FolderWork {
     contentId: ContentId,
     old: OldFile | null,
     keys: SealKeys,
-  ): Generator<void, { readonly kind: 'staged'; readonly missing: readonly number[] } | Failure> {
+  ): Slices<{ readonly kind: 'staged'; readonly missing: readonly number[] } | Failure> {
     let grip: Grip | null = null;
     try {
       grip = this.#open();
@@ -134,22 +160,32 @@ export class FolderWork {
     return this.#inFolder((grip) => {
       const stage = this.#stageOf(id);
       const fd = stage.openToWrite(grip);
-      const failure = writeAll(stage, fd, blocks);
+      const failure = writeAll(this.#fs, stage, fd, blocks);
       return failure ?? { kind: 'written' };
     }, '');
   }
 
   apply(steps: readonly FolderStep[], keys: SealKeys): readonly StepOutcome[] {
+    return drained(this.applyInTurns(steps, keys), this.#wait);
+  }
+
+  *applyInTurns(steps: readonly FolderStep[], keys: SealKeys): Slices<readonly StepOutcome[]> {
     const opener = { primitives: this.#primitives, keyring: this.#keyrings.of(keys) };
     let applying: Applying | null = null;
-    return this.#each(steps, (grip, step) => {
-      applying ??= new Applying(grip, opener, this.#unflushed, (id, place) => this.#stagedAs(id, place.contentId));
-      const outcome = applying.apply(step);
-      if (outcome.kind === 'done' && step.kind === 'place' && 'staged' in step.bytes) {
-        this.#staged.delete(step.bytes.staged);
-      }
-      return outcome;
-    });
+    const inGrip = (grip: Grip): Applying =>
+      (applying ??= new Applying(grip, opener, this.#unflushed, this.#names, (id, place) =>
+        this.#stagedAs(id, place.contentId),
+      ));
+    return yield* this.#eachInTurn(steps, (grip, step) => this.#applyInTurn(inGrip(grip), step));
+  }
+
+  *#applyInTurn(applying: Applying, step: FolderStep): Slices<StepOutcome> {
+    yield;
+    const outcome = applying.apply(step);
+    if (outcome.kind === 'done' && step.kind === 'place' && 'staged' in step.bytes) {
+      this.#staged.delete(step.bytes.staged);
+    }
+    return outcome;
   }
 
   flush(): Promise<void> {
@@ -162,8 +198,9 @@ export class FolderWork {
     let grip: Grip | null = null;
     try {
       grip = this.#open();
-      sweepTmp(grip, this.#unflushed, keep);
-      sweepTrash(grip, trashDaysMax);
+      const taking = new Taking(grip, this.#unflushed, this.#names);
+      sweepTmp(grip, taking, keep);
+      sweepTrash(grip, taking, trashDaysMax);
     } catch (error) {
       throw holdfastErrorOf(error, '.holdfast');
     } finally {
@@ -185,7 +222,7 @@ export class FolderWork {
   #open(): Grip {
     let grip: Grip;
     try {
-      grip = Grip.open(this.#rootPath, this.#byDescriptor);
+      grip = Grip.open(this.#fs, this.#rootPath);
     } catch (error) {
       if (!hasErrno(error, 'ENOENT', 'ENOTDIR')) throw error;
       throw new HoldfastError('folder_missing', 'the folder is not there');
@@ -222,6 +259,27 @@ export class FolderWork {
     return Array.isArray(results) ? results : items.map(() => results);
   }
 
+  *#eachInTurn<Item, Result>(
+    items: readonly Item[],
+    work: (grip: Grip, item: Item) => Slices<Result>,
+  ): Slices<(Result | Failure)[]> {
+    let grip: Grip | null = null;
+    try {
+      grip = this.#open();
+      const results: Result[] = [];
+      for (const item of items) {
+        results.push(yield* work(grip, item));
+        grip.trim();
+      }
+      return results;
+    } catch (error) {
+      const failure = failureOf(error, '');
+      return items.map(() => failure);
+    } finally {
+      grip?.close();
+    }
+  }
+
   #stageOf(id: string): Stage {
     const staged = this.#staged.get(id);
     if (staged !== undefined) return staged.stage;
@@ -237,6 +295,7 @@ export class FolderWork {
 
 /** One block that is wrong keeps no other from being written. */
 function writeAll(
+  fs: FileSystem,
   stage: Stage,
   fd: number,
   blocks: readonly { readonly index: number; readonly bytes: Uint8Array }[],
@@ -245,13 +304,13 @@ function writeAll(
   try {
     for (const { index, bytes } of blocks) {
       try {
-        stage.write(fd, index, bytes);
+        stage.write(fs, fd, index, bytes);
       } catch (error) {
         failure ??= failureOf(error, '');
       }
     }
     return failure;
   } finally {
-    closeSync(fd);
+    fs.close(fd);
   }
 }

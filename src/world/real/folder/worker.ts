@@ -3,12 +3,12 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { must } from '#core/assert.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { transferable, type Input, type Reply, type Request } from './messages.ts';
-import { FolderWork } from './work.ts';
-import { nodePrimitives } from '../primitives.ts';
+import { openFolderWork } from './open-work.ts';
+import type { Slices } from './slices.ts';
 
 const port = must(parentPort, 'this module runs in a worker');
 const { rootPath } = workerData as { readonly rootPath: string };
-const work = new FolderWork(rootPath, nodePrimitives);
+const work = openFolderWork(rootPath);
 
 port.on('message', (request: Request) => {
   answer(request).catch((error: unknown) => {
@@ -38,7 +38,7 @@ function outputOf(request: Request): unknown {
   return verb.apply(work, [...request.input]);
 }
 
-function inSlices<T>(slices: Generator<void, T>): Promise<T> {
+function inSlices<T>(slices: Slices<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const step = (): void => {
       try {
