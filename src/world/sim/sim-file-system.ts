@@ -3,7 +3,7 @@
  * processes see it by the door `FileSystem`; its users by `SimUser`. Killing a process takes nothing from it but open descriptors; a
  * power cut takes what was not synced, as the profile of the disk says.
  */
-import { must } from '#core/assert.ts';
+import { assert, must } from '#core/assert.ts';
 import type { FileSystemTraits } from '../file-system.ts';
 import { Device } from './files/device.ts';
 import type { Inode } from './files/inode.ts';
@@ -62,9 +62,8 @@ export class SimFileSystem {
 
   /** What was opened on it before stays as it is. `quietly`: its watches hear nothing of it, as of a disk that was torn out. */
   unmount(device: Device, quietly = false): void {
-    const folder = must(device.mountedOver, 'it is mounted');
-    folder.over = device.root.over;
-    device.root.over = null;
+    assert(device.root.over === null, 'what lies over it is unmounted first');
+    must(device.mountedOver, 'it is mounted').over = null;
     device.mountedOver = null;
     if (!quietly) for (const inode of watchedBelow(device.root)) tell(inode, null);
   }
@@ -86,9 +85,15 @@ export class SimFileSystem {
     return files;
   }
 
-  /** Ends every process but the user, who finds the disks as they are after the next start. Mounted disks stay mounted. */
+  /**
+   * Ends every process. The user comes back and finds the disks as they are after the next start; what they had begun to write, and not
+   * ended, must not go on. Mounted disks stay mounted.
+   */
   powerCut(chance: Chance): void {
-    for (const files of this.#processes) if (files !== this.user.files) files.end();
+    for (const files of this.#processes) {
+      if (files === this.user.files) files.loseDescriptors();
+      else files.end();
+    }
     for (const device of this.#devices) cutPower(device, chance);
   }
 

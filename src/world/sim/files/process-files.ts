@@ -69,14 +69,19 @@ export class ProcessFiles implements FileSystem {
   kill(): void {
     if (this.#hasEnded) return;
     for (const descriptor of this.#descriptors) if (descriptor !== undefined) drop(descriptor.inode);
-    this.#descriptors.length = 0;
     this.end();
   }
 
-  /** Without its descriptors, which went with the power. */
+  /** Its descriptors went with the power. */
   end(): void {
+    this.loseDescriptors();
     this.#hasEnded = true;
     this.#options.onEnd();
+  }
+
+  loseDescriptors(): void {
+    this.#descriptors.length = 0;
+    this.#lowestFree = FIRST_DESCRIPTOR;
   }
 
   get openDescriptors(): number {

@@ -16,6 +16,7 @@ export type Tree = ReadonlyMap<string, TreeThing>;
 
 type Bytes = Uint8Array | string;
 type Work = Generator<undefined, void>;
+type Put = (fd: number, bytes: Uint8Array, position: number, pieceBytes: number) => Work;
 
 export class SimUser {
   readonly files: ProcessFiles;
@@ -31,21 +32,22 @@ export class SimUser {
 
   /** First the file is empty, then it grows. */
   *writeInPieces(path: string, bytes: Bytes, pieceBytes: number): Work {
-    const fd = this.files.openToRewrite(path, true);
-    yield;
-    yield* this.#put(fd, bytesOf(bytes), 0, pieceBytes);
-    this.files.close(fd);
+    yield* this.#withFile(path, true, function* (fd, put) {
+      yield;
+      yield* put(fd, bytesOf(bytes), 0, pieceBytes);
+    });
   }
 
   /** As most editors save: beside it, then over it. */
   *save(path: string, bytes: Bytes, besidePath: string, syncs: boolean): Work {
-    const fd = this.files.openToRewrite(besidePath, true);
+    const { files } = this;
+    yield* this.#withFile(besidePath, true, function* (fd, put) {
+      yield;
+      yield* put(fd, bytesOf(bytes), 0, Number.MAX_SAFE_INTEGER);
+      if (syncs) files.fsync(fd);
+    });
     yield;
-    yield* this.#put(fd, bytesOf(bytes), 0, Number.MAX_SAFE_INTEGER);
-    if (syncs) this.files.fsync(fd);
-    this.files.close(fd);
-    yield;
-    this.files.rename(besidePath, path);
+    files.rename(besidePath, path);
   }
 
   saveAtOnce(path: string, bytes: Bytes): void {
@@ -53,16 +55,15 @@ export class SimUser {
   }
 
   append(path: string, bytes: Bytes): void {
-    const fd = this.files.openToRewrite(path, false);
-    finish(this.#put(fd, bytesOf(bytes), this.files.fstat(fd).size, Number.MAX_SAFE_INTEGER));
-    this.files.close(fd);
+    const { files } = this;
+    finish(
+      this.#withFile(path, false, (fd, put) => put(fd, bytesOf(bytes), files.fstat(fd).size, Number.MAX_SAFE_INTEGER)),
+    );
   }
 
   /** Writes into the file without cutting it first: of the same length, nothing but its times tells. */
   *overwrite(path: string, bytes: Bytes, position: number, pieceBytes: number): Work {
-    const fd = this.files.openToRewrite(path, false);
-    yield* this.#put(fd, bytesOf(bytes), position, pieceBytes);
-    this.files.close(fd);
+    yield* this.#withFile(path, false, (fd, put) => put(fd, bytesOf(bytes), position, pieceBytes));
   }
 
   /** As programs that restore times do: only the ctime tells. */
@@ -205,6 +206,15 @@ export class SimUser {
         return { kind: 'symlink', target: this.target(path) };
       default:
         return { kind: 'other' };
+    }
+  }
+
+  *#withFile(path: string, cuts: boolean, work: (fd: number, put: Put) => Work): Work {
+    const fd = this.files.openToRewrite(path, cuts);
+    try {
+      yield* work(fd, (...input) => this.#put(...input));
+    } finally {
+      this.files.close(fd);
     }
   }
 
