@@ -24,6 +24,11 @@ export const sqliteOpener: SqlOpener = {
   },
 };
 
+/** An open database of the library's own as the door's. */
+export function sqliteDatabase(database: DatabaseSync): SqlDatabase {
+  return new SqliteDatabase(database);
+}
+
 function openDatabase(file: string, options: OpenOptions): DatabaseSync {
   let database: DatabaseSync;
   try {

@@ -1,0 +1,197 @@
+/** A device on a simulated machine: the real client and the real folder, and a person who works in it. */
+import { startClient, type Client } from '#client/client.ts';
+import { linkFolder } from '#client/link.ts';
+import type { Status } from '#client/status.ts';
+import { id16Of, type DeviceId } from '#core/ids.ts';
+import type { Invite } from '#core/invite.ts';
+import { formatDeviceToken, secretHash } from '#core/token.ts';
+import { redeem } from '#protocol/account.ts';
+import { ask } from '#protocol/call.ts';
+import type { Folder } from '#world/folder.ts';
+import { inlineFolder } from '#world/real/folder/inline.ts';
+import { FolderWork } from '#world/real/folder/work.ts';
+import { SimProcess } from '#world/sim/scheduler.ts';
+import { wallMs } from '#world/sim/sim-clock.ts';
+import { SimRandom } from '#world/sim/sim-random.ts';
+import type { ProcessFiles } from '#world/sim/files/process-files.ts';
+import type { Ledger } from './ledger.ts';
+import { Machine, primitives, type Surroundings } from './machines.ts';
+import { Programs } from './programs.ts';
+import { SERVER_ADDRESS } from './server-machine.ts';
+import { isErrno, User } from './user.ts';
+import { Files } from './files.ts';
+import { SimWatcher } from '#world/sim/sim-watcher.ts';
+import { deviceProfiles } from '#world/sim/sim-file-system.ts';
+
+export const ROOT = '/sync';
+const STATE_PATH = 'state.db';
+const forever = new AbortController().signal;
+
+export class DeviceMachine extends Machine {
+  readonly files: Files;
+  readonly programs: Programs;
+  readonly user: User;
+  readonly #ledger: Ledger;
+  readonly #invite: Invite;
+  #token = '';
+  #client: Client | null = null;
+  #status: Status | null = null;
+  #starts = 0;
+
+  constructor(name: string, around: Surroundings, ledger: Ledger, invite: Invite) {
+    super(name, around);
+    this.files = new Files({
+      random: this.random,
+      nowMs: () => wallMs(around.scheduler, this.wall),
+      elapsedMs: () => around.scheduler.nowMs,
+      profile: deviceProfiles.ext4,
+    });
+    this.programs = new Programs(this.files.people, ROOT);
+    this.#ledger = ledger;
+    this.#invite = invite;
+    this.user = new User({
+      name,
+      ledger,
+      programs: this.programs,
+      onDone: (operation, path) => around.onAct(name, operation, path),
+      largeShare: around.largeShare,
+    });
+  }
+
+  get inSync(): boolean {
+    return this.#status?.inSync === true;
+  }
+
+  statusForPeople(): unknown {
+    return this.#status;
+  }
+
+  /** Redeems the invite and makes the folder the place of the space. */
+  async link(): Promise<void> {
+    const process = new SimProcess(`${this.name} linking`);
+    const random = new SimRandom(`${this.around.seed} ${this.name} link`);
+    const peer = this.around.net.peer(process, this.name, SERVER_ADDRESS, () => ({ kind: 'anonymous', address: this.name }));
+    const own = random.bytes(32);
+    const { response } = await ask(
+      peer,
+      redeem,
+      {
+        invite: { id: this.#invite.tokenId, secret: this.#invite.secret },
+        device: id16Of<DeviceId>(random.bytes(16)),
+        name: this.name,
+        tokenHash: secretHash(primitives, own),
+      },
+      forever,
+    );
+    this.#token = formatDeviceToken({ id: response.tokenId, secret: own });
+    const folder = this.#folder(process, this.#open(process));
+    await linkFolder({ folder, sql: this.sql.opener(process), random, statePath: STATE_PATH });
+    process.end();
+  }
+
+  override kill(): void {
+    super.kill();
+    this.#client = null;
+    this.#status = null;
+  }
+
+  override powerCut(): void {
+    const before = this.#texts();
+    super.powerCut();
+    this.files.powerCut();
+    const after = this.#texts();
+    // What a program wrote and the disk had not yet taken went with the power: nobody can give it back.
+    for (const text of before) if (!after.has(text)) this.#ledger.gaveUp(text);
+    for (const text of after) this.#ledger.tolerate(text, this.name);
+  }
+
+  act(random: SimRandom): void {
+    this.user.act(random);
+  }
+
+
+  /** A folder that nobody may read for a while, this device's programs neither. */
+  closeFolder(random: SimRandom): () => void {
+    const folders = this.programs.paths().filter(({ kind }) => kind === 'folder');
+    if (folders.length === 0) return () => {};
+    const { path } = random.pick(folders);
+    return this.files.close(`${ROOT}/${path}`);
+  }
+
+
+  /** What the client knew is gone: the next start is a first link. */
+  loseState(): void {
+    this.sql.put(STATE_PATH, null);
+  }
+
+  protected async run(process: SimProcess, random: SimRandom): Promise<void> {
+    const files = this.#open(process);
+    const folder = this.#folder(process, files);
+    const sql = this.sql.opener(process);
+    await linkFolder({ folder, sql, random, statePath: STATE_PATH });
+    const client = startClient({
+      folder,
+      watcher: new SimWatcher({
+        files,
+        root: ROOT,
+        later: (name, run) => void this.around.scheduler.after(process, 0, name, run),
+        chance: this.random,
+        ...this.files.hints,
+      }),
+      peer: this.around.net.peer(process, this.name, SERVER_ADDRESS, () => ({
+        kind: 'bearer',
+        token: this.#token,
+        address: this.name,
+      })),
+      sql,
+      clock: this.clock(process),
+      random,
+      log: this.log(),
+      primitives,
+      statePath: STATE_PATH,
+      deviceName: this.name,
+      space: null,
+      onStatus: (status) => {
+        if (process.alive) this.#status = status;
+      },
+    });
+    this.#client = client;
+    client.ended.then(
+      () => this.around.onDefect(this.name, 'the client ended by itself'),
+      (error: unknown) => this.around.onDefect(this.name, error),
+    );
+  }
+
+  #open(process: SimProcess) {
+    const { scheduler } = this.around;
+    return this.files.open(process, (name, effect) => scheduler.step(process, `files ${name}`, effect));
+  }
+
+  #folder(process: SimProcess, files: ProcessFiles): Folder {
+    const { scheduler } = this.around;
+    const clock = this.clock(process);
+    this.#starts++;
+    const work = new FolderWork({
+      rootPath: ROOT,
+      primitives,
+      fileSystem: files,
+      instance: `${this.name}-${this.#starts}`,
+      nowMs: () => clock.nowMs(),
+      wait: () => {},
+    });
+    return inlineFolder(work, {
+      step: (name, effect) => scheduler.step(process, `folder ${name}`, effect, this.random.below(100) / 50),
+      sleep: (ms) => clock.sleep(ms, forever),
+    });
+  }
+
+  #texts(): Set<string> {
+    const texts = new Set<string>();
+    try {
+      for (const node of this.programs.tree().values()) if (node.kind === 'file') texts.add(node.text);
+    } catch (error) {
+      if (!isErrno(error)) throw error;
+    }
+    return texts;
+  }
+}

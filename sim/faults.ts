@@ -1,0 +1,211 @@
+/** What goes wrong in a world, drawn from the seed: each fault begins at a moment of its own, lasts, and is over. */
+import type { SimRandom } from '#world/sim/sim-random.ts';
+import type { DeviceMachine } from './device-machine.ts';
+import type { Machine } from './machines.ts';
+import type { World } from './world.ts';
+
+export type Fault = {
+  readonly name: string;
+  /** Returns what ends it. */
+  readonly begin: (world: World, random: SimRandom) => () => void;
+  readonly weight: number;
+  /** What one person alone made is not known exactly any more: the disk itself, or what the device knew of it, went back. */
+  readonly endsExactness?: boolean;
+};
+
+const HOUR_MS = 3_600_000;
+const YEAR_MS = 365 * 24 * HOUR_MS;
+
+/** Down now, and up again when the fault is over. */
+function downFor(world: World, machine: Machine, how: 'kill' | 'powerCut'): () => void {
+  if (machine.isUp) world.bringDown(machine, how);
+  return () => world.bringUp(machine);
+}
+
+/** Ends at one of its next effects: between any two of them, or right after one that it never hears of. */
+function doom(world: World, machine: Machine, random: SimRandom, how: 'kill' | 'powerCut'): () => void {
+  const { process } = machine;
+  if (!process?.alive) return () => world.bringUp(machine);
+  process.doom = {
+    atEffect: process.effects + 1 + random.below(200),
+    applied: random.chance(0.5),
+    ended: () => world.bringDown(machine, how),
+  };
+  return () => {
+    if (machine.process === process && process.alive) process.doom = null;
+    world.bringUp(machine);
+  };
+}
+
+const nothing = () => {};
+const onDevice = (world: World, random: SimRandom): DeviceMachine => random.pick(world.devices);
+const onAny = (world: World, random: SimRandom): Machine => random.pick(world.machines);
+
+export const faults: readonly Fault[] = [
+  { name: 'kill device', weight: 3, begin: (world, random) => downFor(world, onDevice(world, random), 'kill') },
+  { name: 'kill server', weight: 2, begin: (world) => downFor(world, world.server, 'kill') },
+  { name: 'kill node', weight: 2, begin: (world, random) => downFor(world, random.pick(world.nodes), 'kill') },
+  { name: 'kill device at an effect', weight: 6, begin: (world, random) => doom(world, onDevice(world, random), random, 'kill') },
+  { name: 'kill server at an effect', weight: 5, begin: (world, random) => doom(world, world.server, random, 'kill') },
+  { name: 'kill node at an effect', weight: 3, begin: (world, random) => doom(world, random.pick(world.nodes), random, 'kill') },
+  { name: 'power cut of device', endsExactness: true, weight: 3, begin: (world, random) => downFor(world, onDevice(world, random), 'powerCut') },
+  { name: 'power cut of server', weight: 2, begin: (world) => downFor(world, world.server, 'powerCut') },
+  { name: 'power cut of node', weight: 2, begin: (world, random) => downFor(world, random.pick(world.nodes), 'powerCut') },
+  { name: 'power cut of device at an effect', endsExactness: true, weight: 3, begin: (world, random) => doom(world, onDevice(world, random), random, 'powerCut') },
+  { name: 'power cut of server at an effect', weight: 2, begin: (world, random) => doom(world, world.server, random, 'powerCut') },
+  { name: 'power cut of node at an effect', weight: 2, begin: (world, random) => doom(world, random.pick(world.nodes), random, 'powerCut') },
+  {
+    name: 'stopped process',
+    weight: 2,
+    begin: (world, random) => {
+      const { process } = onAny(world, random);
+      if (process) process.stoppedUntilMs = world.scheduler.nowMs + 1000 + random.below(30_000);
+      return () => {
+        if (process) process.stoppedUntilMs = 0;
+      };
+    },
+  },
+  {
+    name: 'bad weather',
+    weight: 4,
+    begin: (world, random) => {
+      world.net.weather = {
+        loss: random.pick([0, 0.02, 0.1, 0.3]),
+        repeat: random.pick([0, 0.05, 0.2]),
+        delayMsMax: random.pick([2, 50, 500, 3000]),
+        damage: random.pick([0, 0, 0.05]),
+      };
+      return () => world.calm();
+    },
+  },
+  {
+    name: 'device cut off',
+    weight: 2,
+    begin: (world, random) => cutOff(world, onDevice(world, random).name, 'https://server:12345', random),
+  },
+  {
+    name: 'node cut off',
+    weight: 2,
+    begin: (world, random) => cutOff(world, 'server', random.pick(world.nodes).address, random),
+  },
+  {
+    name: 'wall clock set',
+    weight: 2,
+    begin: (world, random) => {
+      const machine = onAny(world, random);
+      machine.wall.aheadMs += random.pick([-10 * YEAR_MS, -HOUR_MS, -1000, 1000, HOUR_MS, 10 * YEAR_MS]);
+      return random.chance(0.5) ? nothing : () => void (machine.wall.aheadMs = 0);
+    },
+  },
+  {
+    name: 'node disk errors',
+    weight: 1,
+    begin: (world, random) => {
+      const { disk } = random.pick(world.nodes);
+      disk.faults.ioError = 0.05;
+      return () => void (disk.faults.ioError = 0);
+    },
+  },
+  {
+    name: 'node disk full',
+    weight: 1,
+    begin: (world, random) => {
+      const { disk } = random.pick(world.nodes);
+      disk.faults.freeBytes = random.below(20_000);
+      return () => void (disk.faults.freeBytes = 1e12);
+    },
+  },
+  {
+    name: 'node index lost',
+    weight: 1,
+    begin: (world, random) => {
+      const node = random.pick(world.nodes);
+      world.bringDown(node, 'kill');
+      node.loseIndex();
+      return () => world.bringUp(node);
+    },
+  },
+  {
+    name: 'device disk full',
+    weight: 2,
+    begin: (world, random) => {
+      const device = onDevice(world, random);
+      device.files.full = true;
+      return () => void (device.files.full = false);
+    },
+  },
+  {
+    name: 'device disk errors',
+    weight: 1,
+    begin: (world, random) => {
+      const device = onDevice(world, random);
+      device.files.errorShare = 0.05;
+      return () => void (device.files.errorShare = 0);
+    },
+  },
+  {
+    name: 'hints lost',
+    weight: 2,
+    begin: (world, random) => poorHints(world, random, { lostOfThousand: random.pick([100, 500, 1000]) }),
+  },
+  {
+    name: 'watches refused',
+    weight: 1,
+    begin: (world, random) => poorHints(world, random, { watchesMax: random.below(4) }),
+  },
+  {
+    name: 'hints overflow',
+    weight: 1,
+    begin: (world, random) => poorHints(world, random, { queueMax: 1 + random.below(3) }),
+  },
+  {
+    name: 'folder cannot be read',
+    weight: 1,
+    begin: (world, random) => onDevice(world, random).closeFolder(random),
+  },
+  {
+    name: 'folder unmounted',
+    weight: 2,
+    begin: (world, random) => {
+      const device = onDevice(world, random);
+      device.files.unmount();
+      return () => device.files.mount();
+    },
+  },
+  {
+    name: 'client database lost', endsExactness: true,
+    weight: 1,
+    begin: (world, random) => {
+      const device = onDevice(world, random);
+      if (!device.files.isMounted) return nothing;
+      world.bringDown(device, 'kill');
+      device.loseState();
+      return () => world.bringUp(device);
+    },
+  },
+];
+
+/** For a client that is started now. */
+function poorHints(world: World, random: SimRandom, hints: DeviceMachine['files']['hints']): () => void {
+  const device = onDevice(world, random);
+  device.files.hints = hints;
+  device.kill();
+  world.bringUp(device);
+  return () => void (device.files.hints = {});
+}
+
+function cutOff(world: World, here: string, there: string, random: SimRandom): () => void {
+  const way = random.pick(['out', 'in', 'both']);
+  if (way !== 'in') world.net.cut(here, there);
+  if (way !== 'out') world.net.cut(there, here);
+  return () => {
+    world.net.mend(here, there);
+    world.net.mend(there, here);
+  };
+}
+
+const deck = faults.flatMap((fault) => Array.from({ length: fault.weight }, () => fault));
+
+export function drawFault(random: SimRandom): Fault {
+  return random.pick(deck);
+}

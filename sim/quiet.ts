@@ -1,0 +1,145 @@
+/** Waiting until nothing is left to be done, and what must hold then. Numbers are those of the invariants in ARCHITECTURE.md. */
+import { must } from '#core/assert.ts';
+import { TRASH_ENTRY, ROOT_ENTRY } from '#core/ids.ts';
+import { difference, sameTree, type Programs, type Tree, type TreeNode } from './programs.ts';
+import type { World } from './world.ts';
+
+/** Longer than the time between two full scans and every backoff. */
+const QUIET_MS_MAX = 3 * 3_600_000;
+const TASKS_MAX = 600_000;
+const LOOK_EVERY_MS = 50;
+
+/** True where every device says that it is in sync and all folders hold the same within bounded time: convergence. */
+export async function untilQuiet(world: World): Promise<boolean> {
+  let lookedMs = Number.NEGATIVE_INFINITY;
+  const quiet = () => {
+    if (!world.devices.every((device) => device.isUp && device.inSync)) return false;
+    if (world.scheduler.nowMs - lookedMs < LOOK_EVERY_MS) return false;
+    lookedMs = world.scheduler.nowMs;
+    const [first, ...others] = world.devices.map((device) => device.programs.tree());
+    return others.every((tree) => sameTree(must(first, 'there is a device'), tree));
+  };
+  const limits = { untilMs: world.scheduler.nowMs + QUIET_MS_MAX, tasksMax: TASKS_MAX };
+  if (await world.scheduler.run(quiet, limits)) return true;
+  const states = world.devices.map((device) => `${device.name} ${device.isUp ? JSON.stringify(device.statusForPeople()) : 'down'}`);
+  const [first, ...others] = world.devices.map((device) => device.programs.tree());
+  const lines = others.flatMap((tree, at) => difference(must(first, 'there is a device'), tree).map((line) => `  1|${at + 2} ${line}`));
+  world.violate(['convergence: not in sync in bounded time', ...states, ...lines.slice(0, 12)].join('\n'));
+  return false;
+}
+
+/** What holds whenever all is quiet. `expected`: what one person alone made of a synced folder, exactly. */
+export async function checkQuiet(world: World, expected: Tree | null): Promise<void> {
+  const tree = must(world.devices[0], 'there is a device').programs.tree();
+  checkContents(world, tree);
+  if (expected && !sameTree(withoutOthers(expected), withoutOthers(tree)))
+    world.violate(['one person alone worked, and something else came of it', ...difference(expected, tree).slice(0, 12)].join('\n  '));
+  await checkServerTree(world, tree);
+}
+
+/** 2 and 4: every content that nobody gave up is there, and none that nobody wrote. */
+function checkContents(world: World, tree: Tree): void {
+  const present = new Set<string>();
+  for (const [path, node] of tree) {
+    if (path.split('/').some((name) => name.startsWith('.holdfast'))) world.violate(`a name of Holdfast's own is visible: ${path}`);
+    if (node.kind !== 'file') continue;
+    present.add(node.text);
+    if (!world.ledger.knows(node.text))
+      world.violate(`invented content in ${path}: ${JSON.stringify(node.text.slice(0, 40))} of ${node.text.length}`);
+  }
+  for (const content of world.ledger.alive())
+    if (!present.has(content.text))
+      world.violate(`lost content ${JSON.stringify(content.text.slice(0, 24))} of ${content.text.length} by ${content.by}`);
+}
+
+/** 6: the server's tree is well-formed, and is what the devices show. */
+async function checkServerTree(world: World, tree: Tree): Promise<void> {
+  const { meta } = world.server;
+  if (!meta) return;
+  type Row = { entry: Uint8Array; parent: Uint8Array; name: Uint8Array; kind: string };
+  const rows = await world.drive(
+    meta.read(async ({ db }) => (await db.selectFrom('entry').select(['entry', 'parent', 'name', 'kind']).execute()) as Row[]),
+  );
+  const byId = new Map(rows.map((row) => [hex(row.entry), row]));
+  const paths = new Map<string, string>();
+  for (const row of rows) {
+    const names: string[] = [];
+    let at: Row | undefined = row;
+    for (let depth = 0; ; depth++) {
+      if (depth > 1000) {
+        world.violate('the server has a cycle');
+        break;
+      }
+      names.unshift(Buffer.from(at.name).toString('utf8'));
+      const parent: string = hex(at.parent);
+      if (parent === TRASH_ENTRY) break;
+      if (parent === ROOT_ENTRY) {
+        const path = names.join('/');
+        if (paths.has(path)) world.violate(`the server has two entries at ${path}`);
+        paths.set(path, row.kind);
+        break;
+      }
+      at = byId.get(parent);
+      if (!at) {
+        world.violate('the server has an orphan');
+        break;
+      }
+    }
+  }
+  const shown = withoutOthers(tree);
+  for (const [path, node] of shown)
+    if (paths.get(path) !== node.kind) world.violate(`the devices have a ${node.kind} at ${path}, the server ${paths.get(path) ?? 'nothing'}`);
+  for (const [path, kind] of paths) if (!shown.has(path)) world.violate(`the server has a ${kind} at ${path}, the devices nothing`);
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}
+
+/** Sockets and the like stay on their device. */
+function withoutOthers(tree: Tree): Tree {
+  return new Map([...tree].filter(([, node]) => node.kind !== 'other'));
+}
+
+/** 8: looked at again from scratch, a synced system does nothing. */
+export async function checkStillness(world: World): Promise<void> {
+  const before = await head(world);
+  for (const device of world.devices) device.kill();
+  for (const device of world.devices) world.bringUp(device);
+  if (!(await untilQuiet(world))) return;
+  const after = await head(world);
+  if (before !== after) world.violate(`stillness: a restart of all devices made ${after - before} journal rows`);
+}
+
+async function head(world: World): Promise<number> {
+  const { meta } = world.server;
+  const row = await world.drive(must(meta, 'the server runs').read(({ db }) => db.selectFrom('space').select('head_seq').executeTakeFirst()));
+  return row?.head_seq ?? 0;
+}
+
+/** 12: with all power gone, every committed content can still be read, whole, by a device that has nothing yet. */
+export async function checkDurability(world: World): Promise<void> {
+  const tree = must(world.devices[0], 'there is a device').programs.tree();
+  for (const machine of [world.server, ...world.nodes]) machine.powerCut();
+  for (const machine of [world.server, ...world.nodes]) world.bringUp(machine);
+  await world.untilServed();
+  const late = await world.addDevice('late');
+  if (!(await untilQuiet(world))) return;
+  const seen = late.programs.tree();
+  if (!sameTree(withoutOthers(tree), seen))
+    world.violate(['a new device gets something else', ...difference(tree, seen).slice(0, 12)].join('\n  '));
+}
+
+/** A disk that holds the same, for what one person alone does. */
+export function copyTree(tree: Tree, into: Programs): void {
+  for (const [path, node] of tree) {
+    if (node.kind === 'folder') into.makeFolder(path);
+    else if (node.kind === 'symlink') into.symlink(node.target, path);
+    else if (node.kind === 'file') {
+      into.write(path, node.text);
+      if (node.exec) into.setExec(path, true);
+    }
+  }
+}
+
+export type { TreeNode };

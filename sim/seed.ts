@@ -1,0 +1,141 @@
+/**
+ * One seed: a world is built, people work in rounds while things go wrong, and after each round it must come to rest with nothing lost.
+ * In some rounds one person works alone, and the result is known exactly.
+ */
+import { must } from '#core/assert.ts';
+import { SimRandom } from '#world/sim/sim-random.ts';
+import type { Counts } from './coverage.ts';
+import { plainFileSystem } from './files.ts';
+import { Programs, type Tree } from './programs.ts';
+import { checkDurability, checkQuiet, checkStillness, copyTree, untilQuiet } from './quiet.ts';
+import { makeScript, type ScriptRound, type SeedOptions } from './script.ts';
+import { said, World } from './world.ts';
+
+export type SeedOutcome = {
+  readonly seed: string;
+  readonly violations: readonly string[];
+  readonly hash: string;
+  readonly tasks: number;
+  readonly virtualMs: number;
+  readonly counts: Counts;
+  readonly lines: readonly string[];
+};
+
+const DEVICES = 3;
+const POOLS = ['txt', 'mp3', 'others'];
+
+/** `traceLines`: of the history, how many to keep; 0 for none. */
+export async function runSeed(options: SeedOptions, traceLines = 0): Promise<SeedOutcome> {
+  const world = new World({ seed: options.seed, devices: DEVICES, pools: POOLS, traceLines });
+  try {
+    await world.build();
+    await runRounds(world, options);
+  } catch (error) {
+    world.violate(`the world broke: ${said(error)}`);
+  } finally {
+    world.end();
+  }
+  const { scheduler, coverage, violations } = world;
+  return {
+    seed: options.seed,
+    violations,
+    hash: scheduler.trace.hash,
+    tasks: scheduler.count,
+    virtualMs: scheduler.nowMs,
+    counts: coverage.counts,
+    lines: scheduler.trace.lines,
+  };
+}
+
+async function runRounds(world: World, options: SeedOptions): Promise<void> {
+  const holds = () => world.violations.length === 0;
+  if (!(await untilQuiet(world))) return;
+  const rounds = makeScript(options, DEVICES);
+  for (const [number, round] of rounds.entries()) {
+    await runRound(world, options.seed, round, number);
+    if (!holds()) return;
+    if (number % 2 === 1) await checkStillness(world);
+    if (!holds()) return;
+  }
+  await checkDurability(world);
+}
+
+async function runRound(world: World, seed: string, round: ScriptRound, number: number): Promise<void> {
+  const random = new SimRandom(`${seed} round ${number}`);
+  const { scheduler } = world;
+  const shadow = round.alone === null ? null : new Programs(plainFileSystem(), '/sync');
+  if (shadow) copyTree(must(world.devices[0], 'there is a device').programs.tree(), shadow);
+  const endMs = scheduler.nowMs + round.lengthMs;
+  for (const device of world.devices) device.user.shadow = shadow;
+  for (const operation of round.operations) {
+    scheduler.after(null, operation.atMs, 'person', () => {
+      const device = must(world.devices[operation.device], 'a person sits at a device');
+      device.act(new SimRandom(`${seed} operation ${operation.number}`));
+    });
+  }
+  const faults = new RunningFaults(world, seed);
+  for (const fault of round.faults) faults.plan(fault);
+  await scheduler.run(() => scheduler.nowMs >= endMs, { untilMs: endMs + 60_000, tasksMax: 3_000_000 });
+  faults.endAll();
+  heal(world, random);
+  if (!(await untilQuiet(world))) return;
+  const exact = shadow !== null && faults.exact && world.devices.every(({ user }) => !user.failed);
+  const expected: Tree | null = exact ? must(shadow, 'one person works alone').tree() : null;
+  world.coverage.add(expected ? 'round: alone, exactly' : shadow ? 'round: alone' : 'round: all at once');
+  for (const device of world.devices) device.user.failed = false;
+  await checkQuiet(world, expected);
+}
+
+class RunningFaults {
+  readonly #world: World;
+  readonly #seed: string;
+  readonly #ends: (() => void)[] = [];
+  exact = true;
+  #closed = false;
+
+  constructor(world: World, seed: string) {
+    this.#world = world;
+    this.#seed = seed;
+  }
+
+  plan({ number, fault, atMs, forMs }: ScriptRound['faults'][number]): void {
+    const { scheduler, coverage } = this.#world;
+    scheduler.after(null, atMs, `fault ${fault.name}`, () => {
+      if (this.#closed) return;
+      coverage.add(`fault: ${fault.name}`);
+      if (fault.endsExactness) this.exact = false;
+      const end = fault.begin(this.#world, new SimRandom(`${this.#seed} fault ${number}`));
+      let over = false;
+      const once = () => {
+        if (!over) end();
+        over = true;
+      };
+      this.#ends.push(once);
+      scheduler.after(null, forMs, `end of ${fault.name}`, once);
+    });
+  }
+
+  endAll(): void {
+    this.#closed = true;
+    for (const end of this.#ends) end();
+  }
+}
+
+/** All faults are over. Devices that lost hints find what they missed by their next full scan; most are started anew, which scans as well. */
+function heal(world: World, random: SimRandom): void {
+  world.calm();
+  world.net.mendAll();
+  for (const machine of world.machines) {
+    machine.wall.aheadMs = 0;
+    if (machine.process) {
+      machine.process.doom = null;
+      machine.process.stoppedUntilMs = 0;
+    }
+    world.bringUp(machine);
+  }
+  if (random.chance(0.05)) return;
+  for (const device of world.devices) {
+    device.kill();
+    world.bringUp(device);
+  }
+}

@@ -1,0 +1,87 @@
+/** The server on a simulated machine: the real one, on a real database that loses what a power cut loses. */
+import { must } from '#core/assert.ts';
+import { parseInvite, type Invite } from '#core/invite.ts';
+import type { RecoveryKit } from '#core/root-key.ts';
+import type { MetaStore } from '#meta/meta-store.ts';
+import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
+import { nodeConnectionOf } from '#server/node-connection.ts';
+import type { RootKeeper } from '#server/root-keeper.ts';
+import { startServer, type Server } from '#server/server.ts';
+import type { Scheduler, SimProcess } from '#world/sim/scheduler.ts';
+import type { SimRandom } from '#world/sim/sim-random.ts';
+import { keysOnly, Machine, primitives } from './machines.ts';
+
+export const SERVER_ADDRESS = 'https://server:12345';
+export const META_PATH = 'meta.db';
+
+export class ServerMachine extends Machine {
+  server: Server | null = null;
+  /** The index as the running server has it. */
+  meta: MetaStore | null = null;
+  readonly #rootKeeper: RootKeeper = keptInMemory();
+
+  override kill(): void {
+    super.kill();
+    this.server = null;
+    this.meta = null;
+  }
+
+  async invite(kind: 'device' | 'node'): Promise<Invite> {
+    const { invite } = await must(this.server, 'the server runs').invite({ kind });
+    return parseInvite(primitives, invite);
+  }
+
+  protected async run(process: SimProcess, random: SimRandom): Promise<void> {
+    const { net, scheduler } = this.around;
+    const meta = await openSqliteMetaStore(this.sql.opener(process), META_PATH);
+    this.meta = meta;
+    const server = await startServer({
+      version: 'simulated',
+      meta: stepping(meta, scheduler, process),
+      primitives,
+      clock: this.clock(process),
+      random,
+      log: this.log(),
+      net: { ...keysOnly(random), connect: unused, listen: unused, ownAddresses: () => [] },
+      rootKeeper: this.#rootKeeper,
+      connectNode: (node, show) => {
+        const address = must(node.addresses[0], 'a node has an address');
+        const caller = () => ({ kind: 'pinned' as const, pin: show.pin, address: 'server' });
+        return nodeConnectionOf(net.peer(process, 'server', address, caller), primitives);
+      },
+      addresses: () => [SERVER_ADDRESS],
+    });
+    this.server = server;
+    net.listen(SERVER_ADDRESS, process, server.handler);
+  }
+}
+
+/** A server may end before a transaction, and between its commit and what follows from it. */
+function stepping(meta: MetaStore, scheduler: Scheduler, process: SimProcess): MetaStore {
+  return {
+    read: (work) => meta.read(work),
+    write: async (work) => {
+      await scheduler.step(process, 'meta begin', () => {});
+      const result = await meta.write(work);
+      return scheduler.step(process, 'meta committed', () => result);
+    },
+    close: () => meta.close(),
+  };
+}
+
+function keptInMemory(): RootKeeper {
+  let kept: { kit: RecoveryKit; confirmed: boolean } | null = null;
+  return {
+    read: async () => kept,
+    stage: async (kit) => {
+      kept = { kit, confirmed: false };
+    },
+    confirm: async () => {
+      if (kept) kept = { ...kept, confirmed: true };
+    },
+  };
+}
+
+function unused(): never {
+  throw new Error('the simulated server reaches others by its network');
+}

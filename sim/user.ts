@@ -1,0 +1,321 @@
+/** A person at one device: a handful of names, so that everybody meets everybody; nothing that a program would not do. */
+import { SimRandom } from '#world/sim/sim-random.ts';
+import type { Ledger } from './ledger.ts';
+import { childOf, nameOf, parentOf, type Programs } from './programs.ts';
+
+const FILE_NAMES = ['a', 'b', 'c.txt', 'd.mp3', 'e'];
+const FOLDER_NAMES = ['p', 'q', 'r'];
+const DEPTH_MAX = 3;
+/** Larger files take another way: they go ahead of their commit. */
+const LARGE_BYTES = 2 * 1024 * 1024 + 5000;
+
+export type UserOptions = {
+  readonly name: string;
+  readonly ledger: Ledger;
+  readonly programs: Programs;
+  /** Hears of every operation that was done. */
+  readonly onDone: (operation: string, path: string) => void;
+  readonly largeShare: number;
+};
+
+type Entry = ReturnType<Programs['paths']>[number];
+
+export class User {
+  readonly #options: UserOptions;
+  #count = 0;
+  #random = new SimRandom('nobody has acted yet');
+  /** The last operation was cut short by the disk: what the shadow has says nothing any more. */
+  failed = false;
+  /** A disk on which the same is done and nobody else works: what should be there in the end. Null where others work at the same time. */
+  shadow: Programs | null = null;
+
+  constructor(options: UserOptions) {
+    this.#options = options;
+  }
+
+  /** One operation, done at once. */
+  act(random: SimRandom): void {
+    const { programs } = this.#options;
+    this.#random = random;
+    let entries: Entry[];
+    try {
+      entries = programs.paths();
+    } catch (error) {
+      if (!isErrno(error)) throw error;
+      return;
+    }
+    const files = entries.filter(({ kind }) => kind === 'file').map(({ path }) => path);
+    const folders = entries.filter(({ kind }) => kind === 'folder').map(({ path }) => path);
+    const all = entries.map(({ path }) => path);
+    if (files.length < 3 && random.chance(0.6)) return this.#create(folders);
+    const operations: readonly (() => void)[] = [
+      () => this.#create(folders),
+      () => this.#create(folders),
+      () => this.#create(folders),
+      () => this.#onFile(files, 'write', (path, text) => [(on) => on.write(path, text)]),
+      () => this.#onFile(files, 'save', (path, text) => [(on) => on.save(path, text)]),
+      () => this.#onFile(files, 'save by backup', (path, text) => [(on) => on.saveByBackup(path, text)]),
+      () => this.#append(files),
+      () => this.#sameSize(files),
+      () => this.#remove(files, 'delete file'),
+      () => this.#remove(folders, 'delete folder'),
+      () => this.#makeFolder(folders),
+      () => this.#makeFolder(folders),
+      () => this.#rename(files, 'rename file'),
+      () => this.#rename(folders, 'rename folder'),
+      () => this.#move(files, folders, 'move file'),
+      () => this.#move(files, folders, 'move file'),
+      () => this.#move(folders, folders, 'move folder'),
+      () => this.#swap(all),
+      () => this.#symlink(folders, entries),
+      () => this.#hardLink(files, folders),
+      () => this.#exec(files),
+      () => this.#copy(files, folders),
+      () => this.#changeKind(files),
+      () => this.#recreate(files),
+    ];
+    random.pick(operations)();
+  }
+
+  #text(lengthOf?: number): string {
+    const { name, largeShare } = this.#options;
+    const random = this.#random;
+    const head = `${name}${++this.#count}:`;
+    let length = lengthOf ?? random.pick([0, 0, 1, 10, 100, 1000, 4000]);
+    if (lengthOf === undefined && random.chance(largeShare)) length = LARGE_BYTES;
+    if (lengthOf !== undefined) return head.length >= lengthOf ? head.slice(0, lengthOf) : head.padEnd(lengthOf, '.');
+    return head + 'x'.repeat(length);
+  }
+
+  #folder(folders: readonly string[]): string {
+    const near = folders.filter((path) => path.split('/').length < DEPTH_MAX);
+    return this.#random.pick(['', ...near]);
+  }
+
+  #create(folders: readonly string[]): void {
+    const { programs } = this.#options;
+    const random = this.#random;
+    const path = childOf(this.#folder(folders), random.pick(FILE_NAMES));
+    const kind = programs.kindAt(path);
+    if (kind !== null && kind !== 'file') return;
+    const text = this.#text();
+    this.#do('create', path, [path], [(on) => on.write(path, text)], [text]);
+  }
+
+  #onFile(
+    files: readonly string[],
+    operation: string,
+    steps: (path: string, text: string) => readonly ((on: Programs) => void)[],
+  ): void {
+    if (files.length === 0) return;
+    const path = this.#random.pick(files);
+    const text = this.#text();
+    this.#do(operation, path, [path], steps(path, text), [text]);
+  }
+
+  #append(files: readonly string[]): void {
+    if (files.length === 0) return;
+    const { programs } = this.#options;
+    const random = this.#random;
+    const path = random.pick(files);
+    const more = this.#text(12);
+    const text = this.#read(programs, path);
+    if (text === null) return;
+    this.#do('append', path, [path], [(on) => on.append(path, more)], [text + more]);
+  }
+
+  /** As many bytes as there are, in place: only a time tells that something changed. */
+  #sameSize(files: readonly string[]): void {
+    if (files.length === 0) return;
+    const { programs } = this.#options;
+    const random = this.#random;
+    const path = random.pick(files);
+    const before = this.#read(programs, path);
+    if (before === null || before.length < 6 || before.length > 10_000) return;
+    const text = this.#text(before.length);
+    this.#do('same size', path, [path], [(on) => on.overwrite(path, text)], [text]);
+  }
+
+  #remove(paths: readonly string[], operation: string): void {
+    if (paths.length === 0) return;
+    const path = this.#random.pick(paths);
+    this.#do(operation, path, this.#below(path), [(on) => on.remove(path)], []);
+  }
+
+  #makeFolder(folders: readonly string[]): void {
+    const path = childOf(this.#folder(folders), this.#random.pick(FOLDER_NAMES));
+    if (this.#options.programs.kindAt(path) !== null) return;
+    this.#do('make folder', path, [], [(on) => on.makeFolder(path)], []);
+  }
+
+  #rename(paths: readonly string[], operation: string): void {
+    if (paths.length === 0) return;
+    const random = this.#random;
+    const from = random.pick(paths);
+    const names = operation === 'rename folder' ? FOLDER_NAMES : FILE_NAMES;
+    this.#moveTo(operation, from, childOf(parentOf(from), random.pick(names)));
+  }
+
+  #move(paths: readonly string[], folders: readonly string[], operation: string): void {
+    if (paths.length === 0) return;
+    const from = this.#random.pick(paths);
+    this.#moveTo(operation, from, childOf(this.#folder(folders), nameOf(from)));
+  }
+
+  #moveTo(operation: string, from: string, to: string): void {
+    if (from === to || to.startsWith(`${from}/`)) return;
+    const there = this.#options.programs.kindAt(to);
+    if (there === 'folder' || (there !== null && this.#options.programs.kindAt(from) === 'folder')) return;
+    this.#do(there === null ? operation : `${operation} over`, from, [to], [(on) => on.rename(from, to)], []);
+  }
+
+  #swap(all: readonly string[]): void {
+    if (all.length < 2) return;
+    const random = this.#random;
+    const one = random.pick(all);
+    const other = random.pick(all);
+    if (one === other || one.startsWith(`${other}/`) || other.startsWith(`${one}/`)) return;
+    const aside = `${one}.swap`;
+    this.#do('swap', one, [], [
+      (on) => on.rename(one, aside),
+      (on) => on.rename(other, one),
+      (on) => on.rename(aside, other),
+    ], []);
+  }
+
+  #symlink(folders: readonly string[], entries: readonly Entry[]): void {
+    const random = this.#random;
+    const path = childOf(this.#folder(folders), random.pick(['l', 'm']));
+    const there = entries.find((entry) => entry.path === path)?.kind ?? null;
+    if (there !== null && there !== 'symlink') return;
+    const target = random.pick(['a', '../b', '/etc/passwd', 'nowhere', 'p']);
+    this.#do('symlink', path, [], [
+      ...(there === null ? [] : [(on: Programs) => on.remove(path)]),
+      (on) => on.symlink(target, path),
+    ], []);
+  }
+
+  #hardLink(files: readonly string[], folders: readonly string[]): void {
+    if (files.length === 0) return;
+    const { programs } = this.#options;
+    const random = this.#random;
+    const from = random.pick(files);
+    const to = childOf(this.#folder(folders), random.pick(FILE_NAMES));
+    if (programs.kindAt(to) !== null) return;
+    this.#do('hard link', from, [], [(on) => on.hardLink(from, to)], []);
+  }
+
+  #exec(files: readonly string[]): void {
+    if (files.length === 0) return;
+    const random = this.#random;
+    const path = random.pick(files);
+    const exec = random.chance(0.5);
+    this.#do('exec bit', path, [], [(on) => on.setExec(path, exec)], []);
+  }
+
+  #copy(files: readonly string[], folders: readonly string[]): void {
+    if (files.length === 0) return;
+    const { programs } = this.#options;
+    const random = this.#random;
+    const from = random.pick(files);
+    const to = childOf(this.#folder(folders), random.pick(FILE_NAMES));
+    const text = this.#read(programs, from);
+    if (text === null || from === to || programs.kindAt(to) === 'folder' || programs.kindAt(to) === 'symlink') return;
+    this.#do('copy', to, [to], [(on) => on.write(to, text)], [text]);
+  }
+
+  #changeKind(files: readonly string[]): void {
+    if (files.length === 0) return;
+    const path = this.#random.pick(files);
+    const text = this.#text();
+    const inner = childOf(path, 'a');
+    this.#do('change kind', path, [path], [
+      (on) => on.remove(path),
+      (on) => on.makeFolder(path),
+      (on) => on.write(inner, text),
+    ], [text]);
+  }
+
+  /** The new file gets the inode of the old one. */
+  #recreate(files: readonly string[]): void {
+    if (files.length === 0) return;
+    const { programs } = this.#options;
+    const random = this.#random;
+    const path = random.pick(files);
+    const to = childOf(parentOf(path), random.pick(FILE_NAMES));
+    const kind = programs.kindAt(to);
+    if (to !== path && kind !== null) return;
+    const text = this.#text();
+    this.#do('delete and create', path, [path], [(on) => on.remove(path), (on) => on.write(to, text)], [text]);
+  }
+
+  /** `gone`: paths whose present bytes the person gives up. */
+  #do(
+    operation: string,
+    path: string,
+    gone: readonly string[],
+    steps: readonly ((on: Programs) => void)[],
+    written: readonly string[],
+  ): void {
+    const { programs, ledger, name, onDone } = this.#options;
+    for (const one of gone) {
+      const text = programs.kindAt(one) === 'file' ? this.#read(programs, one) : null;
+      if (text !== null) ledger.gaveUp(text);
+    }
+    try {
+      for (const step of steps) step(programs);
+    } catch (error) {
+      if (!isErrno(error)) throw error;
+      this.failed = true;
+      // Whatever the disk had taken by then may be seen by everybody.
+      for (const text of written) for (let at = 0; at <= Math.min(text.length, 5000); at++) ledger.tolerate(text.slice(0, at), name);
+      this.#tolerateAll();
+      return;
+    }
+    for (const text of written) ledger.wrote(text, name);
+    onDone(operation, path);
+    this.#doOnShadow(steps);
+  }
+
+  #doOnShadow(steps: readonly ((on: Programs) => void)[]): void {
+    if (!this.shadow) return;
+    try {
+      for (const step of steps) step(this.shadow);
+    } catch (error) {
+      if (!isErrno(error)) throw error;
+      // The disk had gone back to an earlier state.
+      this.failed = true;
+    }
+  }
+
+  #tolerateAll(): void {
+    const { programs, ledger, name } = this.#options;
+    try {
+      for (const node of programs.tree().values()) if (node.kind === 'file') ledger.tolerate(node.text, name);
+    } catch (error) {
+      if (!isErrno(error)) throw error;
+    }
+  }
+
+  #below(path: string): string[] {
+    const { programs } = this.#options;
+    if (programs.kindAt(path) !== 'folder') return [path];
+    return programs
+      .paths()
+      .filter((entry) => entry.path.startsWith(`${path}/`) && entry.kind === 'file')
+      .map((entry) => entry.path);
+  }
+
+  #read(on: Programs, path: string): string | null {
+    try {
+      return on.read(path);
+    } catch (error) {
+      if (!isErrno(error)) throw error;
+      return null;
+    }
+  }
+}
+
+export function isErrno(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error;
+}

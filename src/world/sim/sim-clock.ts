@@ -1,0 +1,34 @@
+/** One machine's clock in a simulated world: the wall clock may be set, the monotonic one is the world's. */
+import type { Clock } from '../clock.ts';
+import type { Scheduler, SimProcess } from './scheduler.ts';
+
+/** 2026-01-01T00:00:00Z. */
+const START_MS = 1_767_225_600_000;
+
+/** What a machine's wall clock is ahead of the world's. */
+export type Wall = { aheadMs: number };
+
+export function wallMs(scheduler: Scheduler, wall: Wall): number {
+  return Math.floor(START_MS + scheduler.nowMs + wall.aheadMs);
+}
+
+export function simClock(scheduler: Scheduler, process: SimProcess, wall: Wall): Clock {
+  return {
+    nowMs: () => wallMs(scheduler, wall),
+    monotonicMs: () => scheduler.nowMs,
+    sleep: (ms, signal) =>
+      new Promise((resolve) => {
+        if (signal.aborted) return resolve();
+        const end = () => {
+          signal.removeEventListener('abort', abort);
+          resolve();
+        };
+        const timer = scheduler.after(process, ms, 'timer', end);
+        const abort = () => {
+          timer.cancel();
+          resolve();
+        };
+        signal.addEventListener('abort', abort, { once: true });
+      }),
+  };
+}
