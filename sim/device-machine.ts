@@ -1,5 +1,5 @@
 /** A device on a simulated machine: the real client and the real folder, and a person who works in it. */
-import { startClient, type Client } from '#client/client.ts';
+import { startClient } from '#client/client.ts';
 import { linkFolder } from '#client/link.ts';
 import type { Status } from '#client/status.ts';
 import { id16Of, type DeviceId } from '#core/ids.ts';
@@ -34,9 +34,9 @@ export class DeviceMachine extends Machine {
   readonly #ledger: Ledger;
   readonly #invite: Invite;
   #token = '';
-  #client: Client | null = null;
   #status: Status | null = null;
   #starts = 0;
+  #boots = 1;
 
   constructor(name: string, around: Surroundings, ledger: Ledger, invite: Invite) {
     super(name, around);
@@ -91,13 +91,13 @@ export class DeviceMachine extends Machine {
 
   override kill(): void {
     super.kill();
-    this.#client = null;
     this.#status = null;
   }
 
   override powerCut(): void {
     const before = this.#texts();
     super.powerCut();
+    this.#boots++;
     this.files.powerCut();
     const after = this.#texts();
     // What a program wrote and the disk had not yet taken went with the power: nobody can give it back.
@@ -105,8 +105,9 @@ export class DeviceMachine extends Machine {
     for (const text of after) this.#ledger.tolerate(text, this.name);
   }
 
+  /** Nobody works without power, or in a place where their folder is not. */
   act(random: SimRandom): void {
-    this.user.act(random);
+    if (this.files.isMounted && this.hasPower) this.user.act(random);
   }
 
 
@@ -150,12 +151,12 @@ export class DeviceMachine extends Machine {
       primitives,
       statePath: STATE_PATH,
       deviceName: this.name,
+      boot: String(this.#boots),
       space: null,
       onStatus: (status) => {
         if (process.alive) this.#status = status;
       },
     });
-    this.#client = client;
     client.ended.then(
       () => this.around.onDefect(this.name, 'the client ended by itself'),
       (error: unknown) => this.around.onDefect(this.name, error),

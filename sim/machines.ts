@@ -34,6 +34,7 @@ export abstract class Machine {
   /** Of the machine as a whole: what a power cut leaves, how long a disk takes. */
   readonly random: SimRandom;
   process: SimProcess | null = null;
+  hasPower = true;
   #starts = 0;
 
   constructor(name: string, around: Surroundings) {
@@ -54,6 +55,7 @@ export abstract class Machine {
 
   powerCut(): void {
     this.kill();
+    this.hasPower = false;
     this.sql.powerCut(this.random);
   }
 
@@ -61,6 +63,7 @@ export abstract class Machine {
   async start(): Promise<boolean> {
     const process = new SimProcess(this.name);
     this.#starts++;
+    this.hasPower = true;
     this.process = process;
     try {
       await this.run(process, new SimRandom(`${this.around.seed} ${this.name} ${this.#starts}`));
@@ -97,12 +100,19 @@ export abstract class Machine {
 }
 
 /** Connections are the network's; of the real door the roles need keys alone. */
-export function keysOnly(random: SimRandom): Pick<Net, 'makeTlsIdentity'> {
+export function keysOnly(random: SimRandom): Net {
   return {
     makeTlsIdentity: async () => ({
       privateKeyPem: 'simulated',
       certificatePem: 'simulated',
       pin: id32Of<Pin>(random.bytes(32)),
     }),
+    connect: unused,
+    listen: unused,
+    ownAddresses: () => [],
   };
+}
+
+function unused(): never {
+  throw new Error('a simulated machine reaches others by its network');
 }

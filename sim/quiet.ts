@@ -5,7 +5,7 @@ import { difference, sameTree, type Programs, type Tree, type TreeNode } from '.
 import type { World } from './world.ts';
 
 /** Longer than the time between two full scans and every backoff. */
-const QUIET_MS_MAX = 3 * 3_600_000;
+const QUIET_MS_MAX = 75 * 60_000;
 const TASKS_MAX = 600_000;
 const LOOK_EVERY_MS = 50;
 

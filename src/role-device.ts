@@ -16,6 +16,7 @@ import { nodePrimitives } from '#world/real/primitives.ts';
 import { realRandom } from '#world/real/random.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
 import { realWatcher } from '#world/real/watcher.ts';
+import { bootOfThisMachine } from '#world/real/boot.ts';
 import { connectTo } from './launcher.ts';
 import type { Role } from './role.ts';
 
@@ -50,6 +51,7 @@ export async function start(plan: unknown): Promise<Role> {
       primitives: nodePrimitives,
       statePath,
       deviceName: identity.deviceName,
+      boot: bootOfThisMachine(),
       space: link.space,
     });
     endWith(client);

@@ -28,6 +28,7 @@ import { askSpaceKeys } from './space-keys.ts';
 import { openState, type State } from './state.ts';
 import { NOT_YET, storeStatus, type Status } from './status.ts';
 import { Trees } from './trees.ts';
+import { UnflushedFiles } from './unflushed-files.ts';
 import { Wake } from './wake.ts';
 
 export type ClientOptions = {
@@ -45,6 +46,8 @@ export type ClientOptions = {
   readonly deviceName: string;
   /** Null: the account's own. */
   readonly space: SpaceId | null;
+  /** Names this start of the machine; null where nobody can tell. */
+  readonly boot: string | null;
   readonly onStatus?: (status: Status) => void;
 };
 
@@ -123,17 +126,20 @@ class RunningClient implements Client {
     const wake = new Wake(clock);
     const dirty = new Dirty(this.#state);
     const problems = new Problems(this.#state);
+    const trees = new Trees(this.#state);
+    const folder = guardedFolder(this.#options.folder);
     const device: Device = {
       ...this.#options,
-      folder: guardedFolder(this.#options.folder),
+      folder,
       space,
       state: this.#state,
-      trees: new Trees(this.#state),
+      trees,
       dirty,
       problems,
       deferrals: new Deferrals(dirty, problems, clock, random),
       line,
       wake,
+      unflushed: new UnflushedFiles(this.#state, trees, folder, clock),
       keys: () => must(this.#keys, 'the keys were asked for at the start'),
       signal: this.#stop.signal,
     };

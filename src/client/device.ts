@@ -14,6 +14,7 @@ import type { Line } from './line.ts';
 import type { Problems } from './problems.ts';
 import type { State } from './state.ts';
 import type { Trees } from './trees.ts';
+import type { UnflushedFiles } from './unflushed-files.ts';
 import type { Wake } from './wake.ts';
 
 export type Device = {
@@ -32,6 +33,9 @@ export type Device = {
   readonly primitives: Primitives;
   readonly line: Line;
   readonly wake: Wake;
+  readonly unflushed: UnflushedFiles;
+  /** Names this start of the machine. Null where nobody can tell: then any may be another one. */
+  readonly boot: string | null;
   /** Of the space; asked from the server when the client starts, and again when the space has a new version. */
   readonly keys: () => SealKeys;
   /** Ends everything. */

@@ -125,6 +125,7 @@ export class Engine {
     let progress = deferrals.wakeDue();
     if (line.open) progress = (await this.#talk()) || progress;
     progress = (await this.#observe()) || progress;
+    await this.#device.unflushed.flushDue();
     if (this.#mayPlan()) progress = (await this.#plans.step()) || progress;
     return progress;
   }
@@ -306,7 +307,7 @@ export class Engine {
   async #rest(): Promise<void> {
     const { clock, deferrals, line, wake, signal } = this.#device;
     const nowMs = clock.monotonicMs();
-    let untilMs = Math.min(nowMs + REST_MS_MAX, deferrals.nextDueMs());
+    let untilMs = Math.min(nowMs + REST_MS_MAX, deferrals.nextDueMs(), this.#device.unflushed.nextDueMs());
     if (this.#recovered && !this.#paused) untilMs = Math.min(untilMs, this.#observer.nextDueMs());
     if (!line.open) untilMs = Math.min(untilMs, line.retryAtMs);
     if (this.#paused) untilMs = this.#rootCheckMs;

@@ -26,7 +26,7 @@ export function guardedFolder(folder: Folder): Folder {
       return written;
     },
     apply: async (steps, keys) => checked(await folder.apply(steps, keys)),
-    flush: () => folder.flush(),
+    flush: (alsoAt) => folder.flush(alsoAt),
     sweep: (keepStaged, trashDaysMax) => folder.sweep(keepStaged, trashDaysMax),
     close: () => folder.close(),
   };

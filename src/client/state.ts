@@ -35,6 +35,7 @@ CREATE TABLE uploads (subject TEXT PRIMARY KEY, upload TEXT NOT NULL, target TEX
 CREATE TABLE staging (entry TEXT PRIMARY KEY, stage TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE placing (path TEXT PRIMARY KEY, entry TEXT NOT NULL, content TEXT NOT NULL, mtime_us INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE parking (slot TEXT PRIMARY KEY, entry TEXT NOT NULL, path TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE unflushed (n INTEGER PRIMARY KEY, entry TEXT NOT NULL UNIQUE);
 CREATE TABLE problems (subject TEXT PRIMARY KEY, path TEXT NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL) WITHOUT ROWID;
 `;
 
@@ -48,7 +49,9 @@ export type MetaKey =
   | 'complete'
   | 'pending_op'
   | 'status'
-  | 'running';
+  | 'running'
+  /** Of the machine, when the state was last worked on. */
+  | 'boot';
 
 export class State {
   readonly sql: SqlDatabase;

@@ -14,8 +14,10 @@ function applyTreeAction(device: Device, action: TreeAction): void {
   switch (action.kind) {
     case 'agree': {
       const remote = trees.remote(action.entry);
-      if (remote) trees.putSynced(remote);
-      else trees.dropSynced(action.entry);
+      if (remote) {
+        trees.putSynced(remote);
+        device.unflushed.note(action.entry);
+      } else trees.dropSynced(action.entry);
       return;
     }
     case 'adopt':

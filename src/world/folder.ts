@@ -154,10 +154,10 @@ export interface Folder {
   /** Opened, verified, placed: `keys` opens the blocks of `place` steps. At most 1,000 steps. */
   apply(steps: readonly FolderStep[], keys: SealKeys): Promise<readonly StepOutcome[]>;
   /**
-   * Everything that `apply` did before is durable once it resolves. Rejects where the disk failed: nothing since the last flush may be called
+   * Everything that `apply` did before is durable once it resolves, and what others made at the paths `alsoAt`, as far as it is there. Rejects where the disk failed: nothing since the last flush may be called
    * durable then, and flushing again does not make it so.
    */
-  flush(): Promise<void>;
+  flush(alsoAt?: readonly string[]): Promise<void>;
   /**
    * Removes what crashes left in `.holdfast/tmp` but for the staged files and park slots of these ids, and trash older than `trashDaysMax` days
    * by the disk's own dates. Parked things of other slots are the user's: they go to the trash.

@@ -188,6 +188,7 @@ export class Device {
       primitives: nodePrimitives,
       statePath: this.statePath,
       deviceName: this.name,
+      boot: 'the only one',
       space: null,
     });
   }

@@ -36,8 +36,8 @@ export function openFolder(rootPath: string): Folder {
       const packed = packSteps(steps);
       return calls.call('apply', [packed.steps, keys], packed.buffer);
     },
-    flush: async () => {
-      await calls.call('flush', []);
+    flush: async (alsoAt = []) => {
+      await calls.call('flush', [alsoAt]);
     },
     sweep: async (keepStaged, trashDaysMax) => {
       await calls.call('sweep', [keepStaged, trashDaysMax]);

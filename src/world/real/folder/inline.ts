@@ -31,8 +31,8 @@ export function inlineFolder(work: FolderWork, turns: Turns): Folder {
     stage: (...input) => finished(turns, 'stage', work.stage(...input), (slice) => queue.add(slice)),
     stageBlocks: (id, blocks) => call('stage_blocks', () => work.stageBlocks(id, blocks)),
     apply: (steps, keys) => inOneCall('apply', () => work.applyInTurns(steps, keys)),
-    flush: async () => {
-      const flushing = await call('flush', () => begun(work.flush()));
+    flush: async (alsoAt = []) => {
+      const flushing = await call('flush', () => begun(work.flush(alsoAt)));
       await flushing.ended;
     },
     sweep: (keepStaged, trashDaysMax) => call('sweep', () => work.sweep(keepStaged, trashDaysMax)),

@@ -9,7 +9,7 @@ type ResultOf<Work> = Work extends Slices<infer Result> ? Result : never;
 type InTurns = 'sealInTurns' | 'openSealingInTurns' | 'applyInTurns';
 type Verbs = Omit<FolderWork, 'flush' | 'close' | 'stage' | InTurns> & {
   stage(...input: Parameters<FolderWork['stage']>): ResultOf<ReturnType<FolderWork['stage']>>;
-  flush(): void;
+  flush(alsoAt: readonly string[]): void;
   close(): void;
 };
 export type VerbName = keyof Verbs;

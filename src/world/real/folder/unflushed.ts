@@ -42,6 +42,19 @@ export class Unflushed {
     this.#hold(() => this.#fs.open(directory.at(''), 'list'), null);
   }
 
+  /** Something that others made, as far as it is there and can be opened; of what cannot, its name alone is made durable. */
+  madeByOthers(grip: Grip, path: string): void {
+    const spot = grip.spot(path);
+    if (spot === null) return;
+    this.directory(spot.directory);
+    if (this.#fs.lstat(spot.at)?.kind !== 'file') return;
+    try {
+      this.file(path, this.#fs.open(spot.at, 'read'));
+    } catch (error) {
+      if (!hasErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO', 'EACCES', 'EPERM')) throw error;
+    }
+  }
+
   /** A folder was moved: what its path meant before is held open already, and what it means now is another directory. */
   forgetPaths(): void {
     if (this.#changes.held !== null) this.#changes.directories.clear();

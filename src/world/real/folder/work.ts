@@ -188,8 +188,9 @@ export class FolderWork {
     return outcome;
   }
 
-  flush(): Promise<void> {
-    return this.#unflushed.flush();
+  async flush(alsoAt: readonly string[] = []): Promise<void> {
+    if (alsoAt.length > 0) this.#noteUnflushed(alsoAt);
+    await this.#unflushed.flush();
   }
 
   sweep(keepStaged: readonly string[], trashDaysMax: number): void {
@@ -212,6 +213,21 @@ export class FolderWork {
     for (const sealing of this.#sealings.values()) sealing.close();
     this.#sealings.clear();
     this.#unflushed.close();
+  }
+
+  #noteUnflushed(paths: readonly string[]): void {
+    let grip: Grip | null = null;
+    try {
+      grip = this.#open();
+      for (const path of paths) {
+        this.#unflushed.madeByOthers(grip, path);
+        grip.trim();
+      }
+    } catch (error) {
+      throw holdfastErrorOf(error, '');
+    } finally {
+      grip?.close();
+    }
   }
 
   #noting(state: RootState): RootState {
