@@ -12,6 +12,7 @@ import { LargeUploads } from './large-uploads.ts';
 import { isOutage } from './line.ts';
 import { readListing } from './listing.ts';
 import { Observer } from './observer.ts';
+import { Pairing } from './pairing.ts';
 import { PlanReads } from './plan-reads.ts';
 import { PlanRun } from './plan-run.ts';
 import type { Problem } from './problems.ts';
@@ -66,8 +67,10 @@ export class Engine {
     this.#commits = new Commits(device, cursor, (entry) => this.#uploads.sendWhole(entry));
     const lookAt = (path: string) => this.#observer.lookAt(path);
     const reader = new Reader(device, lookAt);
+    const reads = new PlanReads(device, reader, lookAt);
     this.#plans = new PlanRun(device, this.#observer, {
-      reads: new PlanReads(device, reader, lookAt),
+      pairing: new Pairing(device, this.#observer, reads, this.#uploads),
+      reads,
       uploader: new Uploader(device, reader, this.#uploads, this.#commits),
       downloader: new Downloader(device, this.#observer, this.#downloads),
     });

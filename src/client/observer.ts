@@ -2,6 +2,7 @@
  * Keeps the local tree equal to the disk. Watchers hint, scans know: a hint leads to a look at one name or a listing of one directory, and
  * only what a look or a listing showed goes into the tree. Full scans at start, after an overflow, on wake, and every hour.
  */
+import type { EntryId } from '#core/ids.ts';
 import type { Failure, ListedEntry, Listing } from '#world/folder.ts';
 import type { Device } from './device.ts';
 import { escapeForPeople } from '#core/escape.ts';
@@ -83,6 +84,16 @@ export class Observer {
   /** Everything seen is in the tree, and nothing is waited for but directories that cannot be read. */
   get quiet(): boolean {
     return this.#queue.size === 0 && this.#settling.quiet && this.#judgement.quiet;
+  }
+
+  /** What vanished less than this ago, and may turn up elsewhere. */
+  missing(sinceMsMax: number): Iterable<EntryId> {
+    return this.#judgement.missing(sinceMsMax);
+  }
+
+  /** Whether something was found to be gone since this was last asked. */
+  takeDropped(): boolean {
+    return this.#judgement.takeDropped();
   }
 
   nextDueMs(): number {
