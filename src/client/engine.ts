@@ -91,7 +91,12 @@ export class Engine {
       if (!progress) await this.#rest();
     }
     this.#onHintsTaken?.();
-    await Promise.all([hints, this.#pulling.ended(), this.#uploads.ended(), this.#downloads.ended()]);
+    await Promise.all([hints, this.ended()]);
+  }
+
+  /** All that runs beside the loop has ended; the device's signal has to be aborted for that. */
+  async ended(): Promise<void> {
+    await Promise.all([this.#pulling.ended(), this.#uploads.ended(), this.#downloads.ended()]);
   }
 
   get status(): Status {

@@ -178,8 +178,10 @@ export class Pairing {
     });
   }
 
+  /** Or nothing yet: it may not have been listed. */
   #holdsOne(folder: EntryId, sizes: ReadonlySet<number>): boolean {
     let looked = 0;
+    if (this.#device.trees.localChildren(folder).length === 0) return true;
     for (const row of this.#device.trees.localSubtree(folder)) {
       if (row.kind === 'file' && sizes.has(fileSize(row))) return true;
       if (++looked > SIZES_LOOKED_AT_MAX) return false;
@@ -203,8 +205,8 @@ export class Pairing {
     const { trees } = this.#device;
     const sizes = new Set<number>();
     const note = (row: LocalRow | null) => {
-      // An empty file pairs with nothing by itself.
-      if (row?.kind === 'file' && fileSize(row) > 0) sizes.add(fileSize(row));
+      // An empty file pairs with nothing by itself, and what the server never had pairs not at all.
+      if (row?.kind === 'file' && fileSize(row) > 0 && trees.synced(row.entry)) sizes.add(fileSize(row));
     };
     const row = trees.local(entry);
     note(row);

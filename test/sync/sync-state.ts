@@ -2,7 +2,7 @@
 import type { Cursor } from '#core/entry.ts';
 import { ROOT_ENTRY } from '#core/ids.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
-import type { Device } from './sync-world.ts';
+import { eventually, type Device } from './sync-world.ts';
 
 type Sql = ReturnType<typeof sqliteOpener.open>;
 
@@ -34,4 +34,14 @@ export function headSeq(device: Device): number {
     const text = sql.prepare(`SELECT value FROM meta WHERE key = 'cursor'`).get()?.['value'];
     return (JSON.parse(text as string) as Cursor).seq;
   });
+}
+
+/** Does something on a running device's disk, and waits until the space has it. */
+export async function sent(device: Device, work: () => void): Promise<void> {
+  const before = headSeq(device);
+  work();
+  await eventually(
+    () => headSeq(device) > before && device.client?.status().inSync === true,
+    () => device.client?.status(),
+  );
 }
