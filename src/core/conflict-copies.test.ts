@@ -8,8 +8,21 @@ const by = { deviceName: 'bert', date: '2026-11-25' };
 const never = () => false;
 
 test('a copy says what it is of, who made it and when', () => {
-  for (const original of ['plan.txt', 'plan', '.hidden', 'a.b.c', 'archive.tar.gz', 'ends.', 'x (1).md', 'plan, draft.txt'])
-    assert.deepEqual(readConflictName(conflictName(original, by, never)), { of: original, device: 'bert', date: '2026-11-25' }, original);
+  for (const original of [
+    'plan.txt',
+    'plan',
+    '.hidden',
+    'a.b.c',
+    'archive.tar.gz',
+    'ends.',
+    'x (1).md',
+    'plan, draft.txt',
+  ])
+    assert.deepEqual(
+      readConflictName(conflictName(original, by, never)),
+      { of: original, device: 'bert', date: '2026-11-25' },
+      original,
+    );
 });
 
 test('a second copy on one day, and a copy of a copy', () => {
@@ -56,15 +69,21 @@ test('every name that is given can be read', () => {
   const name = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 300 }).filter((text) => judgeName(text) === null);
   const date = fc.constantFrom('2026-11-25', '1999-01-01');
   fc.assert(
-    fc.property(name, fc.string({ unit: 'grapheme', maxLength: 80 }), date, fc.nat({ max: 12 }), (of, deviceName, day, taken) => {
-      let left = taken;
-      const given = conflictName(of, { deviceName, date: day }, () => left-- > 0);
-      const read = readConflictName(given);
-      assert.ok(read, given);
-      assert.equal(read.date, day);
-      // What the limit cut off is not in the name any more.
-      if (given.length < 200) assert.equal(read.of, of);
-    }),
+    fc.property(
+      name,
+      fc.string({ unit: 'grapheme', maxLength: 80 }),
+      date,
+      fc.nat({ max: 12 }),
+      (of, deviceName, day, taken) => {
+        let left = taken;
+        const given = conflictName(of, { deviceName, date: day }, () => left-- > 0);
+        const read = readConflictName(given);
+        assert.ok(read, given);
+        assert.equal(read.date, day);
+        // What the limit cut off is not in the name any more.
+        if (given.length < 200) assert.equal(read.of, of);
+      },
+    ),
     { numRuns: 2000 },
   );
 });
