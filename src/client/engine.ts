@@ -11,6 +11,7 @@ import { LargeDownloads } from './large-downloads.ts';
 import { LargeUploads } from './large-uploads.ts';
 import { isOutage } from './line.ts';
 import { readListing } from './listing.ts';
+import { Merging } from './merging.ts';
 import { Observer } from './observer.ts';
 import { Pairing } from './pairing.ts';
 import { PlanReads } from './plan-reads.ts';
@@ -43,6 +44,7 @@ export class Engine {
   readonly #uploads: LargeUploads;
   readonly #downloads: LargeDownloads;
   readonly #plans: PlanRun;
+  readonly #merging: Merging;
   readonly #status: StatusBook;
   #paused: Problem | null = null;
   #rootCheckMs = 0;
@@ -74,6 +76,7 @@ export class Engine {
       uploader: new Uploader(device, reader, this.#uploads, this.#commits),
       downloader: new Downloader(device, this.#observer, this.#downloads),
     });
+    this.#merging = new Merging(device, lookAt);
     this.#status = new StatusBook(device);
     // A listing that was begun and not finished stands for nothing.
     if (this.#remote.cursor === null) this.#listing = 'union';
@@ -133,7 +136,9 @@ export class Engine {
     let progress = deferrals.wakeDue();
     if (line.open) progress = (await this.#talk()) || progress;
     progress = (await this.#observe()) || progress;
-    if (this.#mayPlan()) progress = (await this.#plans.step()) || progress;
+    if (this.#mayPlan() && this.#device.dirty.ready) progress = (await this.#plans.step()) || progress;
+    // What is left of conflicts, once all else is done.
+    if (!progress && this.#mayPlan() && this.#merging.waiting) progress = await this.#merging.step();
     return progress;
   }
 
@@ -199,7 +204,7 @@ export class Engine {
   }
 
   #mayPlan(): boolean {
-    const { line, dirty } = this.#device;
+    const { line } = this.#device;
     const cursor = this.#remote.cursor;
     return (
       this.#scanned &&
@@ -209,8 +214,7 @@ export class Engine {
       this.#remote.complete &&
       !this.#more &&
       cursor.seq >= this.#commits.gateSeq &&
-      !this.#commits.pending &&
-      dirty.ready
+      !this.#commits.pending
     );
   }
 
