@@ -108,12 +108,12 @@ test('it is off where nobody turned it on: two edits are two files', async () =>
 
 test('edits of different lines become one text, and both parents stay in the history', async () => {
   await merge(['txt']);
-  await all({ 'plan.txt': BASE });
-  const entry = entryAt(a, 'plan.txt');
-  writeFileSync(a.path('plan.txt'), THEIRS);
-  writeFileSync(b.path('plan.txt'), OURS);
-  assert.deepEqual(await run(a, b), { 'plan.txt': BOTH });
-  assert.equal(entryAt(c, 'plan.txt'), entry);
+  await all({ 'essay.txt': BASE });
+  const entry = entryAt(a, 'essay.txt');
+  writeFileSync(a.path('essay.txt'), THEIRS);
+  writeFileSync(b.path('essay.txt'), OURS);
+  assert.deepEqual(await run(a, b), { 'essay.txt': BOTH });
+  assert.equal(entryAt(c, 'essay.txt'), entry);
   for (const device of [a, b, c]) assert.deepEqual(readState(sqliteOpener, device.statePath)?.conflicts, []);
   const rows = await journal();
   const own = rows.filter((row) => row.entry.entry === entry);
@@ -122,7 +122,7 @@ test('edits of different lines become one text, and both parents stay in the his
     [BASE.length, THEIRS.length, BOTH.length],
   );
   assert.equal(own[2]?.base, own[1]?.entry.revision, 'made from what another made');
-  const copies = rows.filter((row) => row.entry.name.startsWith('plan (conflicted copy, bert, '));
+  const copies = rows.filter((row) => row.entry.name.startsWith('essay (conflicted copy, bert, '));
   assert.deepEqual(
     copies.map((row) => [row.entry.content?.size, row.entry.parent === TRASH_ENTRY]),
     [
@@ -216,9 +216,15 @@ test('a text with an execute bit keeps it; endings of lines stay what they are',
 
 test('a pool that is down when the conflict comes leaves two files', async () => {
   await merge(['txt']);
-  await all({ 'plan.txt': BASE });
-  writeFileSync(a.path('plan.txt'), THEIRS);
-  writeFileSync(b.path('plan.txt'), OURS);
+  // No other test's: what another pool holds as well can be had from there.
+  const [base, theirs, ours] = [BASE, THEIRS, OURS].map((text) => text.replace('two', 'in a pool')) as [
+    string,
+    string,
+    string,
+  ];
+  await all({ 'plan.txt': base });
+  writeFileSync(a.path('plan.txt'), theirs);
+  writeFileSync(b.path('plan.txt'), ours);
   a.start();
   await a.client?.untilInSync(signal);
   // Down from the moment that the other version is here: what both had before cannot be had.
@@ -229,7 +235,7 @@ test('a pool that is down when the conflict comes leaves two files', async () =>
   world.down.delete('txt');
   c.start();
   await converged([a, b, c]);
-  assert.deepEqual(Object.values(a.tree()).sort(), [OURS, THEIRS].sort());
+  assert.deepEqual(Object.values(a.tree()).sort(), [ours, theirs].sort());
 });
 
 test('killed at every step, a merge is a merge or a conflict, and nothing is lost', async () => {
