@@ -84,7 +84,7 @@ test('a difference turns the one into the other, with no more lines than needed'
 
 /** Of the longest common subsequence, by the table. */
 function commonLength(left: readonly string[], right: readonly string[]): number {
-  let row = new Array<number>(right.length + 1).fill(0);
+  let row = Array.from({ length: right.length + 1 }, () => 0);
   for (const one of left) {
     const next = [0];
     right.forEach((other, index) => {
