@@ -18,6 +18,8 @@ const THINGS_MAX = 100_000;
 /** What is missing is judged soon; what may be the same waits for that, so long and no longer. */
 const WAITS_MS_MAX = 2000;
 const LOOKS_AGAIN_MS = 100;
+/** Where more is missing it is no matter of single files, and nothing waits for the rest. */
+const MISSING_MAX = 1000;
 const SIZES_LOOKED_AT_MAX = 10_000;
 
 const GONE = `
@@ -190,7 +192,11 @@ export class Pairing {
   }
 
   #missingSizes(): ReadonlySet<number> {
-    const missing = new Set(this.#observer.missing(WAITS_MS_MAX));
+    const missing = new Set<EntryId>();
+    for (const entry of this.#observer.missing(WAITS_MS_MAX)) {
+      missing.add(entry);
+      if (missing.size >= MISSING_MAX) break;
+    }
     for (const entry of this.#missing.keys()) if (!missing.has(entry)) this.#missing.delete(entry);
     const sizes = new Set<number>();
     for (const entry of missing) {
