@@ -64,6 +64,13 @@ export type DeviceState = {
   /** Entries that are not yet the same on both sides. */
   readonly waiting: number;
   readonly problems: readonly { readonly path: string; readonly code: string; readonly message: string }[];
+  /** Copies that conflicts left. */
+  readonly conflicts: readonly {
+    readonly path: string;
+    readonly of: string;
+    readonly device: string;
+    readonly date: string;
+  }[];
 };
 
 export interface RunningDevice extends Running {

@@ -5,6 +5,7 @@ import * as cluster from './cluster-commands.ts';
 import { makeContext, type Context, type Surroundings } from './context.ts';
 import { exitCodeOf, lineOf } from './exit.ts';
 import { fetchCommand } from './fetch.ts';
+import { listMerged, mergeOff, mergeOn } from './merge.ts';
 import { node, serve } from './roles.ts';
 import { status } from './status.ts';
 import { join, sync } from './sync.ts';
@@ -156,6 +157,23 @@ function build(surroundings: Surroundings, version: string): Command {
   command<{ size: number }>(rules, 'test <name>', 'where a file of that name would go', (context, [name], options) =>
     cluster.testRule(context, name as string, options.size),
   ).addOption(new Option('--size <bytes>', 'its size').argParser(size).default(0));
+  const merge = program.command('merge').description('texts that are merged where two devices edit them at once');
+  const ofSpace = ['--space <space>', 'another space than your own'] as const;
+  command<{ space?: string }>(merge, 'list', 'extensions that it is on for', (context, _, { space }) =>
+    listMerged(context, space ?? null),
+  ).option(...ofSpace);
+  command<{ space?: string }>(
+    merge,
+    'on <extensions...>',
+    'turn it on for files with these extensions',
+    (context, [extensions], { space }) => mergeOn(context, extensions as string[], space ?? null),
+  ).option(...ofSpace);
+  command<{ space?: string }>(
+    merge,
+    'off <extensions...>',
+    'turn it off for files with these extensions',
+    (context, [extensions], { space }) => mergeOff(context, extensions as string[], space ?? null),
+  ).option(...ofSpace);
   const devices = program.command('devices').description('the devices that are linked');
   command(devices, 'list', 'all of them', (context) => cluster.listDevices(context));
   command(devices, 'revoke <device>', "end a device's access at once", (context, [device]) =>

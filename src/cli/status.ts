@@ -29,10 +29,12 @@ export async function status(context: Context): Promise<void> {
         message: 'linked, but nothing syncs it at present; start it with "holdfast sync"',
       });
   }
+  const conflicts = links.flatMap(({ state }) => state?.conflicts ?? []);
   const inSync = server.status !== null && links.every(({ state }) => state?.running === true && state.inSync);
   context.output.value({
     inSync,
     problems,
+    conflicts,
     copiesAtRisk: server.status?.copiesAtRisk ?? 0,
     server: server.status && {
       version: server.status.version,
@@ -105,6 +107,10 @@ function textLines(
     if (status.copiesAtRisk > 0) lines.push(`Copies at risk: ${status.copiesAtRisk}.`);
     lines.push(...table(status.nodes.map((node) => ['  node', ...nodeLine(node)])));
   }
+  for (const { path, of, device, date } of links.flatMap(({ state }) => state?.conflicts ?? []))
+    lines.push(
+      `? ${shown(path)}: a copy of ${shown(of)}${device ? `, from ${shown(device)}` : ''}, ${date}; keep what you want of both, then delete or rename it [conflict]`,
+    );
   for (const problem of problems)
     lines.push(`! ${problem.path ? `${shown(problem.path)}: ` : ''}${shown(problem.message)} [${problem.code}]`);
   return lines;

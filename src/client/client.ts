@@ -151,7 +151,14 @@ class RunningClient implements Client {
       },
       onStatus: (status) => this.#tell(status),
     });
-    await engine.run();
+    try {
+      await engine.run();
+    } catch (error) {
+      // Nothing may go on over a state that is closed.
+      this.#stop.abort(new HoldfastError('stopping', 'the client has ended'));
+      await engine.ended();
+      throw error;
+    }
   }
 
   /** Until the server answers; null where the client was closed before. */

@@ -37,6 +37,11 @@ export class Deferrals {
     else this.#defer(entry, waitMs / 2);
   }
 
+  /** Nothing failed; it is planned again after this. */
+  postpone(entry: EntryId, waitMs: number): void {
+    this.#defer(entry, waitMs);
+  }
+
   /** A failure that people should see until it is over. */
   failed(entry: EntryId, path: string, code: ErrorCode, message: string): void {
     this.#problems.set(entry, { path, code, message });

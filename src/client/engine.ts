@@ -11,7 +11,9 @@ import { LargeDownloads } from './large-downloads.ts';
 import { LargeUploads } from './large-uploads.ts';
 import { isOutage } from './line.ts';
 import { readListing } from './listing.ts';
+import { Merging } from './merging.ts';
 import { Observer } from './observer.ts';
+import { Pairing } from './pairing.ts';
 import { PlanReads } from './plan-reads.ts';
 import { PlanRun } from './plan-run.ts';
 import type { Problem } from './problems.ts';
@@ -42,6 +44,7 @@ export class Engine {
   readonly #uploads: LargeUploads;
   readonly #downloads: LargeDownloads;
   readonly #plans: PlanRun;
+  readonly #merging: Merging;
   readonly #status: StatusBook;
   #paused: Problem | null = null;
   #rootCheckMs = 0;
@@ -66,11 +69,14 @@ export class Engine {
     this.#commits = new Commits(device, cursor, (entry) => this.#uploads.sendWhole(entry));
     const lookAt = (path: string) => this.#observer.lookAt(path);
     const reader = new Reader(device, lookAt);
+    const reads = new PlanReads(device, reader, lookAt);
     this.#plans = new PlanRun(device, this.#observer, {
-      reads: new PlanReads(device, reader, lookAt),
+      pairing: new Pairing(device, this.#observer, reads, this.#uploads),
+      reads,
       uploader: new Uploader(device, reader, this.#uploads, this.#commits),
       downloader: new Downloader(device, this.#observer, this.#downloads),
     });
+    this.#merging = new Merging(device, lookAt);
     this.#status = new StatusBook(device);
     // A listing that was begun and not finished stands for nothing.
     if (this.#remote.cursor === null) this.#listing = 'union';
@@ -88,7 +94,12 @@ export class Engine {
       if (!progress) await this.#rest();
     }
     this.#onHintsTaken?.();
-    await Promise.all([hints, this.#pulling.ended(), this.#uploads.ended(), this.#downloads.ended()]);
+    await Promise.all([hints, this.ended()]);
+  }
+
+  /** All that runs beside the loop has ended; the device's signal has to be aborted for that. */
+  async ended(): Promise<void> {
+    await Promise.all([this.#pulling.ended(), this.#uploads.ended(), this.#downloads.ended()]);
   }
 
   get status(): Status {
@@ -126,7 +137,9 @@ export class Engine {
     if (line.open) progress = (await this.#talk()) || progress;
     progress = (await this.#observe()) || progress;
     await this.#device.unflushed.flushDue();
-    if (this.#mayPlan()) progress = (await this.#plans.step()) || progress;
+    if (this.#mayPlan() && this.#device.dirty.ready) progress = (await this.#plans.step()) || progress;
+    // What is left of conflicts, once all else is done.
+    if (!progress && this.#mayPlan() && this.#merging.waiting) progress = await this.#merging.step();
     return progress;
   }
 
@@ -192,7 +205,7 @@ export class Engine {
   }
 
   #mayPlan(): boolean {
-    const { line, dirty } = this.#device;
+    const { line } = this.#device;
     const cursor = this.#remote.cursor;
     return (
       this.#scanned &&
@@ -202,8 +215,7 @@ export class Engine {
       this.#remote.complete &&
       !this.#more &&
       cursor.seq >= this.#commits.gateSeq &&
-      !this.#commits.pending &&
-      dirty.ready
+      !this.#commits.pending
     );
   }
 

@@ -31,6 +31,7 @@ export class Judgement {
   readonly #unreadable: Unreadable;
   readonly #vanished = new Map<EntryId, Vanished>();
   readonly #uncertain = new Map<string, Uncertain>();
+  #dropped = false;
 
   constructor(device: Device, settling: Settling, sightings: Sightings, unreadable: Unreadable) {
     this.#device = device;
@@ -59,6 +60,19 @@ export class Judgement {
   /** Nothing is left to be judged but what directories that cannot be read hold up. */
   get quiet(): boolean {
     return this.#uncertain.size === 0 && this.#open().next().done === true;
+  }
+
+  /** What vanished less than this ago, and is not judged yet. */
+  *missing(sinceMsMax: number): Iterable<EntryId> {
+    const nowMs = this.#device.clock.monotonicMs();
+    for (const [entry, { sinceMs }] of this.#open()) if (nowMs - sinceMs < sinceMsMax) yield entry;
+  }
+
+  /** Whether something was found to be gone since this was last asked. */
+  takeDropped(): boolean {
+    const dropped = this.#dropped;
+    this.#dropped = false;
+    return dropped;
   }
 
   /** What vanished and can be judged once it is time. */
@@ -212,6 +226,7 @@ export class Judgement {
   /** Forgets a row and all below it: the disk no longer has them. */
   #drop(row: LocalRow): void {
     const { trees, dirty } = this.#device;
+    this.#dropped = true;
     if (row.kind === 'folder') {
       for (const below of Array.from(trees.localSubtree(row.entry))) {
         this.#vanished.delete(below.entry);

@@ -2,6 +2,7 @@
  * Keeps the local tree equal to the disk. Watchers hint, scans know: a hint leads to a look at one name or a listing of one directory, and
  * only what a look or a listing showed goes into the tree. Full scans at start, after an overflow, on wake, and every hour.
  */
+import type { EntryId } from '#core/ids.ts';
 import type { Failure, ListedEntry, Listing } from '#world/folder.ts';
 import type { Device } from './device.ts';
 import { escapeForPeople } from '#core/escape.ts';
@@ -17,6 +18,8 @@ const SCAN_MS = 3_600_000;
 const POLL_MS = 60_000;
 /** The wall clock ran this much longer than the monotonic one: the machine slept, and hints were lost. */
 const SLEPT_MS = 10_000;
+/** Where more than these are waited for, it is no matter of single files. */
+const NAMES_MISSED_MAX = 1000;
 const DIRECTORIES_PER_STEP = 64;
 const FRESH_MS = 25;
 /** The least time between two looks at whether something is due by now. */
@@ -83,6 +86,24 @@ export class Observer {
   /** Everything seen is in the tree, and nothing is waited for but directories that cannot be read. */
   get quiet(): boolean {
     return this.#queue.size === 0 && this.#settling.quiet && this.#judgement.quiet;
+  }
+
+  /** What vanished less than this ago and may turn up elsewhere, or may have vanished for all that is known. */
+  *missing(sinceMsMax: number): Iterable<EntryId> {
+    const { trees, clock } = this.#device;
+    yield* this.#judgement.missing(sinceMsMax);
+    let count = 0;
+    for (const { directory, name } of this.#settling.waiting(sinceMsMax, clock.monotonicMs())) {
+      if (++count > NAMES_MISSED_MAX) return;
+      const parent = trees.localFolderAt(directory);
+      const row = parent === null ? null : trees.localAt(parent, name);
+      if (row) yield row.entry;
+    }
+  }
+
+  /** Whether something was found to be gone since this was last asked. */
+  takeDropped(): boolean {
+    return this.#judgement.takeDropped();
   }
 
   nextDueMs(): number {

@@ -1,5 +1,5 @@
 /** Reads that a plan asks for because nothing can be decided before the local bytes are known. */
-import type { EntryId } from '#core/ids.ts';
+import type { EntryId, ManifestId } from '#core/ids.ts';
 import type { ReadAction } from '#core/plan.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { failureOfOne, type Device } from './device.ts';
@@ -18,8 +18,12 @@ export class PlanReads {
     this.#lookAt = lookAt;
   }
 
-  /** Every entry is planned again afterwards, whatever came of it: `again`. */
-  async carryOut(reads: readonly ReadAction[], again: Set<EntryId>): Promise<void> {
+  /** Every entry is planned again afterwards, whatever came of it: `again`. `likes`: manifests that files may be equal to, where not their own. */
+  async carryOut(
+    reads: readonly ReadAction[],
+    again: Set<EntryId>,
+    likes: ReadonlyMap<EntryId, ManifestId> = new Map(),
+  ): Promise<void> {
     const { trees } = this.#device;
     let batch: ReadOrder[] = [];
     let bytes = 0;
@@ -30,7 +34,7 @@ export class PlanReads {
       if (row?.kind !== 'file' || path === null) continue;
       const size = fileSize(row);
       if (size > SMALL_BYTES_MAX) {
-        await this.#readLarge({ row, path });
+        await this.#readLarge({ row, path }, likes.get(entry) ?? this.#comparedWith(entry));
         continue;
       }
       if (bytes + size > BATCH_PLAIN_BYTES_MAX || batch.length >= 1000) {
@@ -57,10 +61,10 @@ export class PlanReads {
   }
 
   /** Cut as the version is that it is compared with: else equal bytes would not look equal. */
-  async #readLarge({ row, path }: ReadOrder): Promise<void> {
+  async #readLarge({ row, path }: ReadOrder, like: ManifestId | null): Promise<void> {
     const { folder, keys, clock, signal, state, trees, deferrals } = this.#device;
     const startedMs = clock.nowMs();
-    const previous = await this.#comparedWith(row.entry);
+    const previous = like && (await this.#manifest(like));
     const sealing = await folder.openSealing({ path, expect: parseStat(row.stat) }, keys(), previous);
     if (!('next' in sealing)) {
       this.#lookAt(path);
@@ -91,12 +95,15 @@ export class PlanReads {
     }
   }
 
-  async #comparedWith(entry: EntryId): Promise<Uint8Array | null> {
-    const { trees, line, space, signal } = this.#device;
+  #comparedWith(entry: EntryId): ManifestId | null {
+    const { trees } = this.#device;
     const local = trees.local(entry);
     const remote = trees.remote(entry) ?? (local ? trees.remoteAt(local.parent, local.name) : null);
-    const manifestId = remote?.content?.manifestId;
-    if (!manifestId) return null;
+    return remote?.content?.manifestId ?? null;
+  }
+
+  async #manifest(manifestId: ManifestId): Promise<Uint8Array | null> {
+    const { line, space, signal } = this.#device;
     try {
       return await fetchManifest(line, space, manifestId, signal);
     } catch (error) {

@@ -7,6 +7,7 @@ import { linkCopies, type Copy } from './conflicts.ts';
 import { freshId, type Device } from './device.ts';
 import type { Downloader } from './down.ts';
 import type { Observer } from './observer.ts';
+import type { Pairing } from './pairing.ts';
 import type { PlanReads } from './plan-reads.ts';
 import { applyTreeActions } from './tree-actions.ts';
 import type { Uploader } from './up.ts';
@@ -16,6 +17,7 @@ const ENTRIES_MAX = 4000;
 export class PlanRun {
   readonly #device: Device;
   readonly #observer: Observer;
+  readonly #pairing: Pairing;
   readonly #reads: PlanReads;
   readonly #uploader: Uploader;
   readonly #downloader: Downloader;
@@ -23,10 +25,16 @@ export class PlanRun {
   constructor(
     device: Device,
     observer: Observer,
-    parts: { readonly reads: PlanReads; readonly uploader: Uploader; readonly downloader: Downloader },
+    parts: {
+      readonly pairing: Pairing;
+      readonly reads: PlanReads;
+      readonly uploader: Uploader;
+      readonly downloader: Downloader;
+    },
   ) {
     this.#device = device;
     this.#observer = observer;
+    this.#pairing = parts.pairing;
     this.#reads = parts.reads;
     this.#uploader = parts.uploader;
     this.#downloader = parts.downloader;
@@ -35,6 +43,7 @@ export class PlanRun {
   /** False where nothing is dirty. Rejects with outages; whatever was not settled stays dirty. */
   async step(): Promise<boolean> {
     const { dirty, deferrals, trees, deviceName, clock, state } = this.#device;
+    if (await this.#pairing.step()) return true;
     const batch = dirty.take(ENTRIES_MAX);
     if (batch.size === 0) return false;
     const date = new Date(clock.nowMs()).toISOString().slice(0, 10);
@@ -61,7 +70,8 @@ export class PlanRun {
     if (made.reads.length > 0) await this.#reads.carryOut(made.reads, again);
     if (made.up.length > 0 || made.conflicts.length > 0) {
       const copies: Copy[] = [];
-      const groups = [...made.conflicts.map((conflict) => [conflict]), ...made.up];
+      const up = this.#pairing.notSuspect(made.up, again);
+      const groups = [...made.conflicts.map((conflict) => [conflict]), ...up];
       await this.#uploader.carryOut(groups, this.#totals(made), again, ({ applied }: Settled) => {
         done += applied.length;
         for (const sent of applied) {

@@ -1,9 +1,10 @@
 /** What a commit asked for, kept with its op id until its answer is in the trees: the answer alone says only "applied". */
 import { unreachable } from '#core/assert.ts';
 import type { Entry, FileContent } from '#core/entry.ts';
-import type { EntryId } from '#core/ids.ts';
+import type { EntryId, ManifestId } from '#core/ids.ts';
 import { changeId } from './tree-actions.ts';
 import type { Device } from './device.ts';
+import { noteForMerging } from './merging.ts';
 
 /** The file's state that the bytes were read from. */
 export type ReadFrom = { readonly stat: string; readonly racy: boolean };
@@ -21,12 +22,16 @@ export type Sent =
     }
   | { readonly kind: 'move'; readonly entry: EntryId; readonly parent: EntryId; readonly name: string }
   | { readonly kind: 'delete'; readonly entry: EntryId }
-  /** The local side of a conflict, under an id and name of its own. `of`: the entry that keeps the place; `found`: the local row there. */
+  /**
+   * The local side of a conflict, under an id and name of its own. `of`: the entry that keeps the place; `found`: the local row there. `base`: the
+   * manifest of what both sides changed; null where there is none, or it is not known.
+   */
   | {
       readonly kind: 'copy';
       readonly entry: Entry;
       readonly of: EntryId;
       readonly found: EntryId;
+      readonly base: ManifestId | null;
       readonly read: ReadFrom;
     };
 
@@ -102,6 +107,7 @@ function applyCopy(device: Device, sent: Extract<Sent, { kind: 'copy' }>, seq: n
   trees.putRemote(copy);
   dirty.add(copy.entry, 'file');
   if (!content) return;
+  if (sent.base) noteForMerging(device, copy, sent.of, sent.base);
   rememberContent(device, sent.found, content, sent.read);
   if (sent.found !== sent.of) changeId(device, sent.found, sent.of);
   const remote = trees.remote(sent.of);

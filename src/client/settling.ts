@@ -108,6 +108,12 @@ export class Settling {
     return this.#directories.get(directory)?.names.has(name) ?? false;
   }
 
+  /** Names that something was hinted of less than this ago, and that are not looked at yet. */
+  *waiting(sinceMsMax: number, nowMs: number): Iterable<{ readonly directory: string; readonly name: string }> {
+    for (const [directory, { names }] of this.#directories)
+      for (const [name, { firstMs }] of names) if (nowMs - firstMs < sinceMsMax) yield { directory, name };
+  }
+
   /** A mark of now, to ask `settledSince` with. */
   get mark(): number {
     return this.#generation;

@@ -1,6 +1,7 @@
 /** What a person, or `--once`, wants to know of a link; written into the state so that another process can read it. */
 import { errorTable } from '#core/errors.ts';
 import type { SqlOpener } from '#world/sql.ts';
+import { listConflicts, type Conflict } from './conflict-list.ts';
 import type { Device } from './device.ts';
 import type { Problem } from './problems.ts';
 import { openState, type State } from './state.ts';
@@ -113,6 +114,8 @@ export type LinkState = {
   readonly inSync: boolean;
   readonly waiting: number;
   readonly problems: readonly Problem[];
+  /** Copies that conflicts left: what a person may look at, and nothing that keeps both sides from being the same. */
+  readonly conflicts: readonly Conflict[];
 };
 
 /** Null where no client ever ran on this state. */
@@ -123,7 +126,7 @@ export function readState(sql: SqlOpener, statePath: string): LinkState | null {
     if (text === null) return null;
     const { inSync, problems, counts } = JSON.parse(text) as Status;
     const running = state.meta('running') === '1';
-    return { running, inSync: running && inSync, waiting: counts.waiting, problems };
+    return { running, inSync: running && inSync, waiting: counts.waiting, problems, conflicts: listConflicts(state) };
   } finally {
     state.close();
   }

@@ -4,7 +4,7 @@
  */
 import { assert } from '#core/assert.ts';
 import type { Entry, FileContent } from '#core/entry.ts';
-import type { EntryId, UploadId } from '#core/ids.ts';
+import type { EntryId, ManifestId, UploadId } from '#core/ids.ts';
 import { limits } from '#core/limits.ts';
 import type { ConflictAction, UpAction } from '#core/plan.ts';
 import type { Operation } from '#protocol/sync.ts';
@@ -214,7 +214,8 @@ export class Uploader {
         assert(row !== null, 'a conflict has a local row');
         const entry = this.#targetOf(step);
         const place = { entry, parent: step.parent, name: step.copyName };
-        return makeCreate(place, row, bytes, manifest, step);
+        const base = this.#device.trees.synced(step.entry)?.manifestId ?? null;
+        return makeCreate(place, row, bytes, manifest, { ...step, base });
       }
     }
   }
@@ -285,7 +286,7 @@ function makeCreate(
   row: LocalRow,
   bytes: Bytes | null,
   manifest: number,
-  conflict: ConflictAction | null,
+  conflict: (ConflictAction & { readonly base: ManifestId | null }) | null,
 ): { operation: Operation; sent: Sent; withContent: boolean } | null {
   const { entry, parent, name } = place;
   const mtimeUs = row.kind === 'file' ? mtimeUsOf(parseStat(row.stat)) : 0;
@@ -314,7 +315,7 @@ function makeCreate(
     if (!bytes) return null;
     const { contentId, size } = bytes.content;
     const sent: Sent = conflict
-      ? { kind: 'copy', entry: made, of: conflict.entry, found: conflict.found, read: bytes.read }
+      ? { kind: 'copy', entry: made, of: conflict.entry, found: conflict.found, base: conflict.base, read: bytes.read }
       : { kind: 'create', entry: made, read: bytes.read };
     return {
       operation: operation({ kind: 'file', content: { contentId, size, manifest }, mtimeUs, exec: row.exec }),

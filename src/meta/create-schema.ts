@@ -130,6 +130,7 @@ const tables: Readonly<Record<string, Table>> = {
     indexes: { op_result_by_age: ['at_ms'] },
   },
   pool: { columns: { pool: 'text', copies: 'number' }, key: ['pool'] },
+  merged_extension: { columns: { space: 'bytes', extension: 'text' }, key: ['space', 'extension'] },
   rule: { columns: { rule: 'text', position: 'number', extensions: 'text', pool: 'text' }, key: ['rule'] },
   node: {
     columns: {

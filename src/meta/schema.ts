@@ -111,6 +111,8 @@ export type MetaSchema = {
     at_ms: number;
   };
   pool: { pool: string; copies: number };
+  /** Files that devices merge, by their extension. */
+  merged_extension: { space: Uint8Array; extension: string };
   rule: { rule: string; position: number; extensions: string; pool: string };
   node: {
     node: Uint8Array;

@@ -24,6 +24,7 @@ import { fileRoutes } from './files.ts';
 import { authorise } from './identity.ts';
 import { createInvite, inviteRoutes } from './invites.ts';
 import { journalRoutes } from './journal-view.ts';
+import { mergeRoutes } from './merging.ts';
 import { Mover } from './mover.ts';
 import { NodeBook } from './node-book.ts';
 import type { ConnectNode } from './node-connection.ts';
@@ -147,6 +148,7 @@ function serverHandler(context: ServerContext, care: Care): Handler {
     ...contentRoutes(context),
     ...fileRoutes(context),
     ...ruleRoutes(context),
+    ...mergeRoutes(context),
     ...clusterRoutes(context),
   ];
   return dispatcher(routes, async (caller, callers) => {

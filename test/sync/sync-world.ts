@@ -42,6 +42,8 @@ export type Gate = {
   after?: (verb: string) => void;
   /** Asked after the disk was changed and before anybody knows: true ends the client there, as a kill would. */
   kill?: () => boolean;
+  /** Asked before and after everything that changes the disk or the space; true ends the client there, as a kill would. */
+  killAt?: (point: string) => boolean;
   /** Directories that the disk lets nobody read, nor anything below them. */
   closed: Set<string>;
   /** Called before directories are listed; what it waits for, the disk is slow with. */
@@ -166,7 +168,9 @@ export class Device {
         calls.push(verb);
         sentBytes[verb] = (sentBytes[verb] ?? 0) + bytes;
         await this.gate.before?.(verb);
+        if (verb === 'commit') this.#mayDie('before commit');
         const answer = await direct.call(verb, message, signal);
+        if (verb === 'commit') this.#mayDie('after commit');
         answeredBytes[verb] = (answeredBytes[verb] ?? 0) + bytes;
         this.gate.after?.(verb);
         return answer;
@@ -207,15 +211,29 @@ export class Device {
       },
       look: async (paths) =>
         (await folder.look(paths)).map((seen, at) => refused((paths[at] ?? '').replace(/[^/]*$/, '.')) ?? seen),
+      flush: async () => {
+        this.#mayDie('before flush');
+        await folder.flush();
+        this.#mayDie('after flush');
+      },
       apply: async (steps, keys) => {
+        const kinds = steps.map(({ kind }) => kind).join(', ');
+        this.#mayDie(`before ${kinds}`);
         const outcomes = await folder.apply(steps, keys);
         if (this.gate.kill?.()) {
           this.killed = true;
           throw new Killed('killed');
         }
+        this.#mayDie(`after ${kinds}`);
         return outcomes;
       },
     };
+  }
+
+  #mayDie(point: string): void {
+    if (!this.gate.killAt?.(point)) return;
+    this.killed = true;
+    throw new Killed(point);
   }
 
   async stop(): Promise<void> {

@@ -1,0 +1,165 @@
+/** Moves that only the bytes tell of: copied and deleted, written anew elsewhere, brought back from another file system. */
+import assert from 'node:assert/strict';
+import { copyFileSync, cpSync, mkdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { after, before, beforeEach, test } from 'node:test';
+import { entryAt, headSeq, sent } from './sync-state.ts';
+import { converged, SyncWorld, type Device } from './sync-world.ts';
+
+let world: SyncWorld;
+let a: Device;
+let b: Device;
+
+before(async () => {
+  world = await SyncWorld.start();
+  a = await world.device('anna');
+  b = await world.device('bert');
+  a.start();
+  b.start();
+});
+after(() => world.end());
+
+beforeEach(async () => {
+  for (const device of [a, b]) if (!device.client) device.start();
+  for (const name of Object.keys(a.tree())) rmSync(a.path(name), { recursive: true, force: true });
+  await converged([a, b], {});
+});
+
+async function both(tree: Record<string, string>): Promise<void> {
+  for (const [path, text] of Object.entries(tree)) {
+    if (text === '/') mkdirSync(a.path(path));
+    else writeFileSync(a.path(path), text);
+  }
+  await converged([a, b], tree);
+}
+
+/** As `mv` does it across file systems: another inode, another birth. */
+function moveByCopy(device: Device, from: string, to: string): void {
+  cpSync(device.path(from), device.path(to), { recursive: true });
+  rmSync(device.path(from), { recursive: true });
+}
+
+/** Bytes that a device sent beside its requests. */
+function bytesSent(device: Device): number {
+  const { commit, put } = device.gate.sentBytes;
+  return (commit ?? 0) + (put ?? 0);
+}
+
+for (const running of [true, false])
+  test(`a file that was copied and deleted is the same entry, ${running ? 'at once' : 'found at the next start'}`, async () => {
+    await both({ dir: '/', 'old.txt': 'text', 'other.txt': 'others' });
+    const entry = entryAt(a, 'old.txt');
+    if (!running) await a.stop();
+    const before = bytesSent(a);
+    moveByCopy(a, 'old.txt', 'dir/new.txt');
+    if (!running) a.start();
+    await converged([a, b], { dir: '/', 'dir/new.txt': 'text', 'other.txt': 'others' });
+    assert.equal(entryAt(b, 'dir/new.txt'), entry);
+    assert.equal(bytesSent(a), before);
+  });
+
+test('a folder that was copied and deleted moves as one, with its equal and its empty files', async () => {
+  const inside = { one: 'same', two: 'same', 'init.py': '', sub: '/', 'sub/init.py': '', 'sub/deep': 'deep' };
+  const under = (folder: string) =>
+    Object.fromEntries(Object.entries(inside).map(([path, text]) => [`${folder}/${path}`, text]));
+  await both({ old: '/', ...under('old') });
+  const [folder, two, deep] = [entryAt(a, 'old'), entryAt(a, 'old/two'), entryAt(a, 'old/sub/deep')];
+  await a.stop();
+  const head = headSeq(a);
+  moveByCopy(a, 'old', 'new');
+  a.start();
+  await converged([a, b], { new: '/', ...under('new') });
+  assert.deepEqual([entryAt(b, 'new'), entryAt(b, 'new/two'), entryAt(b, 'new/sub/deep')], [folder, two, deep]);
+  assert.equal(headSeq(b), head + 1, 'one row of the journal for all of it');
+});
+
+test('a small folder moves as one while the client runs', async () => {
+  await both({ old: '/', 'old/one': 'one', 'old/two': 'two!' });
+  const entries = [entryAt(a, 'old'), entryAt(a, 'old/one')];
+  moveByCopy(a, 'old', 'new');
+  await converged([a, b], { new: '/', 'new/one': 'one', 'new/two': 'two!' });
+  assert.deepEqual([entryAt(b, 'new'), entryAt(b, 'new/one')], entries);
+});
+
+test('where a folder changed on its way, its files move by themselves', async () => {
+  await both({ old: '/', 'old/kept': 'kept', 'old/changed': 'before' });
+  const [kept, changed] = [entryAt(a, 'old/kept'), entryAt(a, 'old/changed')];
+  await a.stop();
+  moveByCopy(a, 'old', 'new');
+  writeFileSync(a.path('new/changed'), 'after, longer');
+  a.start();
+  await converged([a, b], { new: '/', 'new/kept': 'kept', 'new/changed': 'after, longer' });
+  assert.equal(entryAt(b, 'new/kept'), kept);
+  assert.notEqual(entryAt(b, 'new/changed'), changed);
+});
+
+test('what is ambiguous is a delete and a new file', async () => {
+  await both({ one: 'same', two: 'same', empty: '' });
+  const entries = [entryAt(a, 'one'), entryAt(a, 'two'), entryAt(a, 'empty')];
+  await a.stop();
+  for (const [from, to] of [
+    ['one', 'uno'],
+    ['two', 'due'],
+    ['empty', 'vuoto'],
+  ] as const)
+    moveByCopy(a, from, to);
+  a.start();
+  await converged([a, b], { due: 'same', uno: 'same', vuoto: '' });
+  for (const name of ['uno', 'due', 'vuoto']) assert.ok(!entries.includes(entryAt(b, name)), name);
+});
+
+test('a copy that was synced is one of its own, whatever becomes of what it was copied from', async () => {
+  await both({ original: 'text' });
+  const entry = entryAt(a, 'original');
+  copyFileSync(a.path('original'), a.path('copy'));
+  await converged([a, b], { copy: 'text', original: 'text' });
+  unlinkSync(a.path('original'));
+  await converged([a, b], { copy: 'text' });
+  assert.notEqual(entryAt(b, 'copy'), entry);
+});
+
+test('an edit that another made of the original arrives where it was moved to', async () => {
+  await both({ dir: '/', file: 'text' });
+  await a.stop();
+  moveByCopy(a, 'file', 'dir/moved');
+  await sent(b, () => writeFileSync(b.path('file'), 'edited by bert'));
+  a.start();
+  await converged([a, b], { dir: '/', 'dir/moved': 'edited by bert' });
+});
+
+test('what another deleted meanwhile stays, as a new file', async () => {
+  await both({ dir: '/', file: 'text' });
+  await a.stop();
+  await sent(b, () => unlinkSync(b.path('file')));
+  moveByCopy(a, 'file', 'dir/moved');
+  a.start();
+  await converged([a, b], { dir: '/', 'dir/moved': 'text' });
+});
+
+test('two devices that move the same tree by copying agree', async () => {
+  await both({ old: '/', 'old/one': 'one', 'old/two': 'two!' });
+  const entry = entryAt(a, 'old/one');
+  await a.stop();
+  await b.stop();
+  moveByCopy(a, 'old', 'new');
+  moveByCopy(b, 'old', 'new');
+  a.start();
+  await a.client?.untilInSync(new AbortController().signal);
+  b.start();
+  await converged([a, b], { new: '/', 'new/one': 'one', 'new/two': 'two!' });
+  assert.equal(entryAt(a, 'new/one'), entry);
+});
+
+test('a large file that was copied and deleted is not sent again', async () => {
+  const bytes = Buffer.alloc(3 * 1024 * 1024, 'all kinds of bytes, ');
+  writeFileSync(a.path('large'), bytes);
+  await converged([a, b]);
+  const entry = entryAt(a, 'large');
+  await a.stop();
+  moveByCopy(a, 'large', 'moved');
+  const before = bytesSent(a);
+  a.start();
+  await a.client?.untilInSync(new AbortController().signal);
+  await converged([b]);
+  assert.equal(entryAt(a, 'moved'), entry);
+  assert.equal(bytesSent(a), before);
+});
