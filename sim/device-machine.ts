@@ -70,7 +70,10 @@ export class DeviceMachine extends Machine {
   async link(): Promise<void> {
     const process = new SimProcess(`${this.name} linking`);
     const random = new SimRandom(`${this.around.seed} ${this.name} link`);
-    const peer = this.around.net.peer(process, this.name, SERVER_ADDRESS, () => ({ kind: 'anonymous', address: this.name }));
+    const peer = this.around.net.peer(process, this.name, SERVER_ADDRESS, () => ({
+      kind: 'anonymous',
+      address: this.name,
+    }));
     const own = random.bytes(32);
     const { response } = await ask(
       peer,
@@ -110,7 +113,6 @@ export class DeviceMachine extends Machine {
     if (this.files.isMounted && this.hasPower) this.user.act(random);
   }
 
-
   /** A folder that nobody may read for a while, this device's programs neither. */
   closeFolder(random: SimRandom): () => void {
     const folders = this.programs.paths().filter(({ kind }) => kind === 'folder');
@@ -118,7 +120,6 @@ export class DeviceMachine extends Machine {
     const { path } = random.pick(folders);
     return this.files.close(`${ROOT}/${path}`);
   }
-
 
   /** What the client knew is gone: the next start is a first link. */
   loseState(): void {

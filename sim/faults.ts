@@ -45,15 +45,45 @@ export const faults: readonly Fault[] = [
   { name: 'kill device', weight: 3, begin: (world, random) => downFor(world, onDevice(world, random), 'kill') },
   { name: 'kill server', weight: 2, begin: (world) => downFor(world, world.server, 'kill') },
   { name: 'kill node', weight: 2, begin: (world, random) => downFor(world, random.pick(world.nodes), 'kill') },
-  { name: 'kill device at an effect', weight: 6, begin: (world, random) => doom(world, onDevice(world, random), random, 'kill') },
+  {
+    name: 'kill device at an effect',
+    weight: 6,
+    begin: (world, random) => doom(world, onDevice(world, random), random, 'kill'),
+  },
   { name: 'kill server at an effect', weight: 5, begin: (world, random) => doom(world, world.server, random, 'kill') },
-  { name: 'kill node at an effect', weight: 3, begin: (world, random) => doom(world, random.pick(world.nodes), random, 'kill') },
-  { name: 'power cut of device', endsExactness: true, weight: 3, begin: (world, random) => downFor(world, onDevice(world, random), 'powerCut') },
+  {
+    name: 'kill node at an effect',
+    weight: 3,
+    begin: (world, random) => doom(world, random.pick(world.nodes), random, 'kill'),
+  },
+  {
+    name: 'power cut of device',
+    endsExactness: true,
+    weight: 3,
+    begin: (world, random) => downFor(world, onDevice(world, random), 'powerCut'),
+  },
   { name: 'power cut of server', weight: 2, begin: (world) => downFor(world, world.server, 'powerCut') },
-  { name: 'power cut of node', weight: 2, begin: (world, random) => downFor(world, random.pick(world.nodes), 'powerCut') },
-  { name: 'power cut of device at an effect', endsExactness: true, weight: 3, begin: (world, random) => doom(world, onDevice(world, random), random, 'powerCut') },
-  { name: 'power cut of server at an effect', weight: 2, begin: (world, random) => doom(world, world.server, random, 'powerCut') },
-  { name: 'power cut of node at an effect', weight: 2, begin: (world, random) => doom(world, random.pick(world.nodes), random, 'powerCut') },
+  {
+    name: 'power cut of node',
+    weight: 2,
+    begin: (world, random) => downFor(world, random.pick(world.nodes), 'powerCut'),
+  },
+  {
+    name: 'power cut of device at an effect',
+    endsExactness: true,
+    weight: 3,
+    begin: (world, random) => doom(world, onDevice(world, random), random, 'powerCut'),
+  },
+  {
+    name: 'power cut of server at an effect',
+    weight: 2,
+    begin: (world, random) => doom(world, world.server, random, 'powerCut'),
+  },
+  {
+    name: 'power cut of node at an effect',
+    weight: 2,
+    begin: (world, random) => doom(world, random.pick(world.nodes), random, 'powerCut'),
+  },
   {
     name: 'stopped process',
     weight: 2,
@@ -173,7 +203,8 @@ export const faults: readonly Fault[] = [
     },
   },
   {
-    name: 'client database lost', endsExactness: true,
+    name: 'client database lost',
+    endsExactness: true,
     weight: 1,
     begin: (world, random) => {
       const device = onDevice(world, random);

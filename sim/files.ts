@@ -10,7 +10,19 @@ import type { SimProcess } from '#world/sim/scheduler.ts';
 
 const ROOT = '/sync';
 const ROOM_CALLS = new Set(['write', 'mkdir', 'symlink', 'link', 'ftruncate']);
-const DISK_CALLS = new Set(['read', 'write', 'fsync', 'readdir', 'lstat', 'stat', 'open', 'rename', 'link', 'unlink', 'mkdir']);
+const DISK_CALLS = new Set([
+  'read',
+  'write',
+  'fsync',
+  'readdir',
+  'lstat',
+  'stat',
+  'open',
+  'rename',
+  'link',
+  'unlink',
+  'mkdir',
+]);
 
 export type FilesOptions = {
   readonly random: SimRandom;
@@ -51,7 +63,8 @@ export class Files {
 
   #fail(syscall: string): void {
     if (this.#full && ROOM_CALLS.has(syscall)) throw new SystemError('ENOSPC', syscall);
-    if (this.#errorShare > 0 && DISK_CALLS.has(syscall) && this.#options.random.chance(this.#errorShare)) throw new SystemError('EIO', syscall);
+    if (this.#errorShare > 0 && DISK_CALLS.has(syscall) && this.#options.random.chance(this.#errorShare))
+      throw new SystemError('EIO', syscall);
   }
 
   powerCut(): void {

@@ -42,7 +42,12 @@ async function replay(options: SeedOptions): Promise<void> {
   let shown = options;
   if (outcome.violations.length > 0 && values.shrink) {
     const first = kindOf(outcome);
-    const shrunk = await shrink(options, (other) => kindOf(other) === first, 400, (left) => process.stderr.write(`\r${left} pieces left `));
+    const shrunk = await shrink(
+      options,
+      (other) => kindOf(other) === first,
+      400,
+      (left) => process.stderr.write(`\r${left} pieces left `),
+    );
     process.stderr.write('\n');
     shown = shrunk.options;
     outcome = await runSeed(shown, Number(values.trace));
@@ -50,8 +55,12 @@ async function replay(options: SeedOptions): Promise<void> {
   }
   for (const line of outcome.lines) console.log(line);
   const again = await runSeed(shown);
-  console.log(`seed ${options.seed}: hash ${outcome.hash}, ${outcome.tasks} steps, ${Math.round(outcome.virtualMs / 1000)} s of its own time, ${tookMs} ms`);
-  console.log(again.hash === outcome.hash ? 'the same history twice' : `ANOTHER HISTORY the second time: ${again.hash}`);
+  console.log(
+    `seed ${options.seed}: hash ${outcome.hash}, ${outcome.tasks} steps, ${Math.round(outcome.virtualMs / 1000)} s of its own time, ${tookMs} ms`,
+  );
+  console.log(
+    again.hash === outcome.hash ? 'the same history twice' : `ANOTHER HISTORY the second time: ${again.hash}`,
+  );
   for (const violation of outcome.violations) console.log(`VIOLATION ${violation}`);
   if (shown.without) console.log(`left out: ${JSON.stringify(shown.without)}`);
   if (outcome.violations.length > 0 || again.hash !== outcome.hash) process.exitCode = 1;
@@ -59,7 +68,10 @@ async function replay(options: SeedOptions): Promise<void> {
 
 /** What a failure is about, without its names and numbers. */
 function kindOf(outcome: SeedOutcome): string {
-  return (outcome.violations[0] ?? '').split('\n')[0]!.replace(/"[^"]*"|[0-9]+/g, '').slice(0, 60);
+  return (outcome.violations[0] ?? '')
+    .split('\n')[0]!
+    .replace(/"[^"]*"|[0-9]+/g, '')
+    .slice(0, 60);
 }
 
 async function runMany(): Promise<void> {
@@ -92,7 +104,9 @@ async function runMany(): Promise<void> {
   };
   await runSeeds(next, onOutcome, values.threads === undefined ? undefined : Number(values.threads));
   results.save();
-  console.log(`${done} seeds in ${Math.round((performance.now() - startedMs) / 1000)} s (${rate(done, startedMs)} a second)`);
+  console.log(
+    `${done} seeds in ${Math.round((performance.now() - startedMs) / 1000)} s (${rate(done, startedMs)} a second)`,
+  );
   console.log(results.summary());
   if (results.violations > 0) process.exitCode = 1;
 }

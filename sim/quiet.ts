@@ -21,9 +21,13 @@ export async function untilQuiet(world: World): Promise<boolean> {
   };
   const limits = { untilMs: world.scheduler.nowMs + QUIET_MS_MAX, tasksMax: TASKS_MAX };
   if (await world.scheduler.run(quiet, limits)) return true;
-  const states = world.devices.map((device) => `${device.name} ${device.isUp ? JSON.stringify(device.statusForPeople()) : 'down'}`);
+  const states = world.devices.map(
+    (device) => `${device.name} ${device.isUp ? JSON.stringify(device.statusForPeople()) : 'down'}`,
+  );
   const [first, ...others] = world.devices.map((device) => device.programs.tree());
-  const lines = others.flatMap((tree, at) => difference(must(first, 'there is a device'), tree).map((line) => `  1|${at + 2} ${line}`));
+  const lines = others.flatMap((tree, at) =>
+    difference(must(first, 'there is a device'), tree).map((line) => `  1|${at + 2} ${line}`),
+  );
   world.violate(['convergence: not in sync in bounded time', ...states, ...lines.slice(0, 12)].join('\n'));
   return false;
 }
@@ -33,7 +37,11 @@ export async function checkQuiet(world: World, expected: Tree | null): Promise<v
   const tree = must(world.devices[0], 'there is a device').programs.tree();
   checkContents(world, tree);
   if (expected && !sameTree(withoutOthers(expected), withoutOthers(tree)))
-    world.violate(['one person alone worked, and something else came of it', ...difference(expected, tree).slice(0, 12)].join('\n  '));
+    world.violate(
+      ['one person alone worked, and something else came of it', ...difference(expected, tree).slice(0, 12)].join(
+        '\n  ',
+      ),
+    );
   await checkServerTree(world, tree);
 }
 
@@ -41,7 +49,8 @@ export async function checkQuiet(world: World, expected: Tree | null): Promise<v
 function checkContents(world: World, tree: Tree): void {
   const present = new Set<string>();
   for (const [path, node] of tree) {
-    if (path.split('/').some((name) => name.startsWith('.holdfast'))) world.violate(`a name of Holdfast's own is visible: ${path}`);
+    if (path.split('/').some((name) => name.startsWith('.holdfast')))
+      world.violate(`a name of Holdfast's own is visible: ${path}`);
     if (node.kind !== 'file') continue;
     present.add(node.text);
     if (!world.ledger.knows(node.text))
@@ -49,7 +58,9 @@ function checkContents(world: World, tree: Tree): void {
   }
   for (const content of world.ledger.alive())
     if (!present.has(content.text))
-      world.violate(`lost content ${JSON.stringify(content.text.slice(0, 24))} of ${content.text.length} by ${content.by}`);
+      world.violate(
+        `lost content ${JSON.stringify(content.text.slice(0, 24))} of ${content.text.length} by ${content.by}`,
+      );
 }
 
 /** 6: the server's tree is well-formed, and is what the devices show. */
@@ -58,7 +69,9 @@ async function checkServerTree(world: World, tree: Tree): Promise<void> {
   if (!meta) return;
   type Row = { entry: Uint8Array; parent: Uint8Array; name: Uint8Array; kind: string };
   const rows = await world.drive(
-    meta.read(async ({ db }) => (await db.selectFrom('entry').select(['entry', 'parent', 'name', 'kind']).execute()) as Row[]),
+    meta.read(
+      async ({ db }) => (await db.selectFrom('entry').select(['entry', 'parent', 'name', 'kind']).execute()) as Row[],
+    ),
   );
   const byId = new Map(rows.map((row) => [hex(row.entry), row]));
   const paths = new Map<string, string>();
@@ -88,8 +101,10 @@ async function checkServerTree(world: World, tree: Tree): Promise<void> {
   }
   const shown = withoutOthers(tree);
   for (const [path, node] of shown)
-    if (paths.get(path) !== node.kind) world.violate(`the devices have a ${node.kind} at ${path}, the server ${paths.get(path) ?? 'nothing'}`);
-  for (const [path, kind] of paths) if (!shown.has(path)) world.violate(`the server has a ${kind} at ${path}, the devices nothing`);
+    if (paths.get(path) !== node.kind)
+      world.violate(`the devices have a ${node.kind} at ${path}, the server ${paths.get(path) ?? 'nothing'}`);
+  for (const [path, kind] of paths)
+    if (!shown.has(path)) world.violate(`the server has a ${kind} at ${path}, the devices nothing`);
 }
 
 function hex(bytes: Uint8Array): string {
@@ -113,7 +128,9 @@ export async function checkStillness(world: World): Promise<void> {
 
 async function head(world: World): Promise<number> {
   const { meta } = world.server;
-  const row = await world.drive(must(meta, 'the server runs').read(({ db }) => db.selectFrom('space').select('head_seq').executeTakeFirst()));
+  const row = await world.drive(
+    must(meta, 'the server runs').read(({ db }) => db.selectFrom('space').select('head_seq').executeTakeFirst()),
+  );
   return row?.head_seq ?? 0;
 }
 

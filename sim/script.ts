@@ -18,7 +18,12 @@ export type ScriptRound = {
   readonly alone: number | null;
   /** `atMs`: since the round began. */
   readonly operations: readonly { readonly number: number; readonly device: number; readonly atMs: number }[];
-  readonly faults: readonly { readonly number: number; readonly fault: Fault; readonly atMs: number; readonly forMs: number }[];
+  readonly faults: readonly {
+    readonly number: number;
+    readonly fault: Fault;
+    readonly atMs: number;
+    readonly forMs: number;
+  }[];
   readonly lengthMs: number;
 };
 

@@ -176,11 +176,13 @@ export class User {
     const other = random.pick(all);
     if (one === other || one.startsWith(`${other}/`) || other.startsWith(`${one}/`)) return;
     const aside = `${one}.swap`;
-    this.#do('swap', one, [], [
-      (on) => on.rename(one, aside),
-      (on) => on.rename(other, one),
-      (on) => on.rename(aside, other),
-    ], []);
+    this.#do(
+      'swap',
+      one,
+      [],
+      [(on) => on.rename(one, aside), (on) => on.rename(other, one), (on) => on.rename(aside, other)],
+      [],
+    );
   }
 
   #symlink(folders: readonly string[], entries: readonly Entry[]): void {
@@ -189,10 +191,13 @@ export class User {
     const there = entries.find((entry) => entry.path === path)?.kind ?? null;
     if (there !== null && there !== 'symlink') return;
     const target = random.pick(['a', '../b', '/etc/passwd', 'nowhere', 'p']);
-    this.#do('symlink', path, [], [
-      ...(there === null ? [] : [(on: Programs) => on.remove(path)]),
-      (on) => on.symlink(target, path),
-    ], []);
+    this.#do(
+      'symlink',
+      path,
+      [],
+      [...(there === null ? [] : [(on: Programs) => on.remove(path)]), (on) => on.symlink(target, path)],
+      [],
+    );
   }
 
   #hardLink(files: readonly string[], folders: readonly string[]): void {
@@ -229,11 +234,13 @@ export class User {
     const path = this.#random.pick(files);
     const text = this.#text();
     const inner = childOf(path, 'a');
-    this.#do('change kind', path, [path], [
-      (on) => on.remove(path),
-      (on) => on.makeFolder(path),
-      (on) => on.write(inner, text),
-    ], [text]);
+    this.#do(
+      'change kind',
+      path,
+      [path],
+      [(on) => on.remove(path), (on) => on.makeFolder(path), (on) => on.write(inner, text)],
+      [text],
+    );
   }
 
   /** The new file gets the inode of the old one. */
@@ -268,7 +275,8 @@ export class User {
       if (!isErrno(error)) throw error;
       this.failed = true;
       // Whatever the disk had taken by then may be seen by everybody.
-      for (const text of written) for (let at = 0; at <= Math.min(text.length, 5000); at++) ledger.tolerate(text.slice(0, at), name);
+      for (const text of written)
+        for (let at = 0; at <= Math.min(text.length, 5000); at++) ledger.tolerate(text.slice(0, at), name);
       this.#tolerateAll();
       return;
     }

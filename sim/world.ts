@@ -66,7 +66,8 @@ export class World {
       },
       onDefect: (machine, error) => this.violate(`${machine}: ${said(error)}`),
       onLog: (machine, level, message, facts) => {
-        if (options.traceLines > 0) this.scheduler.trace.lines.push(`  ${machine} ${level}: ${message} ${JSON.stringify(facts ?? {})}`);
+        if (options.traceLines > 0)
+          this.scheduler.trace.lines.push(`  ${machine} ${level}: ${message} ${JSON.stringify(facts ?? {})}`);
         this.coverage.add(`log: ${message.slice(0, 60)}`);
       },
     };

@@ -39,7 +39,7 @@ export class SimProcess {
 }
 
 type Task = {
-  readonly process: SimProcess | null;
+  readonly actor: SimProcess | null;
   readonly name: string;
   dueMs: number;
   readonly order: number;
@@ -54,7 +54,7 @@ export type SchedulerOptions = {
   /** Resolves when everybody waits: no promise is left that would go on by itself. */
   readonly settle: () => Promise<void>;
   /** Hears of every effect that was applied, and of a process that ended by its doom at one. */
-  readonly onEffect?: (process: SimProcess | null, name: string, doomed: boolean) => void;
+  readonly onEffect?: (actor: SimProcess | null, name: string, doomed: boolean) => void;
 };
 
 const COST_MS_MAX = 0.2;
@@ -87,14 +87,14 @@ export class Scheduler {
   }
 
   /** Applies `effect` when its turn comes, and resolves with what it returned. Never where the process ends before. */
-  step<T>(process: SimProcess, name: string, effect: () => T, delayMs = 0): Promise<T> {
+  step<T>(actor: SimProcess, name: string, effect: () => T, delayMs = 0): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#add(process, name, delayMs, () => {
-        process.effects++;
-        const { doom } = process;
-        const doomed = doom !== null && process.effects >= doom.atEffect;
-        this.#onEffect(process, name, doomed);
-        if (doomed) return this.#meetDoom(process, doom, effect);
+      this.#add(actor, name, delayMs, () => {
+        actor.effects++;
+        const { doom } = actor;
+        const doomed = doom !== null && actor.effects >= doom.atEffect;
+        this.#onEffect(actor, name, doomed);
+        if (doomed) return this.#meetDoom(actor, doom, effect);
         let result: T;
         try {
           result = effect();
@@ -107,8 +107,8 @@ export class Scheduler {
   }
 
   /** Runs `run` after that time, if the process lives; `null`: whoever lives. */
-  after(process: SimProcess | null, delayMs: number, name: string, run: () => void): Timer {
-    const task = this.#add(process, name, delayMs, run);
+  after(actor: SimProcess | null, delayMs: number, name: string, run: () => void): Timer {
+    const task = this.#add(actor, name, delayMs, run);
     return {
       cancel: () => {
         task.cancelled = true;
@@ -126,26 +126,26 @@ export class Scheduler {
       if (!task) return false;
       this.#count++;
       this.#nowMs += (this.#random.below(1000) / 1000) * COST_MS_MAX;
-      this.trace.add(task.process?.name ?? 'world', task.name, this.#nowMs);
+      this.trace.add(task.actor?.name ?? 'world', task.name, this.#nowMs);
       task.run();
       await this.#settle();
     }
     return true;
   }
 
-  #meetDoom(process: SimProcess, doom: NonNullable<SimProcess['doom']>, effect: () => unknown): void {
+  #meetDoom(actor: SimProcess, doom: NonNullable<SimProcess['doom']>, effect: () => unknown): void {
     try {
       if (doom.applied) effect();
     } catch {
       // Nobody is left to hear of it.
     }
-    process.end();
+    actor.end();
     doom.ended();
   }
 
-  #add(process: SimProcess | null, name: string, delayMs: number, run: () => void): Task {
+  #add(actor: SimProcess | null, name: string, delayMs: number, run: () => void): Task {
     const dueMs = this.#nowMs + Math.max(0, delayMs);
-    const task: Task = { process, name, dueMs, order: this.#order++, run, cancelled: false };
+    const task: Task = { actor, name, dueMs, order: this.#order++, run, cancelled: false };
     if (delayMs <= 0) this.#ready.push(task);
     else this.#later.push(task);
     return task;
@@ -168,8 +168,8 @@ export class Scheduler {
       assert(task !== undefined, 'a number below the length names a task');
       const last = this.#ready.pop();
       if (last && last !== task) this.#ready[at] = last;
-      if (task.cancelled || task.process?.alive === false) continue;
-      const stoppedUntilMs = task.process?.stoppedUntilMs ?? 0;
+      if (task.cancelled || task.actor?.alive === false) continue;
+      const stoppedUntilMs = task.actor?.stoppedUntilMs ?? 0;
       if (stoppedUntilMs > this.#nowMs) {
         task.dueMs = stoppedUntilMs;
         this.#later.push(task);

@@ -12,7 +12,7 @@ export function wallMs(scheduler: Scheduler, wall: Wall): number {
   return Math.floor(START_MS + scheduler.nowMs + wall.aheadMs);
 }
 
-export function simClock(scheduler: Scheduler, process: SimProcess, wall: Wall): Clock {
+export function simClock(scheduler: Scheduler, actor: SimProcess, wall: Wall): Clock {
   return {
     nowMs: () => wallMs(scheduler, wall),
     monotonicMs: () => scheduler.nowMs,
@@ -23,7 +23,7 @@ export function simClock(scheduler: Scheduler, process: SimProcess, wall: Wall):
           signal.removeEventListener('abort', abort);
           resolve();
         };
-        const timer = scheduler.after(process, ms, 'timer', end);
+        const timer = scheduler.after(actor, ms, 'timer', end);
         const abort = () => {
           timer.cancel();
           resolve();

@@ -42,13 +42,13 @@ export class SimDisk {
     this.#random = random;
   }
 
-  lock(process: SimProcess): DirectoryLock {
+  lock(actor: SimProcess): DirectoryLock {
     if (this.#locked) throw new HoldfastError('data_in_use', 'another process works in this directory');
     this.#locked = true;
     const release = () => {
       this.#locked = false;
     };
-    process.onEnd(release);
+    actor.onEnd(release);
     return { release };
   }
 
@@ -81,9 +81,9 @@ export class SimDisk {
     return true;
   }
 
-  disk(process: SimProcess): Disk {
+  disk(actor: SimProcess): Disk {
     const step = <T>(name: string, effect: () => T): Promise<T> =>
-      this.#scheduler.step(process, `disk ${name}`, effect, this.#random.below(1000) * (this.faults.delayMsMax / 1000));
+      this.#scheduler.step(actor, `disk ${name}`, effect, this.#random.below(1000) * (this.faults.delayMsMax / 1000));
     const failing = <T>(name: string, effect: () => T): Promise<T> =>
       step(name, () => {
         if (this.faults.ioError > 0 && this.#random.chance(this.faults.ioError))

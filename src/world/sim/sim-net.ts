@@ -26,7 +26,11 @@ export const FAIR: Weather = { loss: 0, repeat: 0, delayMsMax: 2, damage: 0 };
 /** Who waits for an answer that was lost learns of it after so long, as from a transport's own limit. */
 const LOST_MS_MAX = 4000;
 
-type Host = { readonly process: SimProcess; readonly handler: Handler; readonly open: Set<(error: HoldfastError) => void> };
+type Host = {
+  readonly actor: SimProcess;
+  readonly handler: Handler;
+  readonly open: Set<(error: HoldfastError) => void>;
+};
 
 export type SimNetOptions = {
   readonly scheduler: Scheduler;
@@ -49,12 +53,12 @@ export class SimNet {
   }
 
   /** That process answers at this address from now on, until it ends. */
-  listen(address: string, process: SimProcess, handler: Handler): void {
-    const host: Host = { process, handler, open: new Set() };
+  listen(address: string, actor: SimProcess, handler: Handler): void {
+    const host: Host = { actor, handler, open: new Set() };
     this.#hosts.set(address, host);
-    process.onEnd(() => {
+    actor.onEnd(() => {
       if (this.#hosts.get(address) === host) this.#hosts.delete(address);
-      for (const reset of [...host.open]) reset(new HoldfastError('unreachable', 'the connection was reset'));
+      for (const reset of host.open) reset(new HoldfastError('unreachable', 'the connection was reset'));
     });
   }
 
@@ -71,11 +75,11 @@ export class SimNet {
   }
 
   /** `here`: the name of the machine that asks. */
-  peer(process: SimProcess, here: string, address: string, caller: () => Caller): Peer {
-    return new SimPeer(this, process, here, address, caller);
+  peer(actor: SimProcess, here: string, address: string, caller: () => Caller): Peer {
+    return new SimPeer(this, actor, here, address, caller);
   }
 
-  call(process: SimProcess, line: Line, verbName: string, message: Wire, signal: AbortSignal): Promise<Wire> {
+  call(actor: SimProcess, line: Line, verbName: string, message: Wire, signal: AbortSignal): Promise<Wire> {
     if (signal.aborted) return Promise.reject(givenUp(signal));
     let request: Wire;
     try {
@@ -84,7 +88,7 @@ export class SimNet {
       return Promise.reject(error);
     }
     return new Promise((resolve, reject) => {
-      const call = new Call(process, resolve, reject, signal);
+      const call = new Call(actor, resolve, reject, signal);
       this.#send(call, line, verbName, request, true);
       if (this.#happens('repeat', this.weather.repeat, verbName)) this.#send(call, line, verbName, request, false);
     });
@@ -118,14 +122,14 @@ export class SimNet {
     };
     host.open.add(reset);
     call.onGivenUp(() => {
-      scheduler.after(host.process, this.#delayMs(), `hang up ${verbName}`, () => {
+      scheduler.after(host.actor, this.#delayMs(), `hang up ${verbName}`, () => {
         controller.abort(new HoldfastError('unreachable', 'the caller went away'));
       });
     });
     void scheduler
-      .step(host.process, `serve ${verbName}`, () => this.#event('serve', verbName))
+      .step(host.actor, `serve ${verbName}`, () => this.#event('serve', verbName))
       .then(() => host.handler(verbName, copyOf(request), line.caller(), controller.signal))
-      .then((wire) => scheduler.step(host.process, `answer ${verbName}`, () => copyOf(wire)))
+      .then((wire) => scheduler.step(host.actor, `answer ${verbName}`, () => copyOf(wire)))
       .then(
         (wire) => {
           onAnswer?.(line.address, verbName, request, wire);
@@ -176,7 +180,7 @@ type Line = { readonly here: string; readonly address: string; readonly caller: 
 
 /** One request that somebody waits for, whatever becomes of its copies. */
 class Call {
-  readonly #process: SimProcess;
+  readonly #actor: SimProcess;
   readonly #signal: AbortSignal;
   #resolve: ((wire: Wire) => void) | null;
   #reject: (error: HoldfastError) => void;
@@ -184,12 +188,12 @@ class Call {
   readonly #abort: () => void;
 
   constructor(
-    process: SimProcess,
+    actor: SimProcess,
     resolve: (wire: Wire) => void,
     reject: (error: HoldfastError) => void,
     signal: AbortSignal,
   ) {
-    this.#process = process;
+    this.#actor = actor;
     this.#resolve = resolve;
     this.#reject = reject;
     this.#signal = signal;
@@ -200,7 +204,7 @@ class Call {
       for (const hangUp of givenUpBy) hangUp();
     };
     signal.addEventListener('abort', this.#abort, { once: true });
-    process.onEnd(() => {
+    actor.onEnd(() => {
       for (const hangUp of this.#givenUp) hangUp();
       this.#end();
     });
@@ -212,13 +216,13 @@ class Call {
 
   answer(wire: Wire): void {
     const resolve = this.#resolve;
-    if (!resolve || !this.#process.alive) return;
+    if (!resolve || !this.#actor.alive) return;
     this.#end();
     resolve(wire);
   }
 
   fail(error: HoldfastError): void {
-    if (!this.#resolve || !this.#process.alive) return;
+    if (!this.#resolve || !this.#actor.alive) return;
     this.#end();
     this.#reject(error);
   }
@@ -232,14 +236,14 @@ class Call {
 
 class SimPeer implements Peer {
   readonly #net: SimNet;
-  readonly #process: SimProcess;
+  readonly #actor: SimProcess;
   readonly #line: Line;
   readonly #open = new Set<AbortController>();
   #closed = false;
 
-  constructor(net: SimNet, process: SimProcess, here: string, address: string, caller: () => Caller) {
+  constructor(net: SimNet, actor: SimProcess, here: string, address: string, caller: () => Caller) {
     this.#net = net;
-    this.#process = process;
+    this.#actor = actor;
     this.#line = { here, address, caller };
   }
 
@@ -251,7 +255,7 @@ class SimPeer implements Peer {
     else signal.addEventListener('abort', forward, { once: true });
     this.#open.add(closing);
     try {
-      return await this.#net.call(this.#process, this.#line, verbName, message, closing.signal);
+      return await this.#net.call(this.#actor, this.#line, verbName, message, closing.signal);
     } finally {
       this.#open.delete(closing);
       signal.removeEventListener('abort', forward);

@@ -29,7 +29,7 @@ export class SimSqlDisk {
   }
 
   /** For one process: what it leaves open when it ends is rolled back. */
-  opener(process: SimProcess): SqlOpener {
+  opener(actor: SimProcess): SqlOpener {
     return {
       open: (path, { durability, exclusive = false }) => {
         let file = this.#files.get(path);
@@ -37,7 +37,7 @@ export class SimSqlDisk {
           file = new SqlFile(this.#make());
           this.#files.set(path, file);
         }
-        return file.open(process, durability, exclusive);
+        return file.open(actor, durability, exclusive);
       },
     };
   }
@@ -79,11 +79,11 @@ class SqlFile {
     this.#memory = memory;
   }
 
-  open(process: SimProcess, durability: 'full' | 'normal', exclusive: boolean): SqlDatabase {
+  open(actor: SimProcess, durability: 'full' | 'normal', exclusive: boolean): SqlDatabase {
     if (exclusive && this.#holder?.isOpen) throw new HoldfastError('data_in_use', 'another process has it open');
     const database = new SimDatabase(this, this.#memory.database, durability);
     if (exclusive) this.#holder = database;
-    process.onEnd(() => database.kill());
+    actor.onEnd(() => database.kill());
     return database;
   }
 
