@@ -62,8 +62,16 @@ export class DeviceMachine extends Machine {
     return this.#status?.inSync === true;
   }
 
-  statusForPeople(): unknown {
-    return this.#status;
+  /** For people: what it says, and the trees' rows of what it still has to do. */
+  explain(): string {
+    const lines = [`${this.name} ${this.isUp ? JSON.stringify(this.#status) : 'down'}`];
+    const sql = this.sql.opener(new SimProcess('looking on')).open(STATE_PATH, { durability: 'normal' });
+    for (const row of sql.prepare('SELECT * FROM dirty LIMIT 5').all()) {
+      lines.push(`  dirty ${JSON.stringify(row)}`);
+      for (const tree of ['remote', 'local', 'synced'])
+        lines.push(`    ${tree} ${JSON.stringify(sql.prepare(`SELECT * FROM ${tree} WHERE entry = ?`).get(row['entry'] ?? '') ?? null)}`);
+    }
+    return lines.join('\n');
   }
 
   /** Redeems the invite and makes the folder the place of the space. */

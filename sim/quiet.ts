@@ -21,9 +21,7 @@ export async function untilQuiet(world: World): Promise<boolean> {
   };
   const limits = { untilMs: world.scheduler.nowMs + QUIET_MS_MAX, tasksMax: TASKS_MAX };
   if (await world.scheduler.run(quiet, limits)) return true;
-  const states = world.devices.map(
-    (device) => `${device.name} ${device.isUp ? JSON.stringify(device.statusForPeople()) : 'down'}`,
-  );
+  const states = world.devices.map((device) => device.explain());
   const [first, ...others] = world.devices.map((device) => device.programs.tree());
   const lines = others.flatMap((tree, at) =>
     difference(must(first, 'there is a device'), tree).map((line) => `  1|${at + 2} ${line}`),

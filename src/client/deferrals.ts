@@ -62,7 +62,8 @@ export class Deferrals {
 
   /** What it needed was done. */
   succeeded(entry: EntryId): void {
-    this.#until.delete(entry);
+    // Where only a part of it was done, the rest is planned at once: nobody else would wake it.
+    if (this.#until.delete(entry)) this.#dirty.wake(entry);
     this.#backoff.succeeded(entry);
     this.#problems.clear(entry);
   }
