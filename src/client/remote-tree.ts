@@ -31,11 +31,20 @@ export class RemoteTree {
   }
 
   /** A page of the journal, whole or not at all. Throws `upgrade_required` at rows of a later version, `integrity` at what is no continuation. */
-  apply(framed: Uint8Array, more: boolean): Applied {
+  apply({
+    framed,
+    count,
+    more,
+  }: {
+    readonly framed: Uint8Array;
+    readonly count: number;
+    readonly more: boolean;
+  }): Applied {
     const { state, primitives } = this.#device;
     const rows = parseRows(framed);
     let cursor = this.#cursor;
     if (cursor === null) throw new HoldfastError('integrity', 'rows of a journal came before its listing');
+    if (rows.length !== count) throw new HoldfastError('integrity', 'the journal’s rows are not as many as were told');
     const parsed: JournalRow[] = [];
     for (const bytes of rows) {
       const row = parseRow(bytes);
@@ -68,12 +77,13 @@ export class RemoteTree {
     });
   }
 
-  addToListing(framed: Uint8Array): EntryId | null {
+  addToListing(framed: Uint8Array): { readonly count: number; readonly last: EntryId | null } {
     const { state } = this.#device;
     const put = state.sql.prepare('INSERT OR REPLACE INTO listing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
+    const rows = parseRows(framed);
     let last: EntryId | null = null;
     state.transaction(() => {
-      for (const bytes of parseRows(framed)) {
+      for (const bytes of rows) {
         const row = parseRow(bytes);
         if (row.kind !== 'entry' || row.space !== this.#device.space)
           throw new HoldfastError('integrity', 'a listing holds something that is no entry of its space');
@@ -81,18 +91,22 @@ export class RemoteTree {
         last = row.entry.entry;
       }
     });
-    return last;
+    return { count: rows.length, last };
   }
 
   /**
    * The listing becomes the remote tree. `union`: history may have been rewritten, so nothing of what was agreed on before counts, and nothing
-   * is deleted on either side.
+   * is deleted on either side. Else it holds the trash as well, and what it shows neither there nor live was deleted by nobody: the
+   * server has lost it, and gets it again.
    */
   finishListing(union: boolean): void {
-    const { state, dirty, trees } = this.#device;
+    const { state, dirty, trees, log } = this.#device;
     const head = state.meta('listing');
     if (head === null) throw new HoldfastError('integrity', 'a listing ends that was not begun');
     state.transaction(() => {
+      const unknown = union ? 0 : this.#forgetUnknown();
+      if (unknown > 0) log.warn('the server knows nothing of things that it had; they go up again', { unknown });
+      if (!union) this.#dropTrashed();
       const changed = state.sql
         .prepare(
           `SELECT l.entry, l.kind FROM listing l LEFT JOIN remote r ON r.entry = l.entry WHERE r.entry IS NULL OR r.seq <> l.seq
@@ -102,11 +116,42 @@ export class RemoteTree {
       for (const row of changed) dirty.add(row['entry'] as EntryId, row['kind'] as Entry['kind']);
       state.sql.exec('DELETE FROM remote; INSERT INTO remote SELECT * FROM listing; DELETE FROM listing');
       if (union) this.#forgetAgreements();
+      trees.appliedSeq = 0;
       this.#keepCursor(JSON.parse(head) as Cursor);
       state.setMeta('listing', null);
       state.setMeta('complete', null);
     });
     trees.forgetPaths();
+  }
+
+  /** How many there were. */
+  #forgetUnknown(): number {
+    const { state, dirty, trees } = this.#device;
+    const unknown = state.sql
+      .prepare(
+        'SELECT entry, kind FROM synced WHERE NOT EXISTS (SELECT 1 FROM listing WHERE listing.entry = synced.entry)',
+      )
+      .all();
+    for (const row of unknown) {
+      trees.dropSynced(row['entry'] as EntryId);
+      dirty.add(row['entry'] as EntryId, row['kind'] as Entry['kind']);
+    }
+    return unknown.length;
+  }
+
+  #dropTrashed(): void {
+    const { sql } = this.#device.state;
+    if (sql.prepare('SELECT 1 FROM listing WHERE parent = ? LIMIT 1').get(TRASH_ENTRY) === undefined) return;
+    sql.exec('CREATE INDEX listing_parent ON listing (parent)');
+    sql
+      .prepare(
+        `WITH RECURSIVE trashed(entry) AS (
+           SELECT entry FROM listing WHERE parent = ?
+           UNION ALL SELECT below.entry FROM trashed JOIN listing below ON below.parent = trashed.entry
+         ) DELETE FROM listing WHERE entry IN (SELECT entry FROM trashed)`,
+      )
+      .run(TRASH_ENTRY);
+    sql.exec('DROP INDEX listing_parent');
   }
 
   #forgetAgreements(): void {
@@ -115,13 +160,16 @@ export class RemoteTree {
       for (const row of state.sql.prepare(`SELECT entry, kind FROM ${table}`).all())
         dirty.add(row['entry'] as EntryId, row['kind'] as Entry['kind']);
     }
-    state.sql.exec('DELETE FROM synced');
+    // What a person chose not to have here is no agreement with the server, but with them.
+    state.sql.exec(`DELETE FROM synced WHERE presence NOT IN ('not_selected', 'ignored', 'placeholder')`);
+    state.setMeta('reconcile', null);
   }
 
   #keepCursor(cursor: Cursor): void {
     const { state, trees } = this.#device;
     this.#cursor = cursor;
-    trees.appliedSeq = cursor.seq;
+    // Our own rows are in the tree before they come in the journal.
+    trees.appliedSeq = Math.max(trees.appliedSeq, cursor.seq);
     state.setMeta('cursor', JSON.stringify(cursor));
   }
 

@@ -11,6 +11,8 @@ export type StoredSpace = {
   readonly epoch: Epoch;
   readonly headSeq: number;
   readonly headChain: Chain;
+  /** No row from this seq on is missing; a cursor below it has expired. */
+  readonly horizonSeq: number;
   readonly keyVersion: number;
 };
 
@@ -24,6 +26,7 @@ export async function insertSpace({ db }: MetaWriter, space: StoredSpace): Promi
       epoch: idBytes(space.epoch),
       head_seq: space.headSeq,
       head_chain: idBytes(space.headChain),
+      horizon_seq: space.horizonSeq,
       key_version: space.keyVersion,
     })
     .execute();
@@ -105,6 +108,7 @@ function spaceOf(row: MetaSchema['space']): StoredSpace {
     epoch: id16Of(row.epoch),
     headSeq: row.head_seq,
     headChain: id32Of(row.head_chain),
+    horizonSeq: row.horizon_seq,
     keyVersion: row.key_version,
   };
 }

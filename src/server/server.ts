@@ -22,7 +22,9 @@ import { commitRoutes } from './commits.ts';
 import { contentRoutes } from './contents.ts';
 import { fileRoutes } from './files.ts';
 import { authorise } from './identity.ts';
+import { installRoutes } from './installs.ts';
 import { createInvite, inviteRoutes } from './invites.ts';
+import { JournalTrim, type JournalKept } from './journal-trim.ts';
 import { journalRoutes } from './journal-view.ts';
 import { Mover } from './mover.ts';
 import { NodeBook } from './node-book.ts';
@@ -46,6 +48,8 @@ export type ServerOptions = {
   readonly net: Pick<Net, 'makeTlsIdentity'>;
   readonly rootKeeper: RootKeeper;
   readonly connectNode: ConnectNode;
+  /** Default: `limits.journalKept`. */
+  readonly journalKept?: JournalKept;
   /** Where others reach this server, as `http(s)://host:port`, the best first: asked for each invite. */
   addresses(): readonly string[];
 };
@@ -64,6 +68,8 @@ export interface Server {
   greetNodes(): Promise<void>;
   /** Moves now what the rules want in another pool. The server does so by itself, between heartbeats. */
   moveMisplaced(): Promise<void>;
+  /** Shortens now what is old enough of the journals. The server does so by itself, between heartbeats. */
+  trimJournals(): Promise<void>;
   /** Answers held requests with what there is, now and from now on: before the listener closes, so that it need not wait for them. */
   endHeldRequests(): void;
   /** Waits for the server's own work and closes the store. */
@@ -110,7 +116,8 @@ async function start(options: ServerOptions): Promise<Server> {
   const care = new Care(context);
   tlsKeys.onChange((identity) => nodes.showFromNowOn(identity));
   const mover = new Mover(context);
-  const caring = care.run(() => mover.step());
+  const trim = new JournalTrim(context, options.journalKept);
+  const caring = care.run(async () => ((await mover.step()) === 'busy' ? 'busy' : trim.step()));
   return {
     cluster: cluster.cluster,
     handler: serverHandler(context, care),
@@ -124,6 +131,9 @@ async function start(options: ServerOptions): Promise<Server> {
     greetNodes: () => care.beat(),
     async moveMisplaced() {
       while ((await mover.step()) === 'busy');
+    },
+    async trimJournals() {
+      while ((await trim.step()) === 'busy');
     },
     endHeldRequests: () => draining.abort(),
     async close() {
@@ -142,6 +152,7 @@ function serverHandler(context: ServerContext, care: Care): Handler {
     ...accountRoutes(context, care),
     ...inviteRoutes(context),
     ...journalRoutes(context),
+    ...installRoutes(context),
     ...commitRoutes(context),
     ...uploadRoutes(context),
     ...contentRoutes(context),

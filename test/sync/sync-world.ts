@@ -1,6 +1,17 @@
 /** A whole system in one process for the sync engine's tests: a real server on a real database, memory for blocks, real folders. */
 import assert from 'node:assert/strict';
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MemoryBlockStore } from '#blocks/memory-block-store.ts';
@@ -15,10 +26,10 @@ import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
 import { nodeJoin, redeem } from '#protocol/account.ts';
 import { ask } from '#protocol/call.ts';
 import { directPeer } from '#protocol/direct-peer.ts';
-import type { Peer } from '#protocol/wire.ts';
+import type { Peer, Wire } from '#protocol/wire.ts';
 import type { Failure, Folder } from '#world/folder.ts';
 import type { NodeConnection } from '#server/node-connection.ts';
-import { startServer, type Server } from '#server/server.ts';
+import { startServer, type Server, type ServerOptions } from '#server/server.ts';
 import { realClock } from '#world/real/clock.ts';
 import { openFolder } from '#world/real/folder.ts';
 import { stderrLog } from '#world/real/log.ts';
@@ -40,6 +51,8 @@ export type Gate = {
   before?: (verb: string) => void | Promise<void>;
   /** Called after the server answered; may throw, so that the answer is lost. */
   after?: (verb: string) => void;
+  /** Another answer than the server's. */
+  answer?: (verb: string, answer: Wire) => Wire | null;
   /** Asked after the disk was changed and before anybody knows: true ends the client there, as a kill would. */
   kill?: () => boolean;
   /** Directories that the disk lets nobody read, nor anything below them. */
@@ -52,51 +65,87 @@ export type Gate = {
   answeredBytes: Record<string, number>;
 };
 
+/** What a test may have otherwise than a server by itself. */
+export type WorldOptions = Partial<Pick<ServerOptions, 'clock' | 'journalKept'>>;
+
 export class SyncWorld {
   readonly directory: string;
-  readonly server: Server;
-  readonly stores: ReadonlyMap<string, MemoryBlockStore>;
+  readonly stores = new Map<string, MemoryBlockStore>();
   /** Pools whose node cannot be reached. */
-  readonly down: Set<string>;
+  readonly down = new Set<string>();
+  readonly #pools = new Map<NodeId, MemoryBlockStore>();
+  readonly #rootKeeper = memoryRootKeeper();
+  readonly #options: WorldOptions;
   readonly #devices: Device[] = [];
+  #server: Server | null = null;
 
-  private constructor(
-    directory: string,
-    server: Server,
-    stores: ReadonlyMap<string, MemoryBlockStore>,
-    down: Set<string>,
-  ) {
-    this.down = down;
+  private constructor(directory: string, options: WorldOptions) {
     this.directory = directory;
-    this.server = server;
-    this.stores = stores;
+    this.#options = options;
   }
 
-  static async start(): Promise<SyncWorld> {
-    const directory = mkdtempSync(join(tmpdir(), 'holdfast-sync-'));
-    const stores = new Map<string, MemoryBlockStore>();
-    const pools = new Map<NodeId, MemoryBlockStore>();
-    const down = new Set<string>();
-    const server = await startServer({
+  static async start(options: WorldOptions = {}): Promise<SyncWorld> {
+    const world = new SyncWorld(mkdtempSync(join(tmpdir(), 'holdfast-sync-')), options);
+    await world.startServer();
+    for (const pool of ['mp3', 'txt', 'pdf', 'others']) await joinNode(world.server, pool);
+    await world.server.greetNodes();
+    return world;
+  }
+
+  /** Throws `unreachable` while it is stopped. */
+  get server(): Server {
+    if (!this.#server) throw new HoldfastError('unreachable', 'the server is stopped');
+    return this.#server;
+  }
+
+  get metaPath(): string {
+    return join(this.directory, 'meta.db');
+  }
+
+  async startServer(): Promise<void> {
+    this.#server = await startServer({
       version: 'test',
-      meta: await openSqliteMetaStore(sqliteOpener, join(directory, 'meta.db')),
+      meta: await openSqliteMetaStore(sqliteOpener, this.metaPath),
       primitives: nodePrimitives,
       clock: realClock,
       random: realRandom,
       log,
       net: realNet,
-      rootKeeper: memoryRootKeeper(),
+      rootKeeper: this.#rootKeeper,
       connectNode: ({ node, cluster, pool }) => {
-        const store = pools.get(node) ?? new MemoryBlockStore(nodePrimitives);
-        pools.set(node, store);
-        stores.set(pool, store);
-        return memoryNode(store, node, cluster, pool, down);
+        const store = this.#pools.get(node) ?? new MemoryBlockStore(nodePrimitives);
+        this.#pools.set(node, store);
+        this.stores.set(pool, store);
+        return memoryNode(store, node, cluster, pool, this.down);
       },
       addresses: () => ['http://127.0.0.1:1'],
+      ...this.#options,
     });
-    for (const pool of ['mp3', 'txt', 'pdf', 'others']) await joinNode(server, pool);
-    await server.greetNodes();
-    return new SyncWorld(directory, server, stores, down);
+    await this.#server.greetNodes();
+  }
+
+  async stopServer(): Promise<void> {
+    const server = this.server;
+    this.#server = null;
+    server.endHeldRequests();
+    await server.close();
+  }
+
+  /** A copy of the index as it is, taken as a person would: the server stops for it, and starts again. */
+  async copyIndex(): Promise<string> {
+    await this.stopServer();
+    const copy = join(this.directory, `meta-${this.#copies++}.db`);
+    copyFileSync(this.metaPath, copy);
+    await this.startServer();
+    return copy;
+  }
+  #copies = 0;
+
+  /** The copy in the place of the index, by hand. The server is left stopped. */
+  async putIndexBack(copy: string): Promise<void> {
+    await this.stopServer();
+    for (const suffix of ['-wal', '-shm']) rmSync(`${this.metaPath}${suffix}`, { force: true });
+    copyFileSync(copy, this.metaPath);
   }
 
   /** A linked device with an empty folder, not running. */
@@ -116,16 +165,28 @@ export class SyncWorld {
       },
       never(),
     );
-    const device = new Device(this, name, formatDeviceToken({ id: response.tokenId, secret: own }));
+    const device = this.#add(new Device(this, name, formatDeviceToken({ id: response.tokenId, secret: own })));
     mkdirSync(device.folder);
     await device.link();
+    return device;
+  }
+
+  /** Another machine with copies of a device's folder, state and token: what cloning a disk makes. */
+  clone(of: Device, name: string): Device {
+    const device = this.#add(new Device(this, name, of.token));
+    cpSync(of.folder, device.folder, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true });
+    copyState(of.statePath, device.statePath);
+    return device;
+  }
+
+  #add(device: Device): Device {
     this.#devices.push(device);
     return device;
   }
 
   async end(): Promise<void> {
     for (const device of this.#devices) await device.stop();
-    await this.server.close();
+    await this.#server?.close();
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
@@ -138,7 +199,7 @@ export class Device {
   readonly folder: string;
   readonly statePath: string;
   readonly gate: Gate = { closed: new Set(), calls: [], sentBytes: {}, answeredBytes: {} };
-  readonly #token: string;
+  readonly token: string;
   client: Client | null = null;
   /** Its client ended by a fault; `stop` clears it away. */
   killed = false;
@@ -148,7 +209,7 @@ export class Device {
     this.name = name;
     this.folder = join(world.directory, name);
     this.statePath = join(world.directory, `${name}.state`);
-    this.#token = token;
+    this.token = token;
   }
 
   async link(): Promise<void> {
@@ -158,7 +219,8 @@ export class Device {
   }
 
   peer(): Peer {
-    const direct = directPeer(this.world.server.handler, { kind: 'bearer', token: this.#token, address: 'here' });
+    const caller = { kind: 'bearer', token: this.token, address: 'here' } as const;
+    const direct = directPeer((...of) => this.world.server.handler(...of), caller);
     return {
       call: async (verb, message, signal) => {
         const { calls, sentBytes, answeredBytes } = this.gate;
@@ -169,7 +231,7 @@ export class Device {
         const answer = await direct.call(verb, message, signal);
         answeredBytes[verb] = (answeredBytes[verb] ?? 0) + bytes;
         this.gate.after?.(verb);
-        return answer;
+        return this.gate.answer?.(verb, answer) ?? answer;
       },
       close: () => direct.close(),
     };
@@ -234,6 +296,14 @@ export class Device {
   /** Everything below the root but the folder's own: contents of files, `->` targets of links, `/` for folders. */
   tree(): Record<string, string> {
     return treeOf(this.folder);
+  }
+}
+
+/** A state file with what SQLite keeps beside it. */
+export function copyState(from: string, to: string): void {
+  for (const suffix of ['-wal', '-shm', '']) {
+    rmSync(`${to}${suffix}`, { force: true });
+    if (existsSync(`${from}${suffix}`)) copyFileSync(`${from}${suffix}`, `${to}${suffix}`);
   }
 }
 
