@@ -41,7 +41,8 @@ export class JournalTrim {
 
   async step(): Promise<'busy' | 'idle'> {
     const { meta, clock } = this.#context;
-    if (clock.monotonicMs() < this.#lookAtMs) return 'idle';
+    const nowMs = clock.monotonicMs();
+    if (nowMs < this.#lookAtMs) return 'idle';
     for (const { space } of await meta.read(allSpaces)) {
       const more = await meta.write(async (writer) => {
         await this.#mark(writer, space);
@@ -49,7 +50,7 @@ export class JournalTrim {
       });
       if (more) return 'busy';
     }
-    this.#lookAtMs = clock.monotonicMs() + LOOK_MS;
+    this.#lookAtMs = nowMs + LOOK_MS;
     return 'idle';
   }
 
