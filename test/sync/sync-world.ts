@@ -18,14 +18,27 @@ import { MemoryBlockStore } from '#blocks/memory-block-store.ts';
 import { startClient, type Client } from '#client/client.ts';
 import { linkFolder } from '#client/link.ts';
 import { HoldfastError } from '#core/errors.ts';
-import { id16Of, id32Of, type DeviceId, type NodeId, type Pin } from '#core/ids.ts';
+import {
+  id16Of,
+  id32Of,
+  ROOT_ENTRY,
+  TRASH_ENTRY,
+  type DeviceId,
+  type InstallId,
+  type NodeId,
+  type OpId,
+  type Pin,
+  type SessionId,
+} from '#core/ids.ts';
 import { parseInvite } from '#core/invite.ts';
+import { parseRow, parseRows } from '#core/journal-row.ts';
 import type { RecoveryKit } from '#core/root-key.ts';
 import { formatDeviceToken, secretHash } from '#core/token.ts';
 import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
-import { nodeJoin, redeem } from '#protocol/account.ts';
+import { nodeJoin, redeem, spaces } from '#protocol/account.ts';
 import { ask } from '#protocol/call.ts';
 import { directPeer } from '#protocol/direct-peer.ts';
+import { attach, commit, list } from '#protocol/sync.ts';
 import type { Peer, Wire } from '#protocol/wire.ts';
 import type { Failure, Folder } from '#world/folder.ts';
 import type { NodeConnection } from '#server/node-connection.ts';
@@ -291,6 +304,41 @@ export class Device {
 
   path(name: string): string {
     return join(this.folder, name);
+  }
+
+  /** Moves what was deleted from the root back there, as the history of a person's space does. */
+  async bringBack(name: string): Promise<void> {
+    const peer = directPeer(this.world.server.handler, { kind: 'bearer', token: this.token, address: 'here' });
+    const { response: spacesFound } = await ask(peer, spaces, {}, never());
+    const [own] = spacesFound.spaces;
+    assert.ok(own);
+    const { space } = own;
+    const { response, parts } = await ask(peer, list, { space, after: null, trashed: true, limit: 1000 }, never());
+    const row = parseRows(parts[0] as Uint8Array)
+      .map(parseRow)
+      .find((one) => one.kind === 'entry' && one.entry.parent === TRASH_ENTRY && one.entry.name === name);
+    assert.ok(row?.kind === 'entry', `${name} lies in the trash`);
+    const install = id16Of<InstallId>(realRandom.bytes(16));
+    const session = id16Of<SessionId>(realRandom.bytes(16));
+    await ask(peer, attach, { install, tick: 1, session }, never());
+    const { entry, placed } = row.entry;
+    const answered = await ask(
+      peer,
+      commit,
+      {
+        op: id16Of<OpId>(realRandom.bytes(16)),
+        space,
+        cursor: response.head,
+        install,
+        session,
+        totals: { plan: id16Of<OpId>(realRandom.bytes(16)), creates: 0, updates: 0, moves: 1, deletes: 0 },
+        uploads: [],
+        groups: [[{ kind: 'move', entry, base: placed, parent: ROOT_ENTRY, name }]],
+        blocks: [],
+      },
+      never(),
+    );
+    assert.equal(answered.response.answers[0]?.kind, 'applied');
   }
 
   /** Everything below the root but the folder's own: contents of files, `->` targets of links, `/` for folders. */
