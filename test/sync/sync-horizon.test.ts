@@ -1,6 +1,6 @@
 /** A device that was away for longer than the journal is kept, and servers that answer what cannot be. */
 import assert from 'node:assert/strict';
-import { mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { HoldfastError } from '#core/errors.ts';
 import type { Wire } from '#protocol/wire.ts';
@@ -8,6 +8,8 @@ import { realClock } from '#world/real/clock.ts';
 import { converged, eventually, SyncWorld, type Device } from './sync-world.ts';
 
 const DAY_MS = 24 * 3_600_000;
+/** More than a thousand entries, looked at over and over while they settle. */
+const LONG_MS = 90_000;
 let aheadMs = 0;
 const clock = { ...realClock, monotonicMs: () => realClock.monotonicMs() + aheadMs };
 
@@ -98,12 +100,12 @@ test('a listing that is broken off half-way, while rows arrive and a folder come
   mkdirSync(a.path('back'));
   mkdirSync(a.path('back/deep'));
   writeFileSync(a.path('back/deep/f'), 'deep');
-  for (let index = 0; index < 1100; index++) writeFileSync(a.path(`many/f${index}`), String(index));
-  await converged([a, b, witness]);
+  for (let index = 0; index < 1100; index++) symlinkSync(String(index), a.path(`many/f${index}`));
+  await converged([a, b, witness], undefined, LONG_MS);
   await b.stop();
   rmSync(a.path('back'), { recursive: true });
   rmSync(a.path('many/f0'));
-  await converged([a, witness]);
+  await converged([a, witness], undefined, LONG_MS);
   await shorten();
   let lists = 0;
   b.gate.before = async (verb) => {
@@ -118,17 +120,17 @@ test('a listing that is broken off half-way, while rows arrive and a folder come
         () => a.tree()['back/deep/f'] === 'deep',
         () => a.tree(),
       );
-      await converged([a, witness]);
+      await converged([a, witness], undefined, LONG_MS);
       throw new HoldfastError('timeout', 'the network lost it');
     }
     if (lists !== 4) return;
     mkdirSync(a.path('late'));
     writeFileSync(a.path('late/f'), 'late');
     renameSync(a.path('many'), a.path('late/many'));
-    await converged([a, witness]);
+    await converged([a, witness], undefined, LONG_MS);
   };
   b.start();
-  await converged([a, b]);
+  await converged([a, b], undefined, LONG_MS);
   assert.ok(lists >= 4, `${lists} pages`);
   const tree = b.tree();
   assert.equal(

@@ -393,16 +393,20 @@ export async function eventually(holds: () => boolean, show: () => unknown, pati
 }
 
 /** All running devices show the same tree, which is `expected` where given, and say that they are in sync. */
-export async function converged(devices: readonly Device[], expected?: Record<string, string>): Promise<void> {
+export async function converged(
+  devices: readonly Device[],
+  expected?: Record<string, string>,
+  patienceMs = PATIENCE_MS,
+): Promise<void> {
   const holds = () => {
     const trees = devices.map((device) => JSON.stringify(device.tree()));
     if (new Set(trees).size !== 1) return false;
     if (expected && trees[0] !== JSON.stringify(Object.fromEntries(Object.entries(expected).sort()))) return false;
     return devices.every((device) => device.client?.status().inSync);
   };
-  await eventually(holds, () =>
-    devices.map((device) => ({ name: device.name, tree: short(device.tree()), status: device.client?.status() })),
-  );
+  const show = () =>
+    devices.map((device) => ({ name: device.name, tree: short(device.tree()), status: device.client?.status() }));
+  await eventually(holds, show, patienceMs);
 }
 
 function short(tree: Record<string, string>): Record<string, string> {
