@@ -164,6 +164,8 @@ export class Engine {
       return true;
     }
     if (this.#listing !== 'none') {
+      // Who had a tree before unites what the disk holds now, not what it held when it was last looked at.
+      if (this.#listing === 'union' && this.#remote.cursor !== null && !this.#scanned) return false;
       await this.#list();
       return true;
     }

@@ -79,7 +79,7 @@ export class RemoteTree {
 
   addToListing(framed: Uint8Array): { readonly count: number; readonly last: EntryId | null } {
     const { state } = this.#device;
-    const put = state.sql.prepare('INSERT OR REPLACE INTO listing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
+    const put = state.sql.prepare('INSERT OR REPLACE INTO listing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
     const rows = parseRows(framed);
     let last: EntryId | null = null;
     state.transaction(() => {
@@ -87,7 +87,7 @@ export class RemoteTree {
         const row = parseRow(bytes);
         if (row.kind !== 'entry' || row.space !== this.#device.space)
           throw new HoldfastError('integrity', 'a listing holds something that is no entry of its space');
-        put.run(...entryValues(row.entry));
+        put.run(...entryValues(row.entry), row.epoch);
         last = row.entry.entry;
       }
     });
@@ -114,8 +114,12 @@ export class RemoteTree {
         )
         .all();
       for (const row of changed) dirty.add(row['entry'] as EntryId, row['kind'] as Entry['kind']);
-      state.sql.exec('DELETE FROM remote; INSERT INTO remote SELECT * FROM listing; DELETE FROM listing');
       if (union) this.#forgetAgreements();
+      state.sql.exec(
+        `DELETE FROM remote;
+         INSERT INTO remote SELECT entry, parent, name, kind, revision, placed, seq, content, manifest, size, target, mtime_us, exec FROM listing;
+         DELETE FROM listing`,
+      );
       trees.appliedSeq = 0;
       this.#keepCursor(JSON.parse(head) as Cursor);
       state.setMeta('listing', null);
@@ -154,15 +158,46 @@ export class RemoteTree {
     sql.exec('DROP INDEX listing_parent');
   }
 
+  /** Everything is looked at again; of what was agreed on only that stays which is no matter of the server's history. */
   #forgetAgreements(): void {
     const { state, dirty } = this.#device;
-    for (const table of ['local', 'synced', 'remote']) {
+    for (const table of ['local', 'synced', 'remote', 'listing']) {
       for (const row of state.sql.prepare(`SELECT entry, kind FROM ${table}`).all())
         dirty.add(row['entry'] as EntryId, row['kind'] as Entry['kind']);
     }
+    const kept = this.#keepCommonHistory();
     // What a person chose not to have here is no agreement with the server, but with them.
-    state.sql.exec(`DELETE FROM synced WHERE presence NOT IN ('not_selected', 'ignored', 'placeholder')`);
+    state.sql.exec(
+      `DELETE FROM synced WHERE presence NOT IN ('not_selected', 'ignored', 'placeholder') AND NOT (${kept})`,
+    );
     state.setMeta('reconcile', null);
+  }
+
+  /**
+   * Where the new epoch was begun from a backup of the one that we know, rows of the old epoch are history that both sides have. What this disk has
+   * of an entry descends from them and is no conflict with them: it is newer. Only for what is on the disk: what it lacks comes back. Answers
+   * with a condition for the merge bases that hold.
+   */
+  #keepCommonHistory(): string {
+    const { state } = this.#device;
+    const former = this.#cursor;
+    if (former === null || state.meta('reconcile') !== null) return 'false';
+    const sql = state.sql.prepare('SELECT max(seq) AS seq FROM listing WHERE epoch = ?').get(former.epoch);
+    const sharedSeq = Number(sql?.['seq'] ?? 0);
+    const head = JSON.parse(state.meta('listing') ?? '') as Cursor;
+    // A database put back by hand kept its epoch: nobody knows which of its rows are those that we know.
+    if (head.epoch === former.epoch || sharedSeq === 0) return 'false';
+    const isHere = `presence = 'here' AND EXISTS (SELECT 1 FROM local WHERE local.entry = synced.entry AND local.kind = synced.kind)`;
+    const isOld = `revision <= ${sharedSeq} AND placed <= ${sharedSeq}`;
+    const present = `SELECT 1 FROM listing l WHERE l.entry = synced.entry AND l.kind = synced.kind`;
+    state.sql
+      .prepare(
+        `UPDATE synced SET (parent, name, content, manifest, size, target, exec, revision, placed) =
+           (SELECT parent, name, content, manifest, size, target, exec, revision, placed FROM listing l WHERE l.entry = synced.entry)
+         WHERE ${isHere} AND NOT (${isOld}) AND EXISTS (${present} AND l.epoch = ? AND l.seq <= ?)`,
+      )
+      .run(former.epoch, former.seq);
+    return `${isHere} AND ${isOld} AND EXISTS (${present})`;
   }
 
   #keepCursor(cursor: Cursor): void {

@@ -153,6 +153,10 @@ export async function useInvite(
   await db.updateTable('invite').set(use).where('invite', '=', invite).execute();
 }
 
+export async function dropOpenInvites({ db }: MetaWriter): Promise<void> {
+  await db.deleteFrom('invite').where('redeemer', 'is', null).execute();
+}
+
 function deviceOf(row: {
   device: Uint8Array;
   account: Uint8Array;

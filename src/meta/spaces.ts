@@ -67,6 +67,19 @@ export async function advanceSpace(
     .execute();
 }
 
+/** A new history from the present head on: no cursor of the former one is valid. */
+export async function beginEpoch(
+  { db }: MetaWriter,
+  space: SpaceId,
+  begun: { readonly epoch: Epoch; readonly headChain: Chain; readonly horizonSeq: number },
+): Promise<void> {
+  await db
+    .updateTable('space')
+    .set({ epoch: idBytes(begun.epoch), head_chain: idBytes(begun.headChain), horizon_seq: begun.horizonSeq })
+    .where('space', '=', idBytes(space))
+    .execute();
+}
+
 export type StoredRow = { readonly seq: number; readonly row: Uint8Array; readonly chain: Chain };
 
 export async function appendJournal({ db }: MetaWriter, space: SpaceId, rows: readonly StoredRow[]): Promise<void> {

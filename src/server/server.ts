@@ -14,6 +14,7 @@ import type { Net, Page, TlsIdentity } from '#world/net.ts';
 import type { Random } from '#world/random.ts';
 import type { z } from 'zod';
 import { accountRoutes } from './accounts.ts';
+import { backupRoutes, type BackUp } from './backups.ts';
 import { Bell } from './bell.ts';
 import { Care } from './care.ts';
 import { openCluster } from './cluster-start.ts';
@@ -48,6 +49,8 @@ export type ServerOptions = {
   readonly net: Pick<Net, 'makeTlsIdentity'>;
   readonly rootKeeper: RootKeeper;
   readonly connectNode: ConnectNode;
+  /** Where it is missing, this server makes no backups. */
+  readonly backUp?: BackUp;
   /** Default: `limits.journalKept`. */
   readonly journalKept?: JournalKept;
   /** Where others reach this server, as `http(s)://host:port`, the best first: asked for each invite. */
@@ -120,7 +123,7 @@ async function start(options: ServerOptions): Promise<Server> {
   const caring = care.run(async () => ((await mover.step()) === 'busy' ? 'busy' : trim.step()));
   return {
     cluster: cluster.cluster,
-    handler: serverHandler(context, care),
+    handler: serverHandler(context, care, options.backUp ?? null),
     page: async (path) => (path === '/' ? renderStatusPage(context) : null),
     tlsIdentity: () => tlsKeys.current(),
     onTlsIdentity: (listener) => tlsKeys.onChange(listener),
@@ -147,7 +150,7 @@ async function start(options: ServerOptions): Promise<Server> {
   };
 }
 
-function serverHandler(context: ServerContext, care: Care): Handler {
+function serverHandler(context: ServerContext, care: Care, backUp: BackUp | null): Handler {
   const routes = [
     ...accountRoutes(context, care),
     ...inviteRoutes(context),
@@ -159,6 +162,7 @@ function serverHandler(context: ServerContext, care: Care): Handler {
     ...fileRoutes(context),
     ...ruleRoutes(context),
     ...clusterRoutes(context),
+    ...(backUp ? backupRoutes(context, backUp) : []),
   ];
   return dispatcher(routes, async (caller, callers) => {
     if (context.closing.aborted) throw new HoldfastError('stopping', 'this server is stopping');
