@@ -143,8 +143,10 @@ export class Engine {
     this.#onHintsTaken?.();
     this.#onHintsTaken = null;
     const looked = await step;
-    if (!this.#scanned && !looked && this.#observer.quiet) this.#scanned = true;
-    return looked;
+    if (this.#scanned || looked || !this.#observer.quiet) return looked;
+    // A union, and every plan, waited for this.
+    this.#scanned = true;
+    return true;
   }
 
   /** What is between us and the server, before anything new is begun. */
