@@ -15,7 +15,7 @@ import { realNet } from '#world/real/net.ts';
 import { portPeer } from '#world/real/port.ts';
 import { nodePrimitives } from '#world/real/primitives.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
-import { indexBackups } from './index-backup.ts';
+import { indexBackups } from './backup-directory.ts';
 import { startRole } from './role.ts';
 
 export type ServerInfo = {

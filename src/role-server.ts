@@ -18,7 +18,7 @@ import { nodePrimitives } from '#world/real/primitives.ts';
 import { realRandom } from '#world/real/random.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
 import { addressesOf, isLoopback } from './addresses.ts';
-import { backUpInto } from './index-backup.ts';
+import { backUpInto } from './backup-directory.ts';
 import type { ServerInfo } from './launcher.ts';
 import type { Role } from './role.ts';
 import { rootKeyFile } from './root-key-file.ts';

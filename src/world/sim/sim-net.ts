@@ -26,7 +26,11 @@ export const FAIR: Weather = { loss: 0, repeat: 0, delayMsMax: 2, damage: 0 };
 /** Who waits for an answer that was lost learns of it after so long, as from a transport's own limit. */
 const LOST_MS_MAX = 4000;
 
-type Host = { readonly process: SimProcess; readonly handler: Handler; readonly open: Set<(error: HoldfastError) => void> };
+type Host = {
+  readonly process: SimProcess;
+  readonly handler: Handler;
+  readonly open: Set<(error: HoldfastError) => void>;
+};
 
 export type SimNetOptions = {
   readonly scheduler: Scheduler;

@@ -26,7 +26,7 @@ import { isAbsolute, join } from 'node:path';
 import type { BackupChecked, BackupMade, BackupRestored, IndexBackups } from '#cli/launcher.ts';
 import { hasCode, HoldfastError } from '#core/errors.ts';
 import type { RecoveryKit } from '#core/root-key.ts';
-import { inspectIndexFile, type IndexFile } from '#meta/sqlite/index-file.ts';
+import { inspectIndexFile, type IndexFile } from '#meta/sqlite/meta-file.ts';
 import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
 import { beginAnew, proveOpens } from '#server/restored-index.ts';
 import { isLocked, lockDirectory } from '#world/real/directory-lock.ts';
