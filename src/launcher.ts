@@ -15,6 +15,7 @@ import { realNet } from '#world/real/net.ts';
 import { portPeer } from '#world/real/port.ts';
 import { nodePrimitives } from '#world/real/primitives.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
+import { indexBackups } from './backup-directory.ts';
 import { startRole } from './role.ts';
 
 export type ServerInfo = {
@@ -34,6 +35,7 @@ type LocalServer = RunningServer & {
 };
 
 export const launcher: Launcher = {
+  backups: indexBackups,
   startServer: async (plan: ServerPlan): Promise<LocalServer> => {
     const thread = await startRole<ServerInfo>('server', plan);
     return {

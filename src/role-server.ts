@@ -18,6 +18,7 @@ import { nodePrimitives } from '#world/real/primitives.ts';
 import { realRandom } from '#world/real/random.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
 import { addressesOf, isLoopback } from './addresses.ts';
+import { backUpInto } from './backup-directory.ts';
 import type { ServerInfo } from './launcher.ts';
 import type { Role } from './role.ts';
 import { rootKeyFile } from './root-key-file.ts';
@@ -47,6 +48,7 @@ export async function start(plan: unknown): Promise<Role> {
       rootKeeper: rootKeyFile(join(directory, 'root.key'), nodePrimitives),
       connectNode: (node, show) => nodeConnectionOf(nodes.peerOf(node, show), nodePrimitives),
       addresses: () => addresses,
+      backUp: (to, proof) => backUpInto(to, proof, (path) => meta.copyTo(path)),
     });
     const tls = !isLoopback(host);
     const page = (path: string) => server.page(path);

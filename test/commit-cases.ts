@@ -32,12 +32,7 @@ export class Space {
     const all = [...this.entries.values()];
     let basis = this.headSeq;
     for (const operation of operations) if (operation.kind === 'delete') basis = Math.min(basis, operation.basis);
-    const changedAfter = all
-      .filter(
-        (entry) =>
-          (entry.placed > basis && entry.placedBy !== device) || (entry.revision > basis && entry.revisedBy !== device),
-      )
-      .map(({ entry }) => entry);
+    const changedAfter = all.filter(({ seq }) => seq > basis).map(({ entry }) => entry);
     const children = new Map<EntryId, EntryId[]>();
     for (const { entry, kind } of all)
       if (kind === 'folder')

@@ -14,9 +14,11 @@ import {
   type BlockId,
   type DeviceId,
   type EntryId,
+  type InstallId,
   type NodeId,
   type OpId,
   type Pin,
+  type SessionId,
   type SpaceId,
 } from '#core/ids.ts';
 import { parseInvite } from '#core/invite.ts';
@@ -30,7 +32,7 @@ import type { MetaStore } from '#meta/meta-store.ts';
 import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
 import { nodeJoin, redeem, spaces } from '#protocol/account.ts';
 import { ask, type Answered } from '#protocol/call.ts';
-import { commit, list, pull, type Answer, type Operation } from '#protocol/sync.ts';
+import { attach, commit, list, pull, type Answer, type Operation } from '#protocol/sync.ts';
 import type { Caller, Peer, Verb } from '#protocol/wire.ts';
 import { startServer, type Server } from '#server/server.ts';
 import type { RootKeeper } from '#server/root-keeper.ts';
@@ -83,6 +85,7 @@ export type RigOptions = {
   readonly clock?: Clock;
   readonly nodes?: readonly RigNode[];
   readonly wrapMeta?: (store: MetaStore) => MetaStore;
+  readonly journalKept?: { readonly days: number; readonly rows: number };
 };
 
 export class ServerRig {
@@ -91,6 +94,7 @@ export class ServerRig {
   readonly nodes: readonly RigNode[];
   readonly #clock: Clock;
   readonly #wrapMeta: (store: MetaStore) => MetaStore;
+  readonly #options: RigOptions;
   server!: Server;
 
   static async start(options: RigOptions = {}): Promise<ServerRig> {
@@ -104,6 +108,7 @@ export class ServerRig {
   private constructor(options: RigOptions) {
     this.directory = mkdtempSync(path.join(tmpdir(), 'holdfast-server-'));
     this.nodes = options.nodes ?? POOLS.map((pool) => new RigNode(pool));
+    this.#options = options;
     this.#clock = options.clock ?? realClock;
     this.#wrapMeta = options.wrapMeta ?? ((store) => store);
   }
@@ -124,6 +129,7 @@ export class ServerRig {
       rootKeeper: this.keeper,
       connectNode: ({ node }, show) => this.#connection(node, show),
       addresses: () => ['http://127.0.0.1:12345'],
+      ...(this.#options.journalKept ? { journalKept: this.#options.journalKept } : {}),
     });
   }
 
@@ -219,12 +225,15 @@ export class RigDevice {
   readonly rig: ServerRig;
   readonly device: DeviceId;
   readonly token: string;
+  readonly install = newId<InstallId>();
+  readonly session = newId<SessionId>();
   space!: SpaceId;
   keyring!: Keyring;
 
   static async open(rig: ServerRig, device: DeviceId, token: string): Promise<RigDevice> {
     const made = new RigDevice(rig, device, token);
     await made.refreshKeys();
+    await made.ask(attach, { install: made.install, tick: 1, session: made.session });
     return made;
   }
 
@@ -288,6 +297,11 @@ export class RigDevice {
     };
   }
 
+  /** What every commit says of who sends it, and from where. */
+  async standing(cursor?: Cursor) {
+    return { space: this.space, cursor: cursor ?? (await this.head()), install: this.install, session: this.session };
+  }
+
   /** `files`: the contents that operations name by their position in this list. */
   async commit(
     groups: readonly (readonly Operation[])[],
@@ -296,6 +310,8 @@ export class RigDevice {
       readonly op?: OpId;
       readonly uploads?: readonly ReturnType<typeof newId<never>>[];
       readonly inline?: boolean;
+      /** Default: everything was pulled. */
+      readonly cursor?: Cursor;
     } = {},
   ): Promise<{ readonly answers: readonly Answer[]; readonly head: Cursor }> {
     const blocks = options.inline === false ? [] : files.flatMap((file) => file.blocks);
@@ -303,7 +319,7 @@ export class RigDevice {
     const totals = { plan: newId<OpId>(), creates: 0, updates: 0, moves: 0, deletes: 0 };
     const request = {
       op: options.op ?? newId<OpId>(),
-      space: this.space,
+      ...(await this.standing(options.cursor)),
       totals,
       uploads: [...(options.uploads ?? [])],
       groups: groups.map((group) => [...group]),
@@ -344,11 +360,11 @@ export class RigDevice {
   }
 
   async head(): Promise<Cursor> {
-    return (await this.ask(list, { space: this.space, after: null, limit: 1 })).response.head;
+    return (await this.ask(list, { space: this.space, after: null, trashed: false, limit: 1 })).response.head;
   }
 
   async listAll() {
-    const { response, parts } = await this.ask(list, { space: this.space, after: null, limit: 1000 });
+    const { response, parts } = await this.ask(list, { space: this.space, after: null, trashed: false, limit: 1000 });
     return { head: response.head, rows: parseRows(parts[0] as Uint8Array).map(parseRow) };
   }
 }

@@ -77,7 +77,36 @@ export interface RunningDevice extends Running {
   untilInSync(): Promise<void>;
 }
 
+export type BackupMade = { readonly cluster: ClusterId; readonly files: number; readonly bytes: number };
+/** `opened`: its keys were opened with the root key; false where there was none of its cluster. */
+export type BackupChecked = BackupMade & {
+  readonly createdMs: number;
+  readonly spaces: number;
+  readonly opened: boolean;
+};
+/** `aside`: where the index lies that was there before. */
+export type BackupRestored = {
+  readonly cluster: ClusterId;
+  readonly files: number;
+  readonly spaces: number;
+  readonly incarnation: number;
+  readonly aside: string | null;
+};
+
+/** Backups of the index in a data directory, as directories. */
+export interface IndexBackups {
+  /** A server works on it: it alone can make a backup, and none can be restored. */
+  isServed(data: string): boolean;
+  /** Into an empty directory. Throws `data_in_use` where a server runs. */
+  create(data: string, directory: string): Promise<BackupMade>;
+  /** Throws `integrity` where it is damaged. With a data directory of the same cluster also whether its root key opens it. */
+  verify(directory: string, data: string | null): Promise<BackupChecked>;
+  /** `rootKey`: a copy of the root key's file, where the data directory has none. */
+  restore(directory: string, data: string, rootKey: string | null): Promise<BackupRestored>;
+}
+
 export interface Launcher {
+  readonly backups: IndexBackups;
   startServer(plan: ServerPlan): Promise<RunningServer>;
   /** All on one thread. With `server`, they and it speak without a socket. */
   startNodes(plans: readonly NodePlan[], server: RunningServer | null): Promise<RunningNodes>;

@@ -1,6 +1,7 @@
 /** The command line: names, options and help. What a command does stands in the file of its name. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { PROTOCOL_VERSION } from '#protocol/account.ts';
+import * as backup from './backup.ts';
 import * as cluster from './cluster-commands.ts';
 import { makeContext, type Context, type Surroundings } from './context.ts';
 import { exitCodeOf, lineOf } from './exit.ts';
@@ -183,6 +184,31 @@ function build(surroundings: Surroundings, version: string): Command {
   command(nodes, 'list', 'all of them', (context) => cluster.listNodes(context));
   const pools = program.command('pools').description('the pools');
   command(pools, 'list', 'all of them', (context) => cluster.listPools(context));
+  const backups = program
+    .command('backup')
+    .description(
+      "the server's index in safety: names, trees, history and wrapped keys; not the blocks, and not the root key",
+    );
+  command<{ data?: string }>(
+    backups,
+    'create <dir>',
+    'write a backup of the index into DIR, also while the server runs',
+    (context, [directory], options) => backup.create(context, directory as string, options),
+  ).option('--data <dir>', DATA_HELP);
+  command<{ data?: string }>(
+    backups,
+    'verify <dir>',
+    'check a backup, change nothing',
+    (context, [directory], options) => backup.verify(context, directory as string, options),
+  ).option('--data <dir>', DATA_HELP);
+  command<{ data?: string; rootKey?: string }>(
+    backups,
+    'restore <dir>',
+    'put a backup in the place of the index; devices then unite with it and delete nothing',
+    (context, [directory], options) => backup.restore(context, directory as string, options),
+  )
+    .option('--data <dir>', DATA_HELP)
+    .option('--root-key <file>', 'a copy of the root key, where the data directory has none');
   const tls = program.command('tls').description("the server's TLS key");
   command(tls, 'rotate', 'replace it while everything runs', (context) => cluster.rotateTls(context));
   return program;

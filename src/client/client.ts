@@ -144,8 +144,9 @@ class RunningClient implements Client {
       signal: this.#stop.signal,
     };
     const engine = new Engine(device, {
-      refreshKeys: async () => {
+      refreshKeys: async (how) => {
         const { keys } = await askSpaceKeys(line, space, this.#stop.signal);
+        if (how?.anew) this.#keys = null;
         this.#takeKeys(keys);
         return keys;
       },

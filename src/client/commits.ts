@@ -1,12 +1,14 @@
 /** Sends commits, one at a time, and brings their answers into the trees. A timeout means unknown, never failed: the op id tells. */
-import { unreachable } from '#core/assert.ts';
+import { must, unreachable } from '#core/assert.ts';
 import { hasCode, HoldfastError, type ErrorCode } from '#core/errors.ts';
 import type { EntryId, OpId, UploadId } from '#core/ids.ts';
 import type { Cursor } from '#core/entry.ts';
 import { commit, settle, type Answer, type Operation } from '#protocol/sync.ts';
+import type { Attachment } from './attachment.ts';
 import { freshId, type Device } from './device.ts';
 import { isOutage } from './line.ts';
 import { applySent, subjectOf, type Sent } from './sent.ts';
+import { applyTreeActions } from './tree-actions.ts';
 
 export type Totals = {
   readonly plan: OpId;
@@ -30,15 +32,26 @@ type PendingOp = { readonly op: OpId; readonly sent: readonly Sent[] };
 
 export class Commits {
   readonly #device: Device;
+  readonly #attachment: Attachment;
   readonly #cursor: () => Cursor | null;
   /** What the server does not have although it was thought to: the next upload of it sends everything. */
   readonly #onNeedBlocks: (entry: EntryId) => void;
   #headSeq = 0;
   #gateSeq = 0;
   keysAreStale = false;
+  /** The server refuses commits from here: by what its journal is now, or by who is attached to this state. */
+  refusedAs: 'cursor_reset' | 'superseded' | null = null;
+  /** Creates that met their id on the server, and the head then. */
+  readonly #met = new Map<EntryId, number>();
 
-  constructor(device: Device, cursor: () => Cursor | null, onNeedBlocks: (entry: EntryId) => void) {
+  constructor(
+    device: Device,
+    attachment: Attachment,
+    cursor: () => Cursor | null,
+    onNeedBlocks: (entry: EntryId) => void,
+  ) {
     this.#device = device;
+    this.#attachment = attachment;
     this.#cursor = cursor;
     this.#onNeedBlocks = onNeedBlocks;
   }
@@ -57,6 +70,7 @@ export class Commits {
   forgetHead(): void {
     this.#headSeq = 0;
     this.#gateSeq = 0;
+    this.#met.clear();
   }
 
   get pending(): boolean {
@@ -86,6 +100,9 @@ export class Commits {
         {
           op,
           space,
+          cursor: must(this.#cursor(), 'nothing is planned before there is a tree to plan from'),
+          install: this.#attachment.install,
+          session: this.#attachment.session,
           totals,
           uploads: [...batch.uploads],
           groups: batch.groups.map((group) => group.map((item) => item.operation)),
@@ -97,6 +114,7 @@ export class Commits {
       return this.#take(sent, response.answers, response.head);
     } catch (error) {
       if (signal.aborted || isOutage(error)) throw error;
+      if (hasCode(error, 'cursor_reset', 'superseded')) this.refusedAs = error.code as 'cursor_reset' | 'superseded';
       if (hasCode(error, ...REFUSALS)) return this.#refused(sent, error);
       // The server failed at it: what became of it is unknown.
       if (error instanceof HoldfastError) line.reportDown(error);
@@ -111,7 +129,7 @@ export class Commits {
     state.transaction(() => {
       state.setMeta('pending_op', null);
       for (const entry of again) {
-        if (error.code === 'voided' || error.code === 'idempotency_conflict') deferrals.retry(entry);
+        if (PLANNED_AGAIN.includes(error.code)) deferrals.retry(entry);
         else deferrals.failed(entry, trees.pathForPeople(entry), error.code, error.message);
       }
     });
@@ -121,29 +139,50 @@ export class Commits {
   #take(sent: readonly Sent[], answers: readonly Answer[], head: Cursor): Settled {
     const { state, deferrals } = this.#device;
     const applied: Sent[] = [];
+    const seqs: number[] = [];
     const again: EntryId[] = [];
     state.transaction(() => {
       sent.forEach((one, index) => {
         const answer = answers[index];
         if (answer?.kind === 'applied') {
+          seqs.push(answer.seq);
           applySent(this.#device, one, answer.seq);
           deferrals.succeeded(subjectOf(one));
           applied.push(one);
         } else {
           again.push(subjectOf(one));
-          if (answer) this.#judge(subjectOf(one), answer);
+          if (answer?.kind === 'conflict' && answer.why === 'exists') this.#meet(subjectOf(one), head);
+          else if (answer) this.#judge(subjectOf(one), answer);
         }
       });
       state.setMeta('pending_op', null);
     });
-    this.#noteHead(applied, again.length > 0, head);
+    const deletes = applied.some(({ kind }) => kind === 'delete');
+    this.#noteHead(seqs, deletes || again.length > 0, head);
     return { applied, again };
   }
 
-  #noteHead(applied: readonly Sent[], someFailed: boolean, head: Cursor): void {
+  /**
+   * The id is taken. Seen again from a tree that has all of the journal, it lies in the trash (only a union meets that): what is here lives
+   * on under a fresh id, so that nothing comes back out of the trash by itself.
+   */
+  #meet(entry: EntryId, head: Cursor): void {
+    const { trees, deferrals } = this.#device;
+    const metSeq = this.#met.get(entry);
+    if (metSeq !== undefined && trees.appliedSeq >= metSeq) {
+      this.#met.delete(entry);
+      applyTreeActions(this.#device, [{ kind: 'renew', entry }]);
+    } else this.#met.set(entry, head.seq);
+    deferrals.retry(entry);
+  }
+
+  #noteHead(seqs: readonly number[], mustWait: boolean, head: Cursor): void {
+    const { trees } = this.#device;
     const before = Math.max(this.#headSeq, this.#cursor()?.seq ?? 0);
-    const ours = head.seq === before + applied.length && applied.every((sent) => sent.kind !== 'delete');
-    if (!ours || someFailed) this.#gateSeq = head.seq;
+    const ours = head.seq === before + seqs.length && seqs.every((seq, index) => seq === before + index + 1);
+    if (!ours || mustWait) this.#gateSeq = head.seq;
+    // Nothing lies between what the tree had and our own rows: a delete may be judged by the tree as it is now.
+    if (ours && !mustWait && trees.appliedSeq === before) trees.appliedSeq = head.seq;
     this.#headSeq = Math.max(this.#headSeq, head.seq);
   }
 
@@ -175,9 +214,14 @@ export class Commits {
   }
 }
 
+/** Nothing is wrong with what was asked for. */
+const PLANNED_AGAIN: readonly ErrorCode[] = ['voided', 'idempotency_conflict', 'cursor_reset', 'superseded'];
+
 const REFUSALS = [
   'voided',
   'idempotency_conflict',
+  'cursor_reset',
+  'superseded',
   'invalid_json',
   'invalid_field',
   'invalid_name',

@@ -4,6 +4,7 @@
  */
 import { hasCode, HoldfastError } from '#core/errors.ts';
 import type { SealKeys } from '#core/keyring.ts';
+import { Attachment, beginReconcile } from './attachment.ts';
 import { Commits } from './commits.ts';
 import { failureOfOne, type Device } from './device.ts';
 import { Downloader } from './down.ts';
@@ -21,6 +22,7 @@ import { Pulling } from './pulling.ts';
 import { Reader } from './reader.ts';
 import { recover } from './recovery.ts';
 import { RemoteTree } from './remote-tree.ts';
+import { rootMarkOf } from './stat-text.ts';
 import { StatusBook, type Status } from './status.ts';
 import { Uploader } from './up.ts';
 
@@ -29,8 +31,8 @@ const FAILED_PAUSE_MS = 5000;
 const REST_MS_MAX = 60_000;
 
 export type EngineHooks = {
-  /** Asks the space's keys anew. */
-  readonly refreshKeys: () => Promise<SealKeys>;
+  /** Asks the space's keys. `anew`: what was known of versions before does not bind. */
+  readonly refreshKeys: (how?: { readonly anew: boolean }) => Promise<SealKeys>;
   readonly onStatus: (status: Status) => void;
 };
 
@@ -40,6 +42,7 @@ export class Engine {
   readonly #remote: RemoteTree;
   readonly #pulling: Pulling;
   readonly #observer: Observer;
+  readonly #attachment: Attachment;
   readonly #commits: Commits;
   readonly #uploads: LargeUploads;
   readonly #downloads: LargeDownloads;
@@ -56,6 +59,8 @@ export class Engine {
   /** The journal goes on at once: a group of changes may be only half in the remote tree. */
   #more = false;
   #listing: 'none' | 'expired' | 'union' = 'none';
+  /** The journal does not go on from where we are: it says why when it is asked. */
+  #mustPull = false;
 
   constructor(device: Device, hooks: EngineHooks) {
     this.#device = device;
@@ -66,7 +71,8 @@ export class Engine {
     this.#observer = new Observer(device);
     this.#uploads = new LargeUploads(device);
     this.#downloads = new LargeDownloads(device);
-    this.#commits = new Commits(device, cursor, (entry) => this.#uploads.sendWhole(entry));
+    this.#attachment = new Attachment(device);
+    this.#commits = new Commits(device, this.#attachment, cursor, (entry) => this.#uploads.sendWhole(entry));
     const lookAt = (path: string) => this.#observer.lookAt(path);
     const reader = new Reader(device, lookAt);
     const reads = new PlanReads(device, reader, lookAt);
@@ -79,7 +85,7 @@ export class Engine {
     this.#merging = new Merging(device, lookAt);
     this.#status = new StatusBook(device);
     // A listing that was begun and not finished stands for nothing.
-    if (this.#remote.cursor === null) this.#listing = 'union';
+    if (this.#remote.cursor === null || device.state.meta('reconcile') !== null) this.#listing = 'union';
   }
 
   /** Until the device's signal aborts. Rejects with defects only. */
@@ -151,12 +157,15 @@ export class Engine {
     this.#onHintsTaken?.();
     this.#onHintsTaken = null;
     const looked = await step;
-    if (!this.#scanned && !looked && this.#observer.quiet) this.#scanned = true;
-    return looked;
+    if (this.#scanned || looked || !this.#observer.quiet) return looked;
+    // A union, and every plan, waited for this.
+    this.#scanned = true;
+    return true;
   }
 
   /** What is between us and the server, before anything new is begun. */
   async #talk(): Promise<boolean> {
+    if (await this.#attach()) return true;
     if (!this.#recovered) {
       await recover(this.#device);
       this.#recovered = true;
@@ -171,6 +180,8 @@ export class Engine {
       return true;
     }
     if (this.#listing !== 'none') {
+      // Who had a tree before unites what the disk holds now, not what it held when it was last looked at.
+      if (this.#listing === 'union' && this.#remote.cursor !== null && !this.#scanned) return false;
       await this.#list();
       return true;
     }
@@ -179,25 +190,49 @@ export class Engine {
     return took;
   }
 
+  /** True where the server was asked. */
+  async #attach(): Promise<boolean> {
+    const { state, random, log, dirty } = this.#device;
+    if (this.#commits.refusedAs === 'superseded') this.#attachment.lost();
+    if (this.#commits.refusedAs === 'cursor_reset') {
+      await this.#pulling.restart();
+      this.#mustPull = true;
+    }
+    this.#commits.refusedAs = null;
+    if (this.#attachment.holds || (this.#recovered && this.#attachment.attached && !dirty.ready)) return false;
+    if ((await this.#attachment.step()) === 'attached') return true;
+    log.warn(
+      'the state of this link was copied, or put back from an older time: both sides are united, nothing is deleted',
+    );
+    beginReconcile(state, random);
+    this.#listing = 'union';
+    return true;
+  }
+
   async #list(): Promise<void> {
     await this.#pulling.restart();
-    await readListing(this.#device, this.#remote);
-    this.#remote.finishListing(this.#listing === 'union');
+    const union = this.#listing === 'union';
+    await readListing(this.#device, this.#remote, !union);
+    // Of a server that was put back, also a lower version is the newest there is.
+    if (union) await this.#hooks.refreshKeys({ anew: true });
+    this.#remote.finishListing(union);
     this.#commits.forgetHead();
     this.#listing = 'none';
     this.#more = false;
+    this.#mustPull = false;
   }
 
   async #takePulled(): Promise<boolean> {
     const pulled = this.#pulling.take();
     if (!pulled) return false;
+    this.#mustPull = false;
     if (pulled.kind === 'reset') {
       this.#listing = pulled.reason === 'epoch_changed' ? 'union' : 'expired';
       this.#device.log.info('the journal is read anew', { reason: pulled.reason });
       return true;
     }
     if (pulled.count > 0) this.#unsettle();
-    const applied = this.#remote.apply(pulled.framed, pulled.more);
+    const applied = this.#remote.apply(pulled);
     this.#more = pulled.more;
     if (applied.kind === 'relist') this.#listing = 'expired';
     else if (applied.newKeys) await this.#hooks.refreshKeys();
@@ -210,6 +245,8 @@ export class Engine {
     return (
       this.#scanned &&
       line.open &&
+      this.#attachment.holds &&
+      !this.#mustPull &&
       this.#listing === 'none' &&
       cursor !== null &&
       this.#remote.complete &&
@@ -236,6 +273,7 @@ export class Engine {
     this.#rootCheckMs = clock.monotonicMs() + ROOT_LOOKED_AT_MS;
     if (root.kind === 'found' && root.rootId === state.meta('root_id')) {
       this.#observer.rootDev = root.stat.dev;
+      this.#checkRootMark(rootMarkOf(root.stat));
       if (this.#paused) log.info('the folder is back');
       this.#paused = null;
       return true;
@@ -253,6 +291,20 @@ export class Engine {
           },
     );
     return false;
+  }
+
+  /** The folder's mark on another folder: a copy of it, which may lack what the state says is here. Nobody deleted that. */
+  #checkRootMark(mark: string): void {
+    const { state, random, log } = this.#device;
+    const known = state.meta('root_mark');
+    if (known === mark) return;
+    if (known === null) return state.transaction(() => state.setMeta('root_mark', mark));
+    log.warn('the folder is a copy of the one that was linked: both sides are united, nothing is deleted');
+    beginReconcile(state, random, mark);
+    this.#attachment.lost();
+    this.#listing = 'union';
+    this.#scanned = false;
+    if (this.#recovered) this.#observer.startAnew();
   }
 
   #pause(problem: Problem): void {

@@ -1,5 +1,6 @@
 /** Asks for the journal's next rows, without end, and hands them to the engine one answer at a time. */
 import type { Cursor } from '#core/entry.ts';
+import { HoldfastError } from '#core/errors.ts';
 import { limits } from '#core/limits.ts';
 import { pull } from '#protocol/sync.ts';
 import type { Device } from './device.ts';
@@ -92,7 +93,8 @@ export class Pulling {
       }
       this.#caughtUp = !answer.more;
       if (answer.count === 0 && this.#holding) return;
-      const framed = parts[answer.part] ?? new Uint8Array();
+      const framed = parts[answer.part];
+      if (!framed) throw new HoldfastError('integrity', 'the journal’s rows are missing in the answer');
       this.#pulled = { kind: 'rows', framed, count: answer.count, more: answer.more };
     } catch (error) {
       this.#caughtUp = false;

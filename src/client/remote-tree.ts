@@ -31,11 +31,20 @@ export class RemoteTree {
   }
 
   /** A page of the journal, whole or not at all. Throws `upgrade_required` at rows of a later version, `integrity` at what is no continuation. */
-  apply(framed: Uint8Array, more: boolean): Applied {
+  apply({
+    framed,
+    count,
+    more,
+  }: {
+    readonly framed: Uint8Array;
+    readonly count: number;
+    readonly more: boolean;
+  }): Applied {
     const { state, primitives } = this.#device;
     const rows = parseRows(framed);
     let cursor = this.#cursor;
     if (cursor === null) throw new HoldfastError('integrity', 'rows of a journal came before its listing');
+    if (rows.length !== count) throw new HoldfastError('integrity', 'the journal’s rows are not as many as were told');
     const parsed: JournalRow[] = [];
     for (const bytes of rows) {
       const row = parseRow(bytes);
@@ -68,31 +77,36 @@ export class RemoteTree {
     });
   }
 
-  addToListing(framed: Uint8Array): EntryId | null {
+  addToListing(framed: Uint8Array): { readonly count: number; readonly last: EntryId | null } {
     const { state } = this.#device;
-    const put = state.sql.prepare('INSERT OR REPLACE INTO listing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
+    const put = state.sql.prepare('INSERT OR REPLACE INTO listing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
+    const rows = parseRows(framed);
     let last: EntryId | null = null;
     state.transaction(() => {
-      for (const bytes of parseRows(framed)) {
+      for (const bytes of rows) {
         const row = parseRow(bytes);
         if (row.kind !== 'entry' || row.space !== this.#device.space)
           throw new HoldfastError('integrity', 'a listing holds something that is no entry of its space');
-        put.run(...entryValues(row.entry));
+        put.run(...entryValues(row.entry), row.epoch);
         last = row.entry.entry;
       }
     });
-    return last;
+    return { count: rows.length, last };
   }
 
   /**
    * The listing becomes the remote tree. `union`: history may have been rewritten, so nothing of what was agreed on before counts, and nothing
-   * is deleted on either side.
+   * is deleted on either side. Else it holds the trash as well, and what it shows neither there nor live was deleted by nobody: the
+   * server has lost it, and gets it again.
    */
   finishListing(union: boolean): void {
-    const { state, dirty, trees } = this.#device;
+    const { state, dirty, trees, log } = this.#device;
     const head = state.meta('listing');
     if (head === null) throw new HoldfastError('integrity', 'a listing ends that was not begun');
     state.transaction(() => {
+      const unknown = union ? 0 : this.#forgetUnknown();
+      if (unknown > 0) log.warn('the server knows nothing of things that it had; they go up again', { unknown });
+      if (!union) this.#dropTrashed();
       const changed = state.sql
         .prepare(
           `SELECT l.entry, l.kind FROM listing l LEFT JOIN remote r ON r.entry = l.entry WHERE r.entry IS NULL OR r.seq <> l.seq
@@ -100,8 +114,13 @@ export class RemoteTree {
         )
         .all();
       for (const row of changed) dirty.add(row['entry'] as EntryId, row['kind'] as Entry['kind']);
-      state.sql.exec('DELETE FROM remote; INSERT INTO remote SELECT * FROM listing; DELETE FROM listing');
       if (union) this.#forgetAgreements();
+      state.sql.exec(
+        `DELETE FROM remote;
+         INSERT INTO remote SELECT entry, parent, name, kind, revision, placed, seq, content, manifest, size, target, mtime_us, exec FROM listing;
+         DELETE FROM listing`,
+      );
+      trees.appliedSeq = 0;
       this.#keepCursor(JSON.parse(head) as Cursor);
       state.setMeta('listing', null);
       state.setMeta('complete', null);
@@ -109,19 +128,83 @@ export class RemoteTree {
     trees.forgetPaths();
   }
 
+  /** How many there were. */
+  #forgetUnknown(): number {
+    const { state, dirty, trees } = this.#device;
+    const unknown = state.sql
+      .prepare(
+        'SELECT entry, kind FROM synced WHERE NOT EXISTS (SELECT 1 FROM listing WHERE listing.entry = synced.entry)',
+      )
+      .all();
+    for (const row of unknown) {
+      trees.dropSynced(row['entry'] as EntryId);
+      dirty.add(row['entry'] as EntryId, row['kind'] as Entry['kind']);
+    }
+    return unknown.length;
+  }
+
+  #dropTrashed(): void {
+    const { sql } = this.#device.state;
+    if (sql.prepare('SELECT 1 FROM listing WHERE parent = ? LIMIT 1').get(TRASH_ENTRY) === undefined) return;
+    sql.exec('CREATE INDEX listing_parent ON listing (parent)');
+    sql
+      .prepare(
+        `WITH RECURSIVE trashed(entry) AS (
+           SELECT entry FROM listing WHERE parent = ?
+           UNION ALL SELECT below.entry FROM trashed JOIN listing below ON below.parent = trashed.entry
+         ) DELETE FROM listing WHERE entry IN (SELECT entry FROM trashed)`,
+      )
+      .run(TRASH_ENTRY);
+    sql.exec('DROP INDEX listing_parent');
+  }
+
+  /** Everything is looked at again; of what was agreed on only that stays which is no matter of the server's history. */
   #forgetAgreements(): void {
     const { state, dirty } = this.#device;
-    for (const table of ['local', 'synced', 'remote']) {
+    for (const table of ['local', 'synced', 'remote', 'listing']) {
       for (const row of state.sql.prepare(`SELECT entry, kind FROM ${table}`).all())
         dirty.add(row['entry'] as EntryId, row['kind'] as Entry['kind']);
     }
-    state.sql.exec('DELETE FROM synced');
+    const kept = this.#keepCommonHistory();
+    // What a person chose not to have here is no agreement with the server, but with them.
+    state.sql.exec(
+      `DELETE FROM synced WHERE presence NOT IN ('not_selected', 'ignored', 'placeholder') AND NOT (${kept})`,
+    );
+    state.setMeta('reconcile', null);
+  }
+
+  /**
+   * Where the new epoch was begun from a backup of the one that we know, rows of the old epoch are history that both sides have. What this disk has
+   * of an entry descends from them and is no conflict with them: it is newer. Only for what is on the disk: what it lacks comes back. Answers
+   * with a condition for the merge bases that hold.
+   */
+  #keepCommonHistory(): string {
+    const { state } = this.#device;
+    const former = this.#cursor;
+    if (former === null || state.meta('reconcile') !== null) return 'false';
+    const sql = state.sql.prepare('SELECT max(seq) AS seq FROM listing WHERE epoch = ?').get(former.epoch);
+    const sharedSeq = Number(sql?.['seq'] ?? 0);
+    const head = JSON.parse(state.meta('listing') ?? '') as Cursor;
+    // A database put back by hand kept its epoch: nobody knows which of its rows are those that we know.
+    if (head.epoch === former.epoch || sharedSeq === 0) return 'false';
+    const isHere = `presence = 'here' AND EXISTS (SELECT 1 FROM local WHERE local.entry = synced.entry AND local.kind = synced.kind)`;
+    const isOld = `revision <= ${sharedSeq} AND placed <= ${sharedSeq}`;
+    const present = `SELECT 1 FROM listing l WHERE l.entry = synced.entry AND l.kind = synced.kind`;
+    state.sql
+      .prepare(
+        `UPDATE synced SET (parent, name, content, manifest, size, target, exec, revision, placed) =
+           (SELECT parent, name, content, manifest, size, target, exec, revision, placed FROM listing l WHERE l.entry = synced.entry)
+         WHERE ${isHere} AND NOT (${isOld}) AND EXISTS (${present} AND l.epoch = ? AND l.seq <= ?)`,
+      )
+      .run(former.epoch, former.seq);
+    return `${isHere} AND ${isOld} AND EXISTS (${present})`;
   }
 
   #keepCursor(cursor: Cursor): void {
     const { state, trees } = this.#device;
     this.#cursor = cursor;
-    trees.appliedSeq = cursor.seq;
+    // Our own rows are in the tree before they come in the journal.
+    trees.appliedSeq = Math.max(trees.appliedSeq, cursor.seq);
     state.setMeta('cursor', JSON.stringify(cursor));
   }
 

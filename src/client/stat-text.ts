@@ -32,6 +32,11 @@ export function inodeText(stat: Stat): string {
   return `${stat.dev}:${stat.ino}`;
 }
 
+/** What makes the root this root. Not the device's number: a disk that is mounted again may get another. */
+export function rootMarkOf(stat: Stat): string {
+  return `${stat.ino}:${stat.birthNs}`;
+}
+
 /** Whether bytes read at `readMs` (wall clock, when reading began) may differ from what this stat will later stand for. */
 export function isRacy(stat: Stat, readMs: number): boolean {
   const precise = stat.ctimeNs % 1_000_000n !== 0n;

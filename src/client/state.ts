@@ -15,7 +15,8 @@ CREATE INDEX remote_place ON remote (parent, name);
 CREATE TABLE listing (
   entry TEXT PRIMARY KEY, parent TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
   revision INTEGER NOT NULL, placed INTEGER NOT NULL, seq INTEGER NOT NULL,
-  content TEXT, manifest TEXT, size INTEGER NOT NULL, target TEXT, mtime_us INTEGER NOT NULL, exec INTEGER NOT NULL
+  content TEXT, manifest TEXT, size INTEGER NOT NULL, target TEXT, mtime_us INTEGER NOT NULL, exec INTEGER NOT NULL,
+  epoch TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE local (
   entry TEXT PRIMARY KEY, parent TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
@@ -47,7 +48,10 @@ export type MetaKey =
   | 'format'
   | 'space'
   | 'root_id'
+  | 'root_mark'
   | 'install_id'
+  | 'tick'
+  | 'reconcile'
   | 'cursor'
   | 'listing'
   | 'complete'

@@ -1,6 +1,7 @@
 /**
- * How a delete is judged. A device can only ask to delete what it has seen: through its basis. What others made, changed or put into the
- * subtree after it survives, with its ancestors; of the rest the largest subtrees go, each as one row.
+ * How a delete is judged. A device can only ask to delete what it has seen: through its basis. What was made, changed or put into the
+ * subtree after it survives, with its ancestors; of the rest the largest subtrees go, each as one row. Whoever did it: that the same device
+ * did proves nothing, since a state that was copied or put back acts in the name of a device that has seen more.
  */
 import type { CommitContext, TreeAnswer, TreeOperation } from './commit.ts';
 import type { StoredEntry } from './commit-tree.ts';
@@ -33,7 +34,7 @@ type Spared = {
   readonly survivors: number;
   /** Survivors and what lies above them, up to the target. */
   readonly kept: ReadonlySet<EntryId>;
-  /** Put there by another after the basis: nobody asked to delete anything of what they hold. */
+  /** Put there after the basis: nobody asked to delete anything of what they hold. */
   readonly whole: ReadonlySet<EntryId>;
 };
 
@@ -44,11 +45,9 @@ function findSpared({ tree, state }: CommitContext, target: StoredEntry, basis: 
   for (const id of state.changedAfter) {
     const entry = tree.find(id);
     if (!entry || !tree.isWithin(id, target.entry)) continue;
-    const placedByOther = entry.placed > basis && entry.placedBy !== state.device;
-    const revisedByOther = entry.revision > basis && entry.revisedBy !== state.device;
-    if (!placedByOther && !revisedByOther) continue;
+    if (entry.seq <= basis) continue;
     survivors++;
-    if (placedByOther) whole.add(id);
+    if (entry.placed > basis) whole.add(id);
     for (let at: EntryId | undefined = id; at !== undefined && !kept.has(at); at = tree.find(at)?.parent) {
       kept.add(at);
       if (at === target.entry) break;

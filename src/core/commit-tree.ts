@@ -6,7 +6,7 @@ import type { Entry } from './entry.ts';
 import { ROOT_ENTRY, type DeviceId, type EntryId } from './ids.ts';
 import { limits } from './limits.ts';
 
-/** An entry, and who made its content and gave it its place: a delete spares what others did after its basis. */
+/** An entry, and who made its content and gave it its place: for people, not for decisions. */
 export type StoredEntry = Entry & { readonly revisedBy: DeviceId; readonly placedBy: DeviceId };
 
 export type Place = {

@@ -61,9 +61,9 @@ export type CommitState = {
    * the listed children, and all their ancestors.
    */
   readonly entries: Iterable<StoredEntry>;
-  /** All children of the folders between deleted folders and what others changed in them. */
+  /** All children of the folders between deleted folders and what was changed in them. */
   readonly children: ReadonlyMap<EntryId, readonly EntryId[]>;
-  /** Entries that other devices made, changed or placed after the lowest basis of the commit's deletes. */
+  /** Entries that were made, changed or placed after the lowest basis of the commit's deletes. */
   readonly changedAfter: readonly EntryId[];
   /** Levels below moved folders, as stored: 0 for a folder without children. Those that are missing count as 0. */
   readonly heights: ReadonlyMap<EntryId, number>;

@@ -44,6 +44,7 @@ export const errorTable = {
   idempotency_conflict: row(422, 1, 'never', 'This operation id was used for another request'),
   voided: row(409, 5, 'never', 'This request was given up by its sender'),
   cursor_reset: row(410, 5, 'never', 'The journal no longer continues from this cursor'),
+  superseded: row(409, 5, 'never', 'Another client works on the same state'),
   blocks_missing: row(422, 6, 'later', 'Blocks that the request names are not stored in this space'),
   // Bytes.
   hash_mismatch: row(422, 7, 'never', 'The bytes are not those that their name says'),

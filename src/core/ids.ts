@@ -15,6 +15,10 @@ export type DeviceId = Brand<'DeviceId'>;
 export type NodeId = Brand<'NodeId'>;
 export type OpId = Brand<'OpId'>;
 export type UploadId = Brand<'UploadId'>;
+/** The state of one link, as long as it is one: a copy of it, or an older one put back, gets another. */
+export type InstallId = Brand<'InstallId'>;
+/** One run of a client on its state; never stored by the client. */
+export type SessionId = Brand<'SessionId'>;
 /** H(cluster identity public key)[0..16]. */
 export type ClusterId = Brand<'ClusterId'>;
 /** A space's epoch, 16 random bytes: another epoch means that history may have been rewritten. */
@@ -33,7 +37,7 @@ export type Chain = Brand<'Chain'>;
 /** SHA-256 of a TLS key's SubjectPublicKeyInfo. */
 export type Pin = Brand<'Pin'>;
 
-type Sixteen = SpaceId | EntryId | DeviceId | NodeId | OpId | UploadId | ClusterId | Epoch;
+type Sixteen = SpaceId | EntryId | DeviceId | NodeId | OpId | UploadId | InstallId | SessionId | ClusterId | Epoch;
 type ThirtyTwo = BlockId | ManifestId | ContentId | ChunkHash | Chain | Pin;
 
 const SIXTEEN = /^[0-9a-f]{32}$/;

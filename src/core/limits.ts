@@ -23,4 +23,6 @@ export const limits = {
   pullRowsMax: 1000,
   listEntriesMax: 1000,
   segmentBytesMax: 256 * MIB,
+  /** At least: a device that was away for longer reads the space anew. Days are those on which the server ran. */
+  journalKept: { days: 90, rows: 100_000 },
 } as const;

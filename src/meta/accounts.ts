@@ -65,10 +65,11 @@ export async function devicesOf({ db }: MetaReader, account: Uint8Array): Promis
   return rows.map(deviceOf);
 }
 
-/** Its tokens go with it. */
+/** Its tokens go with it, and what was known of its links. */
 export async function revokeDevice({ db }: MetaWriter, device: DeviceId, atMs: number): Promise<void> {
   await db.updateTable('device').set({ revoked_ms: atMs }).where('device', '=', idBytes(device)).execute();
   await db.deleteFrom('token').where('device', '=', idBytes(device)).execute();
+  await db.deleteFrom('install').where('device', '=', idBytes(device)).execute();
 }
 
 export async function noteDeviceSeen({ db }: MetaWriter, device: DeviceId, atMs: number): Promise<void> {
@@ -150,6 +151,10 @@ export async function useInvite(
   use: { readonly redeemer: Uint8Array; readonly made: Uint8Array },
 ): Promise<void> {
   await db.updateTable('invite').set(use).where('invite', '=', invite).execute();
+}
+
+export async function dropOpenInvites({ db }: MetaWriter): Promise<void> {
+  await db.deleteFrom('invite').where('redeemer', 'is', null).execute();
 }
 
 function deviceOf(row: {

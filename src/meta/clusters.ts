@@ -45,6 +45,10 @@ export async function putKeyList({ db }: MetaWriter, keyList: Uint8Array): Promi
   await db.updateTable('cluster').set({ key_list: keyList }).execute();
 }
 
+export async function putIncarnation({ db }: MetaWriter, incarnation: number, keyList: Uint8Array): Promise<void> {
+  await db.updateTable('cluster').set({ incarnation, key_list: keyList }).execute();
+}
+
 export type SecretKey = { readonly purpose: string; readonly object: Uint8Array; readonly version: number };
 
 export async function putSecret({ db }: MetaWriter, key: SecretKey, wrapped: Uint8Array): Promise<void> {

@@ -41,6 +41,10 @@ const tables: Readonly<Record<string, Table>> = {
     },
     key: ['device'],
   },
+  install: {
+    columns: { install: 'bytes', device: 'bytes', tick: 'number', session: 'bytes' },
+    key: ['install'],
+  },
   token: { columns: { token: 'text', device: 'bytes', hash: 'bytes' }, key: ['token'] },
   invite: {
     columns: {
@@ -63,11 +67,16 @@ const tables: Readonly<Record<string, Table>> = {
       epoch: 'bytes',
       head_seq: 'number',
       head_chain: 'bytes',
+      horizon_seq: 'number',
       key_version: 'number',
     },
     key: ['space'],
   },
   journal: { columns: { space: 'bytes', seq: 'number', row: 'bytes', chain: 'bytes' }, key: ['space', 'seq'] },
+  journal_mark: {
+    columns: { space: 'bytes', mark: 'number', seq: 'number', at_ms: 'number' },
+    key: ['space', 'mark'],
+  },
   entry: {
     columns: {
       space: 'bytes',

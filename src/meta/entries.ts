@@ -4,16 +4,7 @@ import { must } from '#core/assert.ts';
 import { fromUtf8, utf8 } from '#core/bytes.ts';
 import type { StoredEntry } from '#core/commit-tree.ts';
 import type { EntryKind } from '#core/entry.ts';
-import {
-  id16Of,
-  id32Of,
-  idBytes,
-  ROOT_ENTRY,
-  TRASH_ENTRY,
-  type DeviceId,
-  type EntryId,
-  type SpaceId,
-} from '#core/ids.ts';
+import { id16Of, id32Of, idBytes, ROOT_ENTRY, TRASH_ENTRY, type EntryId, type SpaceId } from '#core/ids.ts';
 import type { MetaReader, MetaWriter } from './meta-store.ts';
 import type { MetaSchema } from './schema.ts';
 import { insertSlices, lookupSlices } from './slices.ts';
@@ -80,25 +71,17 @@ export async function entriesAt(
   return [...found.values()];
 }
 
-/** Ids of entries that somebody else than `device` made, changed or placed after `seq`. */
+/** Ids of entries that were made, changed or placed after `seq`. */
 export async function entriesChangedAfter(
   { db }: MetaReader,
   space: SpaceId,
   seq: number,
-  device: DeviceId,
 ): Promise<readonly EntryId[]> {
-  const other = idBytes(device);
   const rows = await db
     .selectFrom('entry')
     .select('entry')
     .where('space', '=', idBytes(space))
     .where('seq', '>', seq)
-    .where((eb) =>
-      eb.or([
-        eb('revision', '>', seq).and('revised_by', '<>', other),
-        eb('placed', '>', seq).and('placed_by', '<>', other),
-      ]),
-    )
     .execute();
   return rows.map((row) => id16Of(row.entry));
 }

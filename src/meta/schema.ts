@@ -28,6 +28,8 @@ export type MetaSchema = {
     last_seen_ms: number | null;
     revoked_ms: number | null;
   };
+  /** States of links: how far each was seen to have come, and which client was the last to work on it. */
+  install: { install: Uint8Array; device: Uint8Array; tick: number; session: Uint8Array };
   token: { token: string; device: Uint8Array; hash: Uint8Array };
   invite: {
     invite: string;
@@ -48,9 +50,13 @@ export type MetaSchema = {
     epoch: Uint8Array;
     head_seq: number;
     head_chain: Uint8Array;
+    /** The lowest seq that a cursor may have: from it on no row is missing, and its own is there. */
+    horizon_seq: number;
     key_version: number;
   };
   journal: { space: Uint8Array; seq: number; row: Uint8Array; chain: Uint8Array };
+  /** How far a journal had come, day by day. `mark` rises by one; `at_ms` is when, by the server's clock. */
+  journal_mark: { space: Uint8Array; mark: number; seq: number; at_ms: number };
   entry: {
     space: Uint8Array;
     entry: Uint8Array;

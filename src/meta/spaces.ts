@@ -11,6 +11,8 @@ export type StoredSpace = {
   readonly epoch: Epoch;
   readonly headSeq: number;
   readonly headChain: Chain;
+  /** No row from this seq on is missing; a cursor below it has expired. */
+  readonly horizonSeq: number;
   readonly keyVersion: number;
 };
 
@@ -24,6 +26,7 @@ export async function insertSpace({ db }: MetaWriter, space: StoredSpace): Promi
       epoch: idBytes(space.epoch),
       head_seq: space.headSeq,
       head_chain: idBytes(space.headChain),
+      horizon_seq: space.horizonSeq,
       key_version: space.keyVersion,
     })
     .execute();
@@ -60,6 +63,19 @@ export async function advanceSpace(
   await db
     .updateTable('space')
     .set({ head_seq: head.headSeq, head_chain: idBytes(head.headChain), key_version: head.keyVersion })
+    .where('space', '=', idBytes(space))
+    .execute();
+}
+
+/** A new history from the present head on: no cursor of the former one is valid. */
+export async function beginEpoch(
+  { db }: MetaWriter,
+  space: SpaceId,
+  begun: { readonly epoch: Epoch; readonly headChain: Chain; readonly horizonSeq: number },
+): Promise<void> {
+  await db
+    .updateTable('space')
+    .set({ epoch: idBytes(begun.epoch), head_chain: idBytes(begun.headChain), horizon_seq: begun.horizonSeq })
     .where('space', '=', idBytes(space))
     .execute();
 }
@@ -105,6 +121,7 @@ function spaceOf(row: MetaSchema['space']): StoredSpace {
     epoch: id16Of(row.epoch),
     headSeq: row.head_seq,
     headChain: id32Of(row.head_chain),
+    horizonSeq: row.horizon_seq,
     keyVersion: row.key_version,
   };
 }

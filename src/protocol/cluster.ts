@@ -2,10 +2,12 @@
 import { z } from 'zod';
 import {
   label,
+  clusterId,
   contentId,
   count,
   deviceId,
   entryId,
+  hash,
   manifestId,
   name,
   nodeId,
@@ -91,6 +93,20 @@ export const poolsList = verb(
   'device',
   z.strictObject({}),
   z.strictObject({ pools: z.array(z.strictObject({ pool: poolName, copies: count, nodes: count })) }),
+);
+
+/**
+ * The server writes a backup of its index into a directory on its own machine. `proof` is what the caller wrote there, into `.request`: so that
+ * nobody makes the server write where they could not write themselves. `running`: ask again with the same, until it is done.
+ */
+export const backupCreate = verb(
+  'backup-create',
+  'owner',
+  z.strictObject({ directory: z.string().min(1).max(4096), proof: hash }),
+  z.discriminatedUnion('state', [
+    z.strictObject({ state: z.literal('running') }),
+    z.strictObject({ state: z.literal('done'), cluster: clusterId, files: count, bytes: sizeBytes }),
+  ]),
 );
 
 export const serverStatus = verb(

@@ -8,10 +8,12 @@ import type {
   DeviceId,
   EntryId,
   Epoch,
+  InstallId,
   ManifestId,
   NodeId,
   OpId,
   Pin,
+  SessionId,
   SpaceId,
   UploadId,
 } from '#core/ids.ts';
@@ -26,6 +28,8 @@ export const deviceId = branded<DeviceId>(id16);
 export const nodeId = branded<NodeId>(id16);
 export const opId = branded<OpId>(id16);
 export const uploadId = branded<UploadId>(id16);
+export const installId = branded<InstallId>(id16);
+export const sessionId = branded<SessionId>(id16);
 export const clusterId = branded<ClusterId>(id16);
 export const epoch = branded<Epoch>(id16);
 export const blockId = branded<BlockId>(id32);

@@ -7,11 +7,13 @@ import {
   cursor,
   blockId,
   entryId,
+  installId,
   name,
   opId,
   partIndex,
   poolName,
   seq,
+  sessionId,
   sizeBytes,
   spaceId,
   timeUs,
@@ -50,7 +52,8 @@ export const pull = verb(
 /**
  * A page of a space's live entries in order of entry id, as rows (part 0, framed as in `pull`; each row's `seq` is the
  * entry's last). The device notes `head` of its first page, reads all pages, then pulls from that head: rows that it
- * has seen already are recognised by their seq. A page may show an entry before its parent.
+ * has seen already are recognised by their seq. A page may show an entry before its parent. `trashed`: entries in the trash as well, and what
+ * lies below them: so that who holds them can tell what was deleted from what the server knows nothing of.
  */
 export const list = verb(
   'list',
@@ -58,6 +61,7 @@ export const list = verb(
   z.strictObject({
     space: spaceId,
     after: entryId.nullable(),
+    trashed: z.boolean(),
     limit: z.number().int().min(1).max(limits.listEntriesMax),
   }),
   z.strictObject({ head: cursor, done: z.boolean(), count }),
@@ -124,11 +128,28 @@ export type Answer = z.infer<typeof answer>;
 const planTotals = z.strictObject({ plan: opId, creates: count, updates: count, moves: count, deletes: count });
 
 /**
+ * Says that the client which runs as `session` works on the state `install`. `tick` is a number in that state that the client raises, durably,
+ * before it says so: at its start, and then before it acts, where the last time is a while ago. `reconcile`: the state is a copy of one that
+ * another client works on, or was put back from an older time: what it says was agreed on may not be believed.
+ */
+export const attach = verb(
+  'attach',
+  'device',
+  z.strictObject({ install: installId, tick: count, session: sessionId }),
+  z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('attached') }),
+    z.strictObject({ kind: z.literal('reconcile') }),
+  ]),
+);
+
+/**
  * One request = one op id. Parts: first the manifests that operations name by index, then the bytes of `blocks` in order
  * (only where all is small: `limits.batchBytesMax`); larger files' blocks went ahead under their `uploads`, which
  * end with this commit where their operation is applied. A group applies wholly or not at all; groups and their
  * operations are judged in order; names are judged at a group's end. Sent again with the same op id and the same body: the
  * remembered answer. Answers are in the order of the operations, groups laid end to end.
+ * `cursor`: what the operations were planned from; where the journal does not continue from there: `cursor_reset`. `install` and
+ * `session`: as last attached; where another client was attached since: `superseded`.
  */
 export const commit = verb(
   'commit',
@@ -136,6 +157,9 @@ export const commit = verb(
   z.strictObject({
     op: opId,
     space: spaceId,
+    cursor,
+    install: installId,
+    session: sessionId,
     totals: planTotals,
     uploads: z.array(uploadId).max(limits.commitOperationsMax),
     groups: z.array(z.array(operation).min(1).max(limits.commitOperationsMax)).min(1).max(limits.commitOperationsMax),

@@ -119,6 +119,7 @@ async function makeSpace(
     epoch,
     headSeq: 0,
     headChain: chainStart(primitives, space, epoch),
+    horizonSeq: 0,
     keyVersion: 1,
   });
   await vault.put(writer, 'space_identity_key', 0, random.bytes(32), space);

@@ -20,6 +20,7 @@ function emptySpace(): StoredSpace {
     epoch: newId(),
     headSeq: 0,
     headChain: '00'.repeat(32) as StoredSpace['headChain'],
+    horizonSeq: 0,
     keyVersion: 1,
   };
 }

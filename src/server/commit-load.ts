@@ -36,7 +36,7 @@ export async function loadCommitState(
   }
   keep(await entriesWithAncestors(reader, space.space, [...named]));
   keep(await entriesAt(reader, space.space, places));
-  const changedAfter = await loadChangedAfter(reader, space, device, operations);
+  const changedAfter = await loadChangedAfter(reader, space, operations);
   keep(await entriesWithAncestors(reader, space.space, changedAfter));
   const tree = new CommitTree(entries.values(), new Map());
   const children = new Map<EntryId, readonly EntryId[]>();
@@ -56,15 +56,14 @@ export async function loadCommitState(
 async function loadChangedAfter(
   reader: MetaReader,
   space: StoredSpace,
-  device: DeviceId,
   operations: readonly TreeOperation[],
 ): Promise<readonly EntryId[]> {
   let basis = space.headSeq;
   for (const operation of operations) if (operation.kind === 'delete') basis = Math.min(basis, operation.basis);
-  return basis < space.headSeq ? entriesChangedAfter(reader, space.space, basis, device) : [];
+  return basis < space.headSeq ? entriesChangedAfter(reader, space.space, basis) : [];
 }
 
-/** Every folder between what others changed and what this commit deletes or moves: only there can a delete have to choose. */
+/** Every folder between what was changed and what this commit deletes or moves: only there can a delete have to choose. */
 function foldersToLookInto(
   tree: CommitTree,
   operations: readonly TreeOperation[],

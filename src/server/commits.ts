@@ -28,8 +28,9 @@ import { planBlocks, writeInline, type BlockPlan } from './commit-blocks.ts';
 import { isClaim, readManifests, readOperation, staleKey, type CommitItem } from './commit-claims.ts';
 import { loadCommitState, type LoadedState } from './commit-load.ts';
 import { allowed, checkStillLinked, deviceRoute, spaceFor, type DeviceIdentity } from './identity.ts';
+import { checkAttached } from './installs.ts';
 import { growJournal } from './journal-writer.ts';
-import { headOf } from './journal-view.ts';
+import { headOf, judgeCursor } from './journal-view.ts';
 import type { ServerContext } from './server-context.ts';
 
 type CommitRequest = z.infer<typeof commit.request>;
@@ -157,6 +158,10 @@ async function apply(
   await checkStillLinked(writer, identity);
   const remembered = await findOpResult(writer, identity.device, request.op);
   if (remembered) return { response: recall(remembered, request.space, bodyHash), grown: false };
+  await checkAttached(writer, identity, request);
+  // Numbers of revisions and a delete's basis mean something only in the history that they were read from.
+  if ((await judgeCursor(context, writer, space, request.cursor)) !== null)
+    throw new HoldfastError('cursor_reset', 'the journal does not continue from where this was planned; pull first');
   const operations = items.map(({ operation }) => operation);
   const state = await loadCommitState(writer, space, identity.device, operations);
   const refusals = await checkAgain(writer, prepared, space);

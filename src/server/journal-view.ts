@@ -1,6 +1,7 @@
 /** What devices see of the journal: `pull` and `list`. */
+import { must } from '#core/assert.ts';
 import type { Cursor } from '#core/entry.ts';
-import type { EntryId, SpaceId } from '#core/ids.ts';
+import type { SpaceId } from '#core/ids.ts';
 import { chainStart, frameRows } from '#core/journal-row.ts';
 import { CommitTree } from '#core/commit-tree.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
@@ -16,6 +17,7 @@ import type { ServerContext } from './server-context.ts';
 const LOOK_MS = 2000;
 
 type Pull = z.infer<typeof pull.request>;
+type List = z.infer<typeof list.request>;
 type PullAnswer = z.infer<typeof pull.response>;
 type SpaceAnswer = PullAnswer['spaces'][number];
 
@@ -25,7 +27,7 @@ export function journalRoutes(context: ServerContext) {
     deviceRoute(list, (request, { identity }) =>
       context.meta.read(async (reader) => {
         const space = await spaceFor(reader, identity, request.space);
-        const page = await livePage(reader, space.space, request.after, request.limit);
+        const page = await nextPage(reader, space.space, request);
         const response = { head: headOf(space), done: page.done, count: page.rows.length };
         return { response, parts: [frameRows(page.rows)] };
       }),
@@ -89,26 +91,27 @@ async function look(
 }
 
 /** Null where the journal continues from the cursor. */
-async function judgeCursor(
+export async function judgeCursor(
   context: ServerContext,
   reader: MetaReader,
   space: StoredSpace,
   cursor: Cursor,
 ): Promise<'epoch_changed' | 'cursor_expired' | null> {
   if (cursor.epoch !== space.epoch || cursor.seq > space.headSeq) return 'epoch_changed';
-  let chain: string | null;
+  if (cursor.seq < space.horizonSeq) return 'cursor_expired';
+  let chain: string;
   if (cursor.seq === space.headSeq) chain = space.headChain;
   else if (cursor.seq === 0) chain = chainStart(context.primitives, space.space, space.epoch);
-  else chain = await chainAt(reader, space.space, cursor.seq);
-  if (chain === null) return 'cursor_expired';
+  else chain = must(await chainAt(reader, space.space, cursor.seq), 'no row from the horizon on is missing');
   // Another chain at a known seq: a database was copied back by hand and has grown since.
   return chain === cursor.chain ? null : 'epoch_changed';
 }
 
-/** The next live entries: an empty page only where there are none left. */
-async function livePage(reader: MetaReader, space: SpaceId, after: EntryId | null, limit: number) {
+/** The next entries: an empty page only where there are none left. */
+async function nextPage(reader: MetaReader, space: SpaceId, { after, trashed, limit }: List) {
   for (let from = after; ; ) {
     const page = await presentRows(reader, space, from, limit);
+    if (trashed) return { rows: page.map(({ row }) => row), done: page.length < limit };
     const parents = await entriesWithAncestors(
       reader,
       space,

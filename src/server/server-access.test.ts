@@ -69,7 +69,7 @@ test('other people’s and unknown spaces, uploads and manifests look alike', ()
     const two = await rig.link('two');
     const space = newId<SpaceId>();
     const cursor = { ...(await one.head()), seq: 0 };
-    await assert.rejects(one.ask(list, { space, after: null, limit: 1 }), { code: 'not_found' });
+    await assert.rejects(one.ask(list, { space, after: null, trashed: false, limit: 1 }), { code: 'not_found' });
     await assert.rejects(one.ask(settle, { space, op: newId<OpId>() }), { code: 'not_found' });
     const cursors = [{ space, cursor }];
     await assert.rejects(one.ask(pull, { cursors, waitMs: 0, rowsMax: 1 }), { code: 'not_found' });

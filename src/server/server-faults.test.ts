@@ -142,7 +142,7 @@ test('the same request twice at once is applied once, and both get its answer', 
     const blocks = files.flatMap((file) => file.blocks);
     const body = {
       op: newId<OpId>(),
-      space: one.space,
+      ...(await one.standing()),
       totals: { plan: newId<OpId>(), creates: 1, updates: 0, moves: 0, deletes: 0 },
       uploads: [],
       groups: [[create]],

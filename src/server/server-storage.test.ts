@@ -330,7 +330,7 @@ test('a node that never answers delays nobody for long, and the caller may give 
     const gaveUp = new AbortController();
     const request = {
       op: newId<never>(),
-      space: one.space,
+      ...(await one.standing()),
       totals: { plan: newId<never>(), creates: 0, updates: 0, moves: 0, deletes: 0 },
       uploads: [],
       groups: [[create]],

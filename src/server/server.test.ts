@@ -76,7 +76,7 @@ test('the same request again gives the same answer; another body under its id is
     // The totals are part of the body, so that the very same request has to be sent.
     const request = {
       op: newId<OpId>(),
-      space: one.space,
+      ...(await one.standing()),
       totals: { plan: newId<OpId>(), creates: 1, updates: 0, moves: 0, deletes: 0 },
       uploads: [],
       groups: [[folder(ROOT_ENTRY, 'b')]],

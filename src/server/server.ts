@@ -14,6 +14,7 @@ import type { Net, Page, TlsIdentity } from '#world/net.ts';
 import type { Random } from '#world/random.ts';
 import type { z } from 'zod';
 import { accountRoutes } from './accounts.ts';
+import { backupRoutes, type BackUp } from './backups.ts';
 import { Bell } from './bell.ts';
 import { Care } from './care.ts';
 import { openCluster } from './cluster-start.ts';
@@ -22,7 +23,9 @@ import { commitRoutes } from './commits.ts';
 import { contentRoutes } from './contents.ts';
 import { fileRoutes } from './files.ts';
 import { authorise } from './identity.ts';
+import { installRoutes } from './installs.ts';
 import { createInvite, inviteRoutes } from './invites.ts';
+import { JournalTrim, type JournalKept } from './journal-trim.ts';
 import { journalRoutes } from './journal-view.ts';
 import { mergeRoutes } from './merging.ts';
 import { Mover } from './mover.ts';
@@ -47,6 +50,10 @@ export type ServerOptions = {
   readonly net: Pick<Net, 'makeTlsIdentity'>;
   readonly rootKeeper: RootKeeper;
   readonly connectNode: ConnectNode;
+  /** Where it is missing, this server makes no backups. */
+  readonly backUp?: BackUp;
+  /** Default: `limits.journalKept`. */
+  readonly journalKept?: JournalKept;
   /** Where others reach this server, as `http(s)://host:port`, the best first: asked for each invite. */
   addresses(): readonly string[];
 };
@@ -65,6 +72,8 @@ export interface Server {
   greetNodes(): Promise<void>;
   /** Moves now what the rules want in another pool. The server does so by itself, between heartbeats. */
   moveMisplaced(): Promise<void>;
+  /** Shortens now what is old enough of the journals. The server does so by itself, between heartbeats. */
+  trimJournals(): Promise<void>;
   /** Answers held requests with what there is, now and from now on: before the listener closes, so that it need not wait for them. */
   endHeldRequests(): void;
   /** Waits for the server's own work and closes the store. */
@@ -111,10 +120,11 @@ async function start(options: ServerOptions): Promise<Server> {
   const care = new Care(context);
   tlsKeys.onChange((identity) => nodes.showFromNowOn(identity));
   const mover = new Mover(context);
-  const caring = care.run(() => mover.step());
+  const trim = new JournalTrim(context, options.journalKept);
+  const caring = care.run(async () => ((await mover.step()) === 'busy' ? 'busy' : trim.step()));
   return {
     cluster: cluster.cluster,
-    handler: serverHandler(context, care),
+    handler: serverHandler(context, care, options.backUp ?? null),
     page: async (path) => (path === '/' ? renderStatusPage(context) : null),
     tlsIdentity: () => tlsKeys.current(),
     onTlsIdentity: (listener) => tlsKeys.onChange(listener),
@@ -125,6 +135,9 @@ async function start(options: ServerOptions): Promise<Server> {
     greetNodes: () => care.beat(),
     async moveMisplaced() {
       while ((await mover.step()) === 'busy');
+    },
+    async trimJournals() {
+      while ((await trim.step()) === 'busy');
     },
     endHeldRequests: () => draining.abort(),
     async close() {
@@ -138,11 +151,12 @@ async function start(options: ServerOptions): Promise<Server> {
   };
 }
 
-function serverHandler(context: ServerContext, care: Care): Handler {
+function serverHandler(context: ServerContext, care: Care, backUp: BackUp | null): Handler {
   const routes = [
     ...accountRoutes(context, care),
     ...inviteRoutes(context),
     ...journalRoutes(context),
+    ...installRoutes(context),
     ...commitRoutes(context),
     ...uploadRoutes(context),
     ...contentRoutes(context),
@@ -150,6 +164,7 @@ function serverHandler(context: ServerContext, care: Care): Handler {
     ...ruleRoutes(context),
     ...mergeRoutes(context),
     ...clusterRoutes(context),
+    ...(backUp ? backupRoutes(context, backUp) : []),
   ];
   return dispatcher(routes, async (caller, callers) => {
     if (context.closing.aborted) throw new HoldfastError('stopping', 'this server is stopping');

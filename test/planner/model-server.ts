@@ -33,7 +33,6 @@ class Refused extends Error {}
 
 export class ModelServer {
   entries = new Map<EntryId, Entry>();
-  authors = new Map<EntryId, string>();
   rows: ModelRow[] = [];
 
   get head(): number {
@@ -42,7 +41,7 @@ export class ModelServer {
 
   /** Null where it was applied, else why not. A group applies wholly or not at all; names are judged at its end. */
   commit(device: string, group: readonly ModelOperation[]): string | null {
-    const before = { entries: new Map(this.entries), authors: new Map(this.authors), rows: [...this.rows] };
+    const before = { entries: new Map(this.entries), rows: [...this.rows] };
     try {
       for (const operation of group) this.#apply(device, operation);
       this.#checkNames();
@@ -106,7 +105,7 @@ export class ModelServer {
   }
 
   #delete(device: string, entry: Entry, basis: number): void {
-    const spares = (row: Entry) => row.seq > basis && this.authors.get(row.entry) !== device;
+    const spares = (row: Entry) => row.seq > basis;
     const keeps = (row: Entry): boolean => spares(row) || this.children(row.entry).some(keeps);
     const trash = (row: Entry): void => {
       if (!keeps(row)) {
@@ -119,7 +118,6 @@ export class ModelServer {
 
   #write(device: string, entry: Entry): void {
     this.entries.set(entry.entry, entry);
-    this.authors.set(entry.entry, device);
     this.rows.push({ device, entry });
   }
 

@@ -1,24 +1,48 @@
 /** A whole system in one process for the sync engine's tests: a real server on a real database, memory for blocks, real folders. */
 import assert from 'node:assert/strict';
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MemoryBlockStore } from '#blocks/memory-block-store.ts';
 import { startClient, type Client } from '#client/client.ts';
 import { linkFolder } from '#client/link.ts';
 import { HoldfastError } from '#core/errors.ts';
-import { id16Of, id32Of, type DeviceId, type NodeId, type Pin } from '#core/ids.ts';
+import {
+  id16Of,
+  id32Of,
+  ROOT_ENTRY,
+  TRASH_ENTRY,
+  type DeviceId,
+  type InstallId,
+  type NodeId,
+  type OpId,
+  type Pin,
+  type SessionId,
+} from '#core/ids.ts';
 import { parseInvite } from '#core/invite.ts';
+import { parseRow, parseRows } from '#core/journal-row.ts';
 import type { RecoveryKit } from '#core/root-key.ts';
 import { formatDeviceToken, secretHash } from '#core/token.ts';
 import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
-import { nodeJoin, redeem } from '#protocol/account.ts';
+import { nodeJoin, redeem, spaces } from '#protocol/account.ts';
 import { ask } from '#protocol/call.ts';
 import { directPeer } from '#protocol/direct-peer.ts';
-import type { Peer } from '#protocol/wire.ts';
+import { attach, commit, list } from '#protocol/sync.ts';
+import type { Peer, Wire } from '#protocol/wire.ts';
 import type { Failure, Folder } from '#world/folder.ts';
 import type { NodeConnection } from '#server/node-connection.ts';
-import { startServer, type Server } from '#server/server.ts';
+import { startServer, type Server, type ServerOptions } from '#server/server.ts';
 import { realClock } from '#world/real/clock.ts';
 import { openFolder } from '#world/real/folder.ts';
 import { stderrLog } from '#world/real/log.ts';
@@ -40,6 +64,8 @@ export type Gate = {
   before?: (verb: string) => void | Promise<void>;
   /** Called after the server answered; may throw, so that the answer is lost. */
   after?: (verb: string) => void;
+  /** Another answer than the server's. */
+  answer?: (verb: string, answer: Wire) => Wire | null;
   /** Asked after the disk was changed and before anybody knows: true ends the client there, as a kill would. */
   kill?: () => boolean;
   /** Asked before and after everything that changes the disk or the space; true ends the client there, as a kill would. */
@@ -54,51 +80,87 @@ export type Gate = {
   answeredBytes: Record<string, number>;
 };
 
+/** What a test may have otherwise than a server by itself. */
+export type WorldOptions = Partial<Pick<ServerOptions, 'clock' | 'journalKept'>>;
+
 export class SyncWorld {
   readonly directory: string;
-  readonly server: Server;
-  readonly stores: ReadonlyMap<string, MemoryBlockStore>;
+  readonly stores = new Map<string, MemoryBlockStore>();
   /** Pools whose node cannot be reached. */
-  readonly down: Set<string>;
+  readonly down = new Set<string>();
+  readonly #pools = new Map<NodeId, MemoryBlockStore>();
+  readonly #rootKeeper = memoryRootKeeper();
+  readonly #options: WorldOptions;
   readonly #devices: Device[] = [];
+  #server: Server | null = null;
 
-  private constructor(
-    directory: string,
-    server: Server,
-    stores: ReadonlyMap<string, MemoryBlockStore>,
-    down: Set<string>,
-  ) {
-    this.down = down;
+  private constructor(directory: string, options: WorldOptions) {
     this.directory = directory;
-    this.server = server;
-    this.stores = stores;
+    this.#options = options;
   }
 
-  static async start(): Promise<SyncWorld> {
-    const directory = mkdtempSync(join(tmpdir(), 'holdfast-sync-'));
-    const stores = new Map<string, MemoryBlockStore>();
-    const pools = new Map<NodeId, MemoryBlockStore>();
-    const down = new Set<string>();
-    const server = await startServer({
+  static async start(options: WorldOptions = {}): Promise<SyncWorld> {
+    const world = new SyncWorld(mkdtempSync(join(tmpdir(), 'holdfast-sync-')), options);
+    await world.startServer();
+    for (const pool of ['mp3', 'txt', 'pdf', 'others']) await joinNode(world.server, pool);
+    await world.server.greetNodes();
+    return world;
+  }
+
+  /** Throws `unreachable` while it is stopped. */
+  get server(): Server {
+    if (!this.#server) throw new HoldfastError('unreachable', 'the server is stopped');
+    return this.#server;
+  }
+
+  get metaPath(): string {
+    return join(this.directory, 'meta.db');
+  }
+
+  async startServer(): Promise<void> {
+    this.#server = await startServer({
       version: 'test',
-      meta: await openSqliteMetaStore(sqliteOpener, join(directory, 'meta.db')),
+      meta: await openSqliteMetaStore(sqliteOpener, this.metaPath),
       primitives: nodePrimitives,
       clock: realClock,
       random: realRandom,
       log,
       net: realNet,
-      rootKeeper: memoryRootKeeper(),
+      rootKeeper: this.#rootKeeper,
       connectNode: ({ node, cluster, pool }) => {
-        const store = pools.get(node) ?? new MemoryBlockStore(nodePrimitives);
-        pools.set(node, store);
-        stores.set(pool, store);
-        return memoryNode(store, node, cluster, pool, down);
+        const store = this.#pools.get(node) ?? new MemoryBlockStore(nodePrimitives);
+        this.#pools.set(node, store);
+        this.stores.set(pool, store);
+        return memoryNode(store, node, cluster, pool, this.down);
       },
       addresses: () => ['http://127.0.0.1:1'],
+      ...this.#options,
     });
-    for (const pool of ['mp3', 'txt', 'pdf', 'others']) await joinNode(server, pool);
-    await server.greetNodes();
-    return new SyncWorld(directory, server, stores, down);
+    await this.#server.greetNodes();
+  }
+
+  async stopServer(): Promise<void> {
+    const server = this.server;
+    this.#server = null;
+    server.endHeldRequests();
+    await server.close();
+  }
+
+  /** A copy of the index as it is, taken as a person would: the server stops for it, and starts again. */
+  async copyIndex(): Promise<string> {
+    await this.stopServer();
+    const copy = join(this.directory, `meta-${this.#copies++}.db`);
+    copyFileSync(this.metaPath, copy);
+    await this.startServer();
+    return copy;
+  }
+  #copies = 0;
+
+  /** The copy in the place of the index, by hand. The server is left stopped. */
+  async putIndexBack(copy: string): Promise<void> {
+    await this.stopServer();
+    for (const suffix of ['-wal', '-shm']) rmSync(`${this.metaPath}${suffix}`, { force: true });
+    copyFileSync(copy, this.metaPath);
   }
 
   /** A linked device with an empty folder, not running. */
@@ -118,16 +180,28 @@ export class SyncWorld {
       },
       never(),
     );
-    const device = new Device(this, name, formatDeviceToken({ id: response.tokenId, secret: own }));
+    const device = this.#add(new Device(this, name, formatDeviceToken({ id: response.tokenId, secret: own })));
     mkdirSync(device.folder);
     await device.link();
+    return device;
+  }
+
+  /** Another machine with copies of a device's folder, state and token: what cloning a disk makes. */
+  clone(of: Device, name: string): Device {
+    const device = this.#add(new Device(this, name, of.token));
+    cpSync(of.folder, device.folder, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true });
+    copyState(of.statePath, device.statePath);
+    return device;
+  }
+
+  #add(device: Device): Device {
     this.#devices.push(device);
     return device;
   }
 
   async end(): Promise<void> {
     for (const device of this.#devices) await device.stop();
-    await this.server.close();
+    await this.#server?.close();
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
@@ -140,7 +214,7 @@ export class Device {
   readonly folder: string;
   readonly statePath: string;
   readonly gate: Gate = { closed: new Set(), calls: [], sentBytes: {}, answeredBytes: {} };
-  readonly #token: string;
+  readonly token: string;
   client: Client | null = null;
   /** Its client ended by a fault; `stop` clears it away. */
   killed = false;
@@ -150,7 +224,7 @@ export class Device {
     this.name = name;
     this.folder = join(world.directory, name);
     this.statePath = join(world.directory, `${name}.state`);
-    this.#token = token;
+    this.token = token;
   }
 
   async link(): Promise<void> {
@@ -160,7 +234,8 @@ export class Device {
   }
 
   peer(): Peer {
-    const direct = directPeer(this.world.server.handler, { kind: 'bearer', token: this.#token, address: 'here' });
+    const caller = { kind: 'bearer', token: this.token, address: 'here' } as const;
+    const direct = directPeer((...of) => this.world.server.handler(...of), caller);
     return {
       call: async (verb, message, signal) => {
         const { calls, sentBytes, answeredBytes } = this.gate;
@@ -173,7 +248,7 @@ export class Device {
         if (verb === 'commit') this.#mayDie('after commit');
         answeredBytes[verb] = (answeredBytes[verb] ?? 0) + bytes;
         this.gate.after?.(verb);
-        return answer;
+        return this.gate.answer?.(verb, answer) ?? answer;
       },
       close: () => direct.close(),
     };
@@ -250,9 +325,52 @@ export class Device {
     return join(this.folder, name);
   }
 
+  /** Moves what was deleted from the root back there, as the history of a person's space does. */
+  async bringBack(name: string): Promise<void> {
+    const peer = directPeer(this.world.server.handler, { kind: 'bearer', token: this.token, address: 'here' });
+    const { response: spacesFound } = await ask(peer, spaces, {}, never());
+    const [own] = spacesFound.spaces;
+    assert.ok(own);
+    const { space } = own;
+    const { response, parts } = await ask(peer, list, { space, after: null, trashed: true, limit: 1000 }, never());
+    const row = parseRows(parts[0] as Uint8Array)
+      .map(parseRow)
+      .find((one) => one.kind === 'entry' && one.entry.parent === TRASH_ENTRY && one.entry.name === name);
+    assert.ok(row?.kind === 'entry', `${name} lies in the trash`);
+    const install = id16Of<InstallId>(realRandom.bytes(16));
+    const session = id16Of<SessionId>(realRandom.bytes(16));
+    await ask(peer, attach, { install, tick: 1, session }, never());
+    const { entry, placed } = row.entry;
+    const answered = await ask(
+      peer,
+      commit,
+      {
+        op: id16Of<OpId>(realRandom.bytes(16)),
+        space,
+        cursor: response.head,
+        install,
+        session,
+        totals: { plan: id16Of<OpId>(realRandom.bytes(16)), creates: 0, updates: 0, moves: 1, deletes: 0 },
+        uploads: [],
+        groups: [[{ kind: 'move', entry, base: placed, parent: ROOT_ENTRY, name }]],
+        blocks: [],
+      },
+      never(),
+    );
+    assert.equal(answered.response.answers[0]?.kind, 'applied');
+  }
+
   /** Everything below the root but the folder's own: contents of files, `->` targets of links, `/` for folders. */
   tree(): Record<string, string> {
     return treeOf(this.folder);
+  }
+}
+
+/** A state file with what SQLite keeps beside it. */
+export function copyState(from: string, to: string): void {
+  for (const suffix of ['-wal', '-shm', '']) {
+    rmSync(`${to}${suffix}`, { force: true });
+    if (existsSync(`${from}${suffix}`)) copyFileSync(`${from}${suffix}`, `${to}${suffix}`);
   }
 }
 
@@ -294,16 +412,20 @@ export async function eventually(holds: () => boolean, show: () => unknown, pati
 }
 
 /** All running devices show the same tree, which is `expected` where given, and say that they are in sync. */
-export async function converged(devices: readonly Device[], expected?: Record<string, string>): Promise<void> {
+export async function converged(
+  devices: readonly Device[],
+  expected?: Record<string, string>,
+  patienceMs = PATIENCE_MS,
+): Promise<void> {
   const holds = () => {
     const trees = devices.map((device) => JSON.stringify(device.tree()));
     if (new Set(trees).size !== 1) return false;
     if (expected && trees[0] !== JSON.stringify(Object.fromEntries(Object.entries(expected).sort()))) return false;
     return devices.every((device) => device.client?.status().inSync);
   };
-  await eventually(holds, () =>
-    devices.map((device) => ({ name: device.name, tree: short(device.tree()), status: device.client?.status() })),
-  );
+  const show = () =>
+    devices.map((device) => ({ name: device.name, tree: short(device.tree()), status: device.client?.status() }));
+  await eventually(holds, show, patienceMs);
 }
 
 function short(tree: Record<string, string>): Record<string, string> {

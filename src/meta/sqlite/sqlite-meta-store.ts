@@ -11,8 +11,13 @@ import { sqliteDialect } from './sqlite-dialect.ts';
  */
 const WAL_PAGES = 4000;
 
+export interface SqliteMetaStore extends MetaStore {
+  /** All of it as it is at one moment, in a new file of its own; not yet durable. Readers and writers wait meanwhile. */
+  copyTo(path: string): Promise<void>;
+}
+
 /** Opens or creates the store in one file. Throws `data_in_use`, `newer_version`, and what the sql door throws. */
-export async function openSqliteMetaStore(opener: SqlOpener, path: string): Promise<MetaStore> {
+export async function openSqliteMetaStore(opener: SqlOpener, path: string): Promise<SqliteMetaStore> {
   // An acknowledged commit must survive a power cut: WAL with synchronous=NORMAL loses some.
   const database = opener.open(path, { durability: 'full', exclusive: true });
   database.exec(`pragma wal_autocheckpoint=${WAL_PAGES}`);
@@ -26,7 +31,7 @@ export async function openSqliteMetaStore(opener: SqlOpener, path: string): Prom
     last = turn.catch(() => {});
     return turn;
   };
-  const store: MetaStore = {
+  const store: SqliteMetaStore = {
     read: (work) => inTurn(() => work(reader)),
     write: (work) =>
       inTurn(async () => {
@@ -40,6 +45,7 @@ export async function openSqliteMetaStore(opener: SqlOpener, path: string): Prom
           throw error;
         }
       }),
+    copyTo: (path) => inTurn(async () => void database.prepare('vacuum into ?').run(path)),
     close: () => inTurn(async () => database.close()),
   };
   const rollback = () => {

@@ -1,0 +1,74 @@
+/**
+ * Tells the server which state this client works on, so that a copy of it, or an older one put back in its place, is noticed before it
+ * acts. Such a state says of things that the disk lacks that they were here: without this they would be taken for deleted by their person.
+ */
+import { assert } from '#core/assert.ts';
+import { toHex } from '#core/bytes.ts';
+import type { InstallId, SessionId } from '#core/ids.ts';
+import { attach } from '#protocol/sync.ts';
+import type { Random } from '#world/random.ts';
+import type { Device } from './device.ts';
+import type { State } from './state.ts';
+
+/** While there is something to do. A state that is put back from within the last one of these looks like the present one. */
+const TICK_MS = 60_000;
+
+export class Attachment {
+  readonly #device: Device;
+  /** Of this very run: never written down, so that no copy has it. */
+  readonly session: SessionId;
+  #attached = false;
+  #tickAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(device: Device) {
+    this.#device = device;
+    this.session = toHex(device.random.bytes(16)) as SessionId;
+  }
+
+  get install(): InstallId {
+    const install = this.#device.state.meta('install_id');
+    assert(install !== null, 'a linked state has its id');
+    return install as InstallId;
+  }
+
+  get attached(): boolean {
+    return this.#attached;
+  }
+
+  /** False: nothing may be planned before `step`. */
+  get holds(): boolean {
+    return this.#attached && this.#device.clock.monotonicMs() < this.#tickAtMs;
+  }
+
+  /** The server knows no such client, or another one: it is asked again, as the same. */
+  lost(): void {
+    this.#attached = false;
+  }
+
+  /** `reconcile`: what this state says was agreed on is not to be believed. Rejects where the server cannot be asked. */
+  async step(): Promise<'attached' | 'reconcile'> {
+    const { state, clock, line, signal } = this.#device;
+    const nowMs = clock.monotonicMs();
+    if (nowMs >= this.#tickAtMs) {
+      state.durably(() => state.setMeta('tick', String(Number(state.meta('tick') ?? 0) + 1)));
+      this.#tickAtMs = nowMs + TICK_MS;
+    }
+    const tick = Number(state.meta('tick') ?? 0);
+    const { response } = await line.ask(attach, { install: this.install, tick, session: this.session }, signal);
+    this.#attached = response.kind === 'attached';
+    return response.kind;
+  }
+}
+
+/**
+ * From here on the state is another: its next listing is a union, which deletes nothing on either side, however often it is
+ * interrupted. Uploads under way are begun anew, since their ids may be another client's too.
+ */
+export function beginReconcile(state: State, random: Random, rootMark: string | null = state.meta('root_mark')): void {
+  state.durably(() => {
+    state.setMeta('install_id', toHex(random.bytes(16)));
+    state.setMeta('root_mark', rootMark);
+    state.setMeta('reconcile', '1');
+    state.sql.exec('DELETE FROM uploads');
+  });
+}

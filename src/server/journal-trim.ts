@@ -1,0 +1,102 @@
+/**
+ * Shortens journals in bounded steps. What a row says of an entry's present state stays, since listings are made of it; so do the revisions of
+ * files and links, which are their history; what goes are moves, deletes and returns that something later has overtaken.
+ *
+ * Age is counted in marks, not read from a clock: one for each day that the server ran, so that a clock which jumps ahead ages
+ * nothing by more than a day, and a server that was off for a year has kept everybody's place.
+ */
+import { parseRow } from '#core/journal-row.ts';
+import { limits } from '#core/limits.ts';
+import type { SpaceId } from '#core/ids.ts';
+import {
+  addJournalMark,
+  dropJournalMarks,
+  journalBetween,
+  journalMarks,
+  presentSeqs,
+  shortenJournal,
+} from '#meta/journal-marks.ts';
+import type { MetaWriter } from '#meta/meta-store.ts';
+import { allSpaces, lockSpace } from '#meta/spaces.ts';
+import type { ServerContext } from './server-context.ts';
+
+const DAY_MS = 24 * 3_600_000;
+const LOOK_MS = 3_600_000;
+const ROWS_PER_STEP = 500;
+
+/** What is kept of a journal at least, whatever its rows say. */
+export type JournalKept = { readonly days: number; readonly rows: number };
+
+export class JournalTrim {
+  readonly #context: ServerContext;
+  readonly #kept: JournalKept;
+  #lookAtMs = Number.NEGATIVE_INFINITY;
+  /** By the monotonic clock; null before the first look of this process. */
+  readonly #markAtMs = new Map<SpaceId, number>();
+
+  constructor(context: ServerContext, kept: JournalKept = limits.journalKept) {
+    this.#context = context;
+    this.#kept = kept;
+  }
+
+  async step(): Promise<'busy' | 'idle'> {
+    const { meta, clock } = this.#context;
+    const nowMs = clock.monotonicMs();
+    if (nowMs < this.#lookAtMs) return 'idle';
+    for (const { space } of await meta.read(allSpaces)) {
+      const more = await meta.write(async (writer) => {
+        await this.#mark(writer, space);
+        return this.#shorten(writer, space);
+      });
+      if (more) return 'busy';
+    }
+    this.#lookAtMs = nowMs + LOOK_MS;
+    return 'idle';
+  }
+
+  /** Between two marks lies a day by the monotonic clock, or, over a restart, one by both marks' own times. */
+  async #mark(writer: MetaWriter, space: SpaceId): Promise<void> {
+    const { clock } = this.#context;
+    const nowMs = clock.monotonicMs();
+    const [last] = await journalMarks(writer, space);
+    const dueAtMs =
+      this.#markAtMs.get(space) ?? nowMs + (last ? DAY_MS - within(clock.nowMs() - last.atMs, DAY_MS) : 0);
+    this.#markAtMs.set(space, dueAtMs);
+    if (nowMs < dueAtMs) return;
+    const locked = await lockSpace(writer, space);
+    if (!locked) return;
+    await addJournalMark(writer, space, { mark: (last?.mark ?? 0) + 1, seq: locked.headSeq, atMs: clock.nowMs() });
+    this.#markAtMs.set(space, nowMs + DAY_MS);
+  }
+
+  /** True where there is more to be shortened now. */
+  async #shorten(writer: MetaWriter, space: SpaceId): Promise<boolean> {
+    const locked = await lockSpace(writer, space);
+    const oldEnough = (await journalMarks(writer, space))[this.#kept.days];
+    if (!locked || !oldEnough) return false;
+    const untilSeq = Math.min(oldEnough.seq, locked.headSeq - this.#kept.rows);
+    const horizonSeq = Math.min(untilSeq, locked.horizonSeq + ROWS_PER_STEP);
+    if (horizonSeq <= locked.horizonSeq) {
+      await dropJournalMarks(writer, space, oldEnough.mark);
+      return false;
+    }
+    const rows = await journalBetween(writer, space, { from: locked.horizonSeq, below: horizonSeq });
+    const present = await presentSeqs(
+      writer,
+      space,
+      rows.map(({ seq }) => seq),
+    );
+    const overtaken = rows.filter(({ seq, row }) => !present.has(seq) && !isRevision(row)).map(({ seq }) => seq);
+    await shortenJournal(writer, space, overtaken, horizonSeq);
+    return horizonSeq < untilSeq;
+  }
+}
+
+function isRevision(bytes: Uint8Array): boolean {
+  const row = parseRow(bytes);
+  return row.kind === 'entry' && row.entry.revision === row.seq && row.entry.kind !== 'folder';
+}
+
+function within(ms: number, most: number): number {
+  return Math.min(Math.max(ms, 0), most);
+}
