@@ -71,6 +71,10 @@ export class DeviceMachine extends Machine {
       for (const tree of ['remote', 'local', 'synced'])
         lines.push(`    ${tree} ${JSON.stringify(sql.prepare(`SELECT * FROM ${tree} WHERE entry = ?`).get(row['entry'] ?? '') ?? null)}`);
     }
+    const orphans = sql.prepare(
+      `SELECT entry, parent, name FROM local WHERE parent NOT IN (SELECT entry FROM local) AND parent <> '00000000000000000000000000000000' LIMIT 5`,
+    );
+    for (const row of orphans.all()) lines.push(`  orphan ${JSON.stringify(row)}`);
     return lines.join('\n');
   }
 

@@ -9,6 +9,7 @@ import type { DownAction } from '#core/plan.ts';
 import type { FolderStep, Stat, StepOutcome } from '#world/folder.ts';
 import type { Device } from './device.ts';
 import { FetchAhead } from './fetch-ahead.ts';
+import { forgetLocal } from './gone.ts';
 import type { LargeDownloads } from './large-downloads.ts';
 import type { Fetched } from './manifests.ts';
 import type { Observer } from './observer.ts';
@@ -274,7 +275,8 @@ class DownRun {
     const { trees } = this.#device;
     const done = () => {
       const row = trees.local(entry);
-      if (row) trees.dropLocal(row);
+      // What the tree still has in a folder that was empty by now, somebody took out of it a moment ago.
+      if (row) forgetLocal(this.#device, row);
       this.#agreed.push(() => {
         if (!trees.remote(entry)) trees.dropSynced(entry);
       });

@@ -7,6 +7,7 @@
 import type { EntryId } from '#core/ids.ts';
 import type { ListedEntry } from '#world/folder.ts';
 import type { Device } from './device.ts';
+import { forgetLocal } from './gone.ts';
 import { isSameThing, mostChildrenRemain } from './identity.ts';
 import type { LocalRow } from './rows.ts';
 import type { Settling } from './settling.ts';
@@ -225,17 +226,8 @@ export class Judgement {
 
   /** Forgets a row and all below it: the disk no longer has them. */
   #drop(row: LocalRow): void {
-    const { trees, dirty } = this.#device;
     this.#dropped = true;
-    if (row.kind === 'folder') {
-      for (const below of Array.from(trees.localSubtree(row.entry))) {
-        this.#vanished.delete(below.entry);
-        trees.dropLocal(below);
-        dirty.add(below.entry, below.kind);
-      }
-    }
-    trees.dropLocal(row);
-    dirty.add(row.entry, row.kind);
+    for (const gone of forgetLocal(this.#device, row)) this.#vanished.delete(gone.entry);
   }
 
   #addWhatRemains(place: Place, now: Seen | undefined, findings: Findings): void {

@@ -4,6 +4,7 @@ import { MIB } from '#core/limits.ts';
 import { abandon } from '#protocol/sync.ts';
 import type { ListedEntry, Stat } from '#world/folder.ts';
 import type { Device } from './device.ts';
+import { forgetLocal } from './gone.ts';
 import { BATCH_PLAIN_BYTES_MAX } from './reader.ts';
 import type { LocalRow } from './rows.ts';
 import { mtimeUsOf, parseStat } from './stat-text.ts';
@@ -160,15 +161,10 @@ async function isTorn(device: Device, row: LocalRow, path: string, stat: Stat): 
 
 /** Without a base it is not a deletion, but something that is not here yet; with all that was below it. */
 function fetchAgain(device: Device, entry: EntryId, path: string): void {
-  const { state, trees, dirty } = device;
+  const { state, trees } = device;
   state.transaction(() => {
     const row = trees.local(entry);
-    const below = row?.kind === 'folder' ? Array.from(trees.localSubtree(entry)) : [];
-    for (const one of row ? [...below, row] : []) {
-      trees.dropLocal(one);
-      trees.dropSynced(one.entry);
-      dirty.add(one.entry, one.kind);
-    }
+    for (const gone of row ? forgetLocal(device, row) : []) trees.dropSynced(gone.entry);
   });
   device.log.warn('something had not reached the disk when the power went; it is fetched again', { path });
 }
