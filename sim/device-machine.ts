@@ -110,6 +110,8 @@ export class DeviceMachine extends Machine {
   }
 
   override powerCut(): void {
+    const wasMounted = this.files.isMounted;
+    this.files.mount();
     const before = this.#texts();
     super.powerCut();
     this.#boots++;
@@ -118,6 +120,7 @@ export class DeviceMachine extends Machine {
     // What a program wrote and the disk had not yet taken went with the power: nobody can give it back.
     for (const text of before) if (!after.has(text)) this.#ledger.gaveUp(text);
     for (const text of after) this.#ledger.tolerate(text, this.name);
+    if (!wasMounted) this.files.unmount();
   }
 
   /** Nobody works without power, or in a place where their folder is not. */

@@ -131,9 +131,14 @@ export const faults: readonly Fault[] = [
     name: 'node disk errors',
     weight: 1,
     begin: (world, random) => {
-      const { disk } = random.pick(world.nodes);
-      disk.faults.ioError = 0.05;
-      return () => void (disk.faults.ioError = 0);
+      const node = random.pick(world.nodes);
+      node.disk.faults.ioError = 0.05;
+      return () => {
+        node.disk.faults.ioError = 0;
+        // A node that saw too many errors serves no more until somebody starts it again.
+        world.bringDown(node, 'kill');
+        world.bringUp(node);
+      };
     },
   },
   {
