@@ -122,10 +122,13 @@ export class Applying {
   #copy(from: Spot, to: Spot, step: StepOf<'link'>): StepOutcome {
     const spot = this.#taking.madeSpot();
     const made = { spot, fd: this.#fs.open(spot.at, 'create', step.expect.exec ? 0o777 : 0o666), keep: false };
-    if (!copyStably(this.#fs, from, step.expect, made.fd)) {
-      dropMade(this.#fs, made);
-      return STALE;
+    let copied = false;
+    try {
+      copied = copyStably(this.#fs, from, step.expect, made.fd);
+    } finally {
+      if (!copied) dropMade(this.#fs, made);
     }
+    if (!copied) return STALE;
     const mtimeUs = Number(step.expect.mtimeNs / 1000n);
     const placing = { taking: this.#taking, unflushed: this.#unflushed };
     return placeMade(placing, made, to, step.to, { expect: null, mtimeUs, exec: step.expect.exec });

@@ -5,6 +5,7 @@
  */
 import { HoldfastError } from '#core/errors.ts';
 import { hasErrno } from './failure.ts';
+import { syncDirectory } from './file.ts';
 import { namesOf, OWN } from './path.ts';
 import { isSameInode } from './stat.ts';
 import type { FileSystem } from '../../file-system.ts';
@@ -90,11 +91,7 @@ export class Grip {
     let made = '';
     for (const name of ownNames(path)) {
       const parent = made === '' ? this.root : this.#expect(made);
-      try {
-        this.fs.mkdir(parent.at(name), 0o700);
-      } catch (error) {
-        if (!hasErrno(error, 'EEXIST')) throw error;
-      }
+      this.#makeOwn(parent, name);
       made = made === '' ? name : `${made}/${name}`;
     }
     return this.#expect(made);
@@ -126,6 +123,22 @@ export class Grip {
   close(): void {
     this.forget();
     this.root.close();
+  }
+
+  /** Durable at once: a power cut that took it would take with it what was moved into it meanwhile. */
+  #makeOwn(parent: Directory, name: string): void {
+    try {
+      this.fs.mkdir(parent.at(name), 0o700);
+    } catch (error) {
+      if (hasErrno(error, 'EEXIST')) return;
+      throw error;
+    }
+    try {
+      syncDirectory(this.fs, parent.at(''));
+    } catch (error) {
+      // A folder that may be changed but not read.
+      if (!hasErrno(error, 'EACCES')) throw error;
+    }
   }
 
   #namesOf(path: string): readonly string[] {

@@ -3,7 +3,6 @@ import { collisionKey } from '#core/name.ts';
 import type { FileSystem } from '../../file-system.ts';
 import type { Stat } from '../../folder.ts';
 import { hasErrno } from './failure.ts';
-import { closing } from './file.ts';
 import { spotIn, type Spot } from './grip.ts';
 import { isSameInode, isUnchanged, isUnchangedButMoved } from './stat.ts';
 import type { Taking } from './take.ts';
@@ -54,13 +53,13 @@ export class Moving {
     // A hard link to a symlink is one to its target on other systems than Linux.
     const canLink = expect.kind !== 'symlink' || this.#fs.traits.linksSymlinks;
     const linked = canLink ? this.link(from, expect, to) : 'no_links';
-    if (linked === 'no_links') return this.#moveOverPlaceholder(from, expect, to);
+    if (linked === 'no_links') return this.#moveWhereNothingIs(from, expect, to);
     if (linked) this.#taking.dropName(from, expect);
     return linked;
   }
 
-  #moveOverPlaceholder(from: Spot, expect: Stat, to: Spot): boolean {
-    if (!movedOverPlaceholder(this.#fs, from, to)) return false;
+  #moveWhereNothingIs(from: Spot, expect: Stat, to: Spot): boolean {
+    if (!movedWhereNothingIs(this.#fs, from, to)) return false;
     const moved = this.#fs.lstat(to.at);
     if (moved !== null && isUnchangedButMoved(expect, moved)) return true;
     if (moved !== null && this.#fs.lstat(from.at) === null) this.#fs.rename(to.at, from.at);
@@ -97,26 +96,19 @@ export class Moving {
 }
 
 /**
- * Where there are no hard links: an empty file is made at `to`, only where nothing is, and a rename replaces it in one step. False
- * where something is at `to`, or nothing at `from`.
+ * Where there are no hard links: a rename, right after a look that nothing is there. An empty file made there first would keep nobody from
+ * writing into it in that moment either, and after a crash it would be taken for somebody's. False where something is at `to`, or nothing
+ * at `from`.
  */
-export function movedOverPlaceholder(fs: FileSystem, from: Spot, to: Spot): boolean {
-  const placeholder = placeholderAt(fs, to);
-  if (placeholder === null) return false;
-  if (!isStill(fs, placeholder, to)) return false;
+export function movedWhereNothingIs(fs: FileSystem, from: Spot, to: Spot): boolean {
+  if (fs.lstat(to.at) !== null) return false;
   try {
     fs.rename(from.at, to.at);
     return true;
   } catch (error) {
-    if (isStill(fs, placeholder, to)) fs.unlink(to.at);
-    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return false;
+    if (hasErrno(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) return false;
     throw error;
   }
-}
-
-function isStill(fs: FileSystem, stat: Stat, spot: Spot): boolean {
-  const now = fs.lstat(spot.at);
-  return now !== null && isUnchanged(stat, now);
 }
 
 /** True where the link was made, false where something is at `to` or nothing at `from`. */
@@ -127,15 +119,6 @@ export function linkedTo(fs: FileSystem, from: Spot, to: Spot): boolean | 'no_li
   } catch (error) {
     if (hasErrno(error, 'EEXIST', 'ENOENT', 'ENOTDIR', 'ELOOP')) return false;
     if (hasErrno(error, ...NO_LINKS)) return 'no_links';
-    throw error;
-  }
-}
-
-function placeholderAt(fs: FileSystem, to: Spot): Stat | null {
-  try {
-    return closing(fs, fs.open(to.at, 'create', 0o600), (fd) => fs.fstat(fd));
-  } catch (error) {
-    if (hasErrno(error, 'EEXIST', 'ENOENT', 'ENOTDIR', 'ELOOP')) return null;
     throw error;
   }
 }

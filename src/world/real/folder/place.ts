@@ -9,7 +9,7 @@ import type { Stat, StepOutcome } from '../../folder.ts';
 import { hasErrno } from './failure.ts';
 import { readFully, writeFully } from './file.ts';
 import type { Spot } from './grip.ts';
-import { linkedTo, movedOverPlaceholder } from './move.ts';
+import { linkedTo, movedWhereNothingIs } from './move.ts';
 import { isUnchanged } from './stat.ts';
 import type { Taking } from './take.ts';
 import type { Unflushed } from './unflushed.ts';
@@ -101,7 +101,7 @@ export function placeMade(
 
 function putWhereNothingIs(fs: FileSystem, made: Made, to: Spot): boolean {
   const linked = linkedTo(fs, made.spot, to);
-  if (linked === 'no_links') return movedOverPlaceholder(fs, made.spot, to);
+  if (linked === 'no_links') return movedWhereNothingIs(fs, made.spot, to);
   if (linked) fs.unlink(made.spot.at);
   return linked;
 }

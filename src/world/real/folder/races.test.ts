@@ -21,7 +21,7 @@ import { makeKeyring } from '#core/keyring.ts';
 import type { Stat } from '../../folder.ts';
 import { writeFully } from './file.ts';
 import { Grip, spotIn, type Spot } from './grip.ts';
-import { movedOverPlaceholder, Moving } from './move.ts';
+import { movedWhereNothingIs, Moving } from './move.ts';
 import { OwnNames } from './own-names.ts';
 import { placeMade, type Made } from './place.ts';
 import { SmallFiles } from './seal.ts';
@@ -188,13 +188,13 @@ describe('races', () => {
   test('without hard links nothing is replaced either, and no empty file stays behind', () => {
     writeFileSync(path('from'), 'moved');
     writeFileSync(path('taken'), 'mine');
-    assert.equal(movedOverPlaceholder(realFileSystem, spot('from'), spot('taken')), false);
+    assert.equal(movedWhereNothingIs(realFileSystem, spot('from'), spot('taken')), false);
     assert.equal(text('taken'), 'mine');
-    assert.equal(movedOverPlaceholder(realFileSystem, spot('from'), spot('to')), true);
+    assert.equal(movedWhereNothingIs(realFileSystem, spot('from'), spot('to')), true);
     assert.equal(text('to'), 'moved');
     writeFileSync(path('from'), 'again');
     const vanishing = interrupted('from', 0, () => unlinkSync(path('from')));
-    assert.equal(movedOverPlaceholder(realFileSystem, vanishing, spot('third')), false);
+    assert.equal(movedWhereNothingIs(realFileSystem, vanishing, spot('third')), false);
     assert.deepEqual(readdirSync(root).sort(), ['taken', 'to']);
   });
 

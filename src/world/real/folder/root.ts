@@ -4,7 +4,7 @@ import { HoldfastError } from '#core/errors.ts';
 import type { FileSystem } from '../../file-system.ts';
 import type { RootState } from '../../folder.ts';
 import { failureOf, hasErrno } from './failure.ts';
-import { closing, readFully, writeFully } from './file.ts';
+import { closing, readFully, syncDirectory, writeFully } from './file.ts';
 import { Grip } from './grip.ts';
 import { OWN } from './path.ts';
 
@@ -77,11 +77,6 @@ function writeRootId(grip: Grip, rootId: string): void {
   fs.rename(fresh, own.at(ROOT_ID));
   syncDirectory(fs, own.at(''));
   syncDirectory(fs, grip.root.at(''));
-}
-
-/** Windows cannot open directories, and needs no such call. */
-function syncDirectory(fs: FileSystem, path: string): void {
-  if (fs.traits.syncsDirectories) closing(fs, fs.open(path, 'list'), (fd) => fs.fsync(fd));
 }
 
 /** Throws `folder_missing` where the root is not the one that was last seen or claimed: nothing may be concluded from what is there. */

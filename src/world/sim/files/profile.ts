@@ -44,8 +44,8 @@ export const deviceProfiles = {
   btrfs: { ...ext4, clones: true },
   /** No birth times, and nothing promised that POSIX does not promise. */
   weak: { ...ext4, birthTimes: false, journal: 'weak' },
-  hfs: { ...ext4, letterCase: 'fold', unicode: 'nfd', stampMs: 1000, journal: 'weak' },
-  apfs: { ...ext4, letterCase: 'fold', unicode: 'ignored', clones: true, journal: 'weak' },
+  hfs: { ...ext4, letterCase: 'fold', unicode: 'nfd', stampMs: 1000 },
+  apfs: { ...ext4, letterCase: 'fold', unicode: 'ignored', clones: true },
   exfat: { ...ext4, letterCase: 'fold', hardLinks: false, stampMs: 10, birthTimes: false, journal: 'weak' },
   fat: { ...ext4, letterCase: 'fold', hardLinks: false, stampMs: 2000, birthTimes: false, journal: 'weak' },
 } as const satisfies Record<string, DeviceProfile>;
