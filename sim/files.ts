@@ -87,7 +87,12 @@ export class Files {
     const { user } = this.#machine;
     user.setMode(path, 0);
     return () => {
-      if (user.exists(path)) user.setMode(path, 0o755);
+      try {
+        user.setMode(path, 0o755);
+      } catch (error) {
+        // It is no longer where it was.
+        if (!(error instanceof SystemError)) throw error;
+      }
     };
   }
 

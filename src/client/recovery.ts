@@ -150,11 +150,12 @@ async function checkUnflushed(device: Device): Promise<void> {
   state.transaction(() => state.setMeta('boot', device.boot));
 }
 
-/** A file whose bytes are others than those that were agreed on, under the very time that they were read at. */
+/** A file whose bytes are others than those that were agreed on, under the very time that they were read at. One that grew was written to. */
 async function isTorn(device: Device, row: LocalRow, path: string, stat: Stat): Promise<boolean> {
   const agreed = device.trees.synced(row.entry)?.contentId ?? null;
   if (stat.kind !== 'file' || agreed === null || row.contentId !== agreed) return false;
-  if (parseStat(row.stat).mtimeNs !== stat.mtimeNs) return false;
+  const before = parseStat(row.stat);
+  if (before.mtimeNs !== stat.mtimeNs || before.size < stat.size) return false;
   const content = await contentOf(device, path, stat);
   return content !== agreed && content !== 'unreadable';
 }
