@@ -136,10 +136,11 @@ export class Engine {
 
   /** True where something was done. */
   async #turn(): Promise<boolean> {
-    const { deferrals, line, clock } = this.#device;
+    const { deferrals, selection, line, clock } = this.#device;
     if (clock.monotonicMs() < this.#restUntilMs) return false;
     if (!(await this.#rootIsChecked())) return false;
     let progress = deferrals.wakeDue();
+    progress = selection.take() || progress;
     if (line.open) progress = (await this.#talk()) || progress;
     progress = (await this.#observe()) || progress;
     await this.#device.unflushed.flushDue();
