@@ -1,6 +1,7 @@
 /** What a person chooses to have on a device, from another process than the client's: while that runs or not. */
 import { HoldfastError } from '#core/errors.ts';
 import { ROOT_ENTRY, type EntryId } from '#core/ids.ts';
+import { IGNORE_FILE } from '#core/ignore.ts';
 import type { SqlOpener } from '#world/sql.ts';
 import { choose, readChoices } from './selection.ts';
 import { openState, type State } from './state.ts';
@@ -31,6 +32,9 @@ export function readNotSelected(sql: SqlOpener, statePath: string): readonly Not
  * has taken it up. Throws `not_found`.
  */
 export function chooseAt(sql: SqlOpener, statePath: string, path: string, wanted: boolean): void {
+  // Without them everything that they ignore would go up.
+  if (!wanted && path.slice(path.lastIndexOf('/') + 1) === IGNORE_FILE)
+    throw new HoldfastError('invalid_usage', `${IGNORE_FILE} is kept on every device: it says what is ignored there`);
   const state = openState(sql, statePath);
   try {
     choose(state, entryAt(state, path), wanted);

@@ -93,13 +93,24 @@ export class Ignoring {
       const path = row?.kind === 'file' ? trees.localPath(row.entry) : null;
       if (row && path !== null) {
         if (this.#known.get(folder)?.stat !== row.stat) await this.#read(folder, path, parseStat(row.stat));
-      } else if (this.#known.delete(folder)) {
+      } else if (!this.#isLeaving(folder) && this.#known.delete(folder)) {
         state.transaction(() => {
           state.sql.prepare('DELETE FROM rules WHERE folder = ?').run(folder);
           this.#reconsider(folder);
         });
       }
     }
+  }
+
+  /**
+   * A folder that is to go, and is there: its rules went before it, and what they ignore may be all that is left in it. It is not to go up for
+   * that; the rules go with the folder.
+   */
+  #isLeaving(folder: EntryId): boolean {
+    const { trees, selection } = this.#device;
+    if (trees.local(folder) === null) return false;
+    if (trees.remote(folder) === null) return trees.synced(folder) !== null;
+    return !selection.isWanted(folder);
   }
 
   /** Stops looking at a thing, whatever it is and with all below it: it stays on this disk, on the server, and with the others. Call inside a transaction. */

@@ -193,6 +193,32 @@ test('a folder that is not wanted stays for what is ignored in it, and becomes w
   await shows(a, { ...TREE, ...rules });
 });
 
+test('a folder takes its own rules away last: what they ignore does not go up', async () => {
+  writeFileSync(b.path('big/.holdfastignore'), '*.o\n');
+  writeFileSync(b.path('big/deep/mine.o'), 'mine');
+  const whole = { ...TREE, 'big/.holdfastignore': '*.o\n' };
+  await shows(a, whole);
+  const left = { big: '/', 'big/deep': '/', 'big/deep/mine.o': 'mine', small: 'small' };
+  remove(b, 'big');
+  await shows(b, left);
+  await b.stop();
+  b.start();
+  await shows(b, left);
+  await shows(a, whole);
+  assert.throws(
+    () => remove(b, 'big/.holdfastignore'),
+    (error) => error instanceof HoldfastError && error.code === 'invalid_usage',
+  );
+  add(b, 'big');
+  await shows(b, { ...whole, 'big/deep/mine.o': 'mine' });
+  rmSync(a.path('big'), { recursive: true });
+  await shows(b, left);
+  await b.stop();
+  b.start();
+  await shows(b, left);
+  await shows(a, { small: 'small' });
+});
+
 /** Each is a moment at which the process is killed while the choice is carried out; and what becomes of the disk then. */
 const moments: readonly {
   readonly what: string;
