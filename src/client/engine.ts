@@ -140,9 +140,10 @@ export class Engine {
     if (clock.monotonicMs() < this.#restUntilMs) return false;
     if (!(await this.#rootIsChecked())) return false;
     let progress = deferrals.wakeDue();
-    progress = selection.take() || progress;
     if (line.open) progress = (await this.#talk()) || progress;
     progress = (await this.#observe()) || progress;
+    // What has yet to go up must be known by then.
+    if (this.#scanned) progress = selection.take() || progress;
     await this.#device.unflushed.flushDue();
     if (this.#mayPlan() && this.#device.dirty.ready) progress = (await this.#plans.step()) || progress;
     // What is left of conflicts, once all else is done.

@@ -6,7 +6,6 @@ import type { EntryId } from '#core/ids.ts';
 import type { Failure, ListedEntry, Listing } from '#world/folder.ts';
 import type { Device } from './device.ts';
 import { escapeForPeople } from '#core/escape.ts';
-import type { EntryId } from '#core/ids.ts';
 import { IGNORE_FILE } from '#core/ignore.ts';
 import { Judgement } from './judgement.ts';
 import type { LocalRow } from './rows.ts';
