@@ -246,11 +246,32 @@ export class Observer {
       }
     }
     const { trees, ignoring } = this.#device;
+    found.push(
+      ...(await this.#lookAtWaitingRules([...lists.map(([at]) => at), ...looks.map((look) => look.directory)])),
+    );
     for (const [directory, rules] of found) {
       const parent = trees.localFolderAt(directory);
       if (parent === null || (ignoring.isKnown(parent) && this.#ageMs(rules) < FRESH_MS)) continue;
       await ignoring.learn(parent, pathOf({ directory, name: IGNORE_FILE }), rules);
     }
+  }
+
+  /** Rules that were hinted at and are to be looked at later, while what was made after them is looked at now. */
+  async #lookAtWaitingRules(directories: readonly string[]): Promise<[string, ListedEntry][]> {
+    const waiting = new Set<string>();
+    for (const directory of directories) {
+      for (let at = directory; ; at = at.slice(0, Math.max(0, at.lastIndexOf('/')))) {
+        if (this.#settling.isWaiting(at, IGNORE_FILE)) waiting.add(at);
+        if (at === '') break;
+      }
+    }
+    if (waiting.size === 0) return [];
+    const places = [...waiting];
+    const seen = await this.#device.folder.look(places.map((directory) => pathOf({ directory, name: IGNORE_FILE })));
+    return places.flatMap((directory, index) => {
+      const one = seen[index] ?? null;
+      return one === null || 'kind' in one ? [] : [[directory, one] satisfies [string, ListedEntry]];
+    });
   }
 
   /** Since it was last changed; infinite where the clock says that this is yet to come. */

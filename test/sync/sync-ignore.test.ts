@@ -266,3 +266,23 @@ test('rules that cannot be used leave those before in force', async () => {
   await rulesKnown(a, 'secret\nother\n');
   assert.deepEqual(a.client?.status().problems, []);
 });
+
+test('rules that are still being written hold for what is made right after them', async () => {
+  // Each change of the rules makes the client wait longer before it looks at them; not so with the folder.
+  for (let round = 0; round < 5; round++) {
+    writeFileSync(a.path(`d${round}.txt`), '');
+    const name = `made${round}`;
+    mkdirSync(a.path(`p${round}`));
+    await eventually(
+      () => existsSync(b.path(`p${round}`)),
+      () => b.tree(),
+    );
+    writeFileSync(a.path(`p${round}/.holdfastignore`), `${name}\n`);
+    // A save of its own, not a part of the one before: what is tested is what happens between two.
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    writeFileSync(a.path(`p${round}/.holdfastignore`), `${name}\n# again\n`);
+    mkdirSync(a.path(`p${round}/${name}`));
+    await rulesKnown(a, `${name}\n# again\n`);
+    assert.equal(entries().includes(name), false);
+  }
+});
