@@ -4,16 +4,14 @@
  * no unreadable file makes everything known at once. What is ignored is in no local tree, is not listed and not watched.
  */
 import { must } from '#core/assert.ts';
-import { concat } from '#core/bytes.ts';
 import { escapeForPeople } from '#core/escape.ts';
 import { ROOT_ENTRY, type EntryId } from '#core/ids.ts';
 import { DEFAULT_RULES, IGNORE_FILE, judgeIgnore, parseIgnore, type IgnoreRules } from '#core/ignore.ts';
-import { makeKeyring } from '#core/keyring.ts';
 import { limits } from '#core/limits.ts';
-import { openChunk, openManifest } from '#core/manifest.ts';
 import type { ListedEntry, Sealed, Stat } from '#world/folder.ts';
 import type { Device } from './device.ts';
 import type { LocalRow } from './rows.ts';
+import { openWhole } from './sealed-text.ts';
 import { isRacy, parseStat, statText } from './stat-text.ts';
 
 type Known = { readonly stat: string; readonly text: string; readonly rules: IgnoreRules };
@@ -162,14 +160,8 @@ export class Ignoring {
   /** The door hands out sealed bytes alone. */
   #open({ manifest, blocks }: Sealed): Uint8Array {
     const { primitives, keys } = this.#device;
-    const keyring = makeKeyring(primitives, keys());
-    const opened = must(openManifest(primitives, keyring, manifest), 'a manifest sealed just now opens');
-    const bytes = new Map(blocks.map((block) => [block.id, block.bytes]));
-    const plain = opened.chunks.map((chunk) => {
-      const block = must(bytes.get(chunk.blockId), 'all blocks of a small file are there');
-      return must(openChunk(primitives, keyring, chunk, block), 'a block sealed just now opens');
-    });
-    return concat(...plain);
+    const bytes = blocks.map((block) => block.bytes);
+    return must(openWhole(primitives, keys(), manifest, bytes), 'what was sealed just now opens');
   }
 
   /** The rules for what is below `folder` are others: what they ignore now is let go, what they did is looked at again. */
