@@ -170,9 +170,11 @@ export class RemoteTree {
         dirty.add(row['entry'] as EntryId, row['kind'] as Entry['kind']);
     }
     const kept = this.#keepCommonHistory();
-    // What a person chose not to have here is no agreement with the server, but with them.
+    // What a person chose not to have here is no agreement with the server, but with them; while it is still here it is compared anew,
+    // since the server may hold less of it now than when it was let go.
+    const isLeaving = `presence = 'not_selected' AND EXISTS (SELECT 1 FROM local WHERE local.entry = synced.entry)`;
     state.sql.exec(
-      `DELETE FROM synced WHERE presence NOT IN ('not_selected', 'ignored', 'placeholder') AND NOT (${kept})`,
+      `DELETE FROM synced WHERE (presence NOT IN ('not_selected', 'ignored', 'placeholder') OR (${isLeaving})) AND NOT (${kept})`,
     );
     state.setMeta('reconcile', null);
   }

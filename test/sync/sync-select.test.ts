@@ -268,3 +268,31 @@ test('a link that the file system refuses is absent, and no problem', async () =
   await converged([a, b], TREE);
   await nothingAbsent(b);
 });
+
+test('another history of the server, in the middle of it: what only this device has left is kept', async () => {
+  b.gate.killAt = (point) => point.startsWith('before remove');
+  remove(b, 'big');
+  await eventually(
+    () => b.killed,
+    () => b.tree(),
+  );
+  delete b.gate.killAt;
+  await b.stop();
+  // The server knows another content by now, as from an older backup, and the device another chain than the server's.
+  writeFileSync(a.path('big/one'), 'an older one');
+  await shows(a, { ...TREE, 'big/one': 'an older one' });
+  const state = sqliteOpener.open(b.statePath, { durability: 'full' });
+  const cursor = JSON.parse(state.prepare(`SELECT value FROM meta WHERE key = 'cursor'`).get()?.['value'] as string);
+  const changed = JSON.stringify({ ...cursor, chain: 'ab'.repeat(32) });
+  state.prepare(`UPDATE meta SET value = ? WHERE key = 'cursor'`).run(changed);
+  state.close();
+  b.start();
+  await eventually(
+    () => Object.values(a.tree()).includes('one') && Object.values(a.tree()).includes('an older one'),
+    () => a.tree(),
+  );
+  await eventually(
+    () => b.client?.status().inSync === true && !existsSync(b.path('big/two')),
+    () => [b.tree(), b.client?.status()],
+  );
+});
