@@ -8,6 +8,7 @@ import { exitCodeOf, lineOf } from './exit.ts';
 import { fetchCommand } from './fetch.ts';
 import { listMerged, mergeOff, mergeOn } from './merge.ts';
 import { node, serve } from './roles.ts';
+import { changeSelection, listSelection, type SelectOptions } from './select.ts';
 import { status } from './status.ts';
 import { join, sync } from './sync.ts';
 import { up } from './up.ts';
@@ -143,6 +144,21 @@ function build(surroundings: Surroundings, version: string): Command {
     .option('--wait', 'where a newer revision is being uploaded, wait for it', false)
     .option('--space <space>', 'another space than your own');
   command(program, 'status', 'what is in sync, what is not and why', (context) => status(context));
+
+  const selection = program.command('select').description('what of the space this device keeps on its disk');
+  const FOLDER_HELP = 'the linked folder, where there are several';
+  command<SelectOptions>(selection, 'list', 'what it does not keep', (context, _, options) =>
+    listSelection(context, options),
+  ).option('--folder <folder>', FOLDER_HELP);
+  command<SelectOptions>(
+    selection,
+    'remove <paths...>',
+    'do not keep these here; they stay on the server and on other devices',
+    (context, [paths], options) => changeSelection(context, paths as string[], false, options),
+  ).option('--folder <folder>', FOLDER_HELP);
+  command<SelectOptions>(selection, 'add <paths...>', 'keep these here again', (context, [paths], options) =>
+    changeSelection(context, paths as string[], true, options),
+  ).option('--folder <folder>', FOLDER_HELP);
 
   const rules = program.command('rules').description("which pool a file's bytes belong to");
   command(rules, 'list', 'rules in the order in which they are tried', (context) => cluster.listRules(context));

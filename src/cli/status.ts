@@ -48,6 +48,7 @@ export async function status(context: Context): Promise<void> {
       running: state?.running ?? false,
       inSync: state?.inSync ?? false,
       waiting: state?.waiting ?? 0,
+      notHere: state?.notHere ?? {},
     })),
   });
   for (const line of textLines(inSync, problems, server, links)) context.output.line(line);
@@ -98,7 +99,7 @@ function textLines(
   const lines = [inSync ? 'In sync.' : 'Not in sync.'];
   for (const { link, state } of links)
     lines.push(
-      `  ${shown(link.folder)}: ${!state?.running ? 'not running' : state.inSync ? 'in sync' : `${state.waiting} to do`}`,
+      `  ${shown(link.folder)}: ${!state?.running ? 'not running' : state.inSync ? 'in sync' : `${state.waiting} to do`}${notHereText(state?.notHere ?? {})}`,
     );
   const { status } = server;
   if (status) {
@@ -114,4 +115,10 @@ function textLines(
   for (const problem of problems)
     lines.push(`! ${problem.path ? `${shown(problem.path)}: ` : ''}${shown(problem.message)} [${problem.code}]`);
   return lines;
+}
+
+/** `not_selected` and its like are words that people can read. */
+function notHereText(notHere: Readonly<Record<string, number>>): string {
+  const parts = Object.entries(notHere).map(([why, files]) => `${files} ${why.replaceAll('_', ' ')}`);
+  return parts.length === 0 ? '' : `; not on this disk: ${parts.join(', ')}`;
 }

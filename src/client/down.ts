@@ -56,6 +56,8 @@ class DownRun {
   /** What both sides agree on once the disk has it for good. */
   #agreed: (() => void)[] = [];
   #placed: string[] = [];
+  /** Folders that could not be removed because something is in them. */
+  #leftovers: { readonly entry: EntryId; readonly path: string }[] = [];
 
   constructor(device: Device, observer: Observer, large: LargeDownloads, again: Set<EntryId>) {
     this.#device = device;
@@ -246,7 +248,7 @@ class DownRun {
   }
 
   async #addMove(action: Extract<DownAction, { kind: 'down_move' }>, path: string | null, expect: Stat): Promise<void> {
-    const { trees, state } = this.#device;
+    const { trees, state, ignoring } = this.#device;
     const { entry, parent, name } = action;
     const slot = trees.local(entry)?.slot ?? null;
     if (this.#newPaths.has(parent)) await this.#apply();
@@ -263,6 +265,8 @@ class DownRun {
       const isPlace = remote?.parent === parent && remote.name === name;
       if (remote && isPlace) this.#agreed.push(() => trees.moveSynced(entry, parent, name, remote.placed));
       if (expect.kind === 'folder') this.#observer.folderMoved(path ?? to, to);
+      // Ignored under its new name it is let go.
+      if (ignoring.isIgnored('local', { parent, name }, expect.kind === 'folder')) this.#observer.lookAt(to);
     };
     const step: FolderStep =
       slot !== null ? { kind: 'unpark', slot, path: to } : { kind: 'move', from: path ?? '', expect, to };
@@ -324,6 +328,33 @@ class DownRun {
       });
     });
     this.#newPaths.clear();
+    await this.#judgeLeftovers();
+  }
+
+  /** A folder that holds nothing but what nobody syncs stays, and is in no other tree from now on. */
+  async #judgeLeftovers(): Promise<void> {
+    const { folder, state, trees, dirty, deferrals } = this.#device;
+    const leftovers = this.#leftovers;
+    if (leftovers.length === 0) return;
+    this.#leftovers = [];
+    const listings = await folder.list(leftovers.map(({ path }) => path));
+    state.transaction(() => {
+      leftovers.forEach(({ entry, path }, index) => {
+        const listing = listings[index];
+        const isRemnant =
+          listing?.kind === 'found' &&
+          listing.entries.length + listing.unnameable.length > 0 &&
+          listing.entries.every((seen) => this.#observer.isLeftAlone(entry, seen));
+        if (isRemnant) {
+          trees.setPresence(entry, 'ignored');
+          dirty.add(entry, 'folder');
+          return;
+        }
+        this.#observer.lookAt(path);
+        this.#observer.list(path);
+        deferrals.retry(entry);
+      });
+    });
   }
 
   #judge(step: Step, outcome: StepOutcome): void {
@@ -339,11 +370,19 @@ class DownRun {
       if (step.step.kind === 'place') this.#large.forget(entry);
       return;
     }
+    if (outcome.kind === 'failed' && outcome.code === 'unsupported_by_disk' && trees.local(entry) === null) {
+      const remote = trees.remote(entry);
+      if (remote) trees.putSynced(remote, 'link_unsupported');
+      return;
+    }
     this.#again.add(entry);
     if (step.step.kind === 'unpark') this.#observer.lookAt(path);
     if (outcome.kind === 'stale') {
+      if (step.step.kind === 'remove' && step.step.expect.kind === 'folder') {
+        this.#leftovers.push({ entry, path });
+        return;
+      }
       this.#observer.lookAt(path);
-      if (step.step.kind === 'remove' && step.step.expect.kind === 'folder') this.#observer.list(path);
       if (step.step.kind === 'move') this.#observer.lookAt(step.step.from);
       deferrals.retry(entry);
       return;

@@ -136,12 +136,14 @@ export class Engine {
 
   /** True where something was done. */
   async #turn(): Promise<boolean> {
-    const { deferrals, line, clock } = this.#device;
+    const { deferrals, selection, line, clock } = this.#device;
     if (clock.monotonicMs() < this.#restUntilMs) return false;
     if (!(await this.#rootIsChecked())) return false;
     let progress = deferrals.wakeDue();
     if (line.open) progress = (await this.#talk()) || progress;
     progress = (await this.#observe()) || progress;
+    // What has yet to go up must be known by then.
+    if (this.#scanned) progress = selection.take() || progress;
     await this.#device.unflushed.flushDue();
     if (this.#mayPlan() && this.#device.dirty.ready) progress = (await this.#plans.step()) || progress;
     // What is left of conflicts, once all else is done.

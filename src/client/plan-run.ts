@@ -66,7 +66,10 @@ export class PlanRun {
   async #carryOut(made: Plan, again: Set<EntryId>): Promise<number> {
     const { state } = this.#device;
     let done = made.tree.length + made.reads.length;
-    if (made.tree.length > 0) state.transaction(() => applyTreeActions(this.#device, made.tree));
+    const apply = () => applyTreeActions(this.#device, made.tree);
+    // What is to leave this disk is written down for good before anything of it does.
+    if (made.tree.some(({ kind }) => kind === 'withdraw')) state.durably(apply);
+    else if (made.tree.length > 0) state.transaction(apply);
     if (made.reads.length > 0) await this.#reads.carryOut(made.reads, again);
     if (made.up.length > 0 || made.conflicts.length > 0) {
       const copies: Copy[] = [];

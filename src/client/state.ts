@@ -30,6 +30,9 @@ CREATE TABLE synced (
   revision INTEGER NOT NULL, placed INTEGER NOT NULL, presence TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX synced_parent ON synced (parent);
+CREATE TABLE selection (entry TEXT PRIMARY KEY, self INTEGER NOT NULL, below INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE choosing (n INTEGER PRIMARY KEY, entry TEXT NOT NULL, wanted INTEGER NOT NULL);
+CREATE TABLE rules (folder TEXT PRIMARY KEY, stat TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE dirty (n INTEGER PRIMARY KEY, entry TEXT NOT NULL UNIQUE, rank INTEGER NOT NULL, deferred INTEGER NOT NULL DEFAULT 0, touched INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX dirty_order ON dirty (deferred, rank, n);
 CREATE TABLE uploads (subject TEXT PRIMARY KEY, upload TEXT NOT NULL, target TEXT NOT NULL, stat TEXT NOT NULL) WITHOUT ROWID;
@@ -107,8 +110,8 @@ export class State {
 }
 
 /**
- * Opens or makes a state file. Not exclusively, so that another process can read the status; that one client
- * alone works on it is the caller's to see to. Throws `newer_version` for a file of a later Holdfast, untouched.
+ * Opens or makes a state file. Not exclusively, so that another process can read the status and write down a choice
+ * (`selection.ts`); that one client alone works on it is the caller's to see to. Throws `newer_version` for a file of a later Holdfast, untouched.
  */
 export function openState(opener: SqlOpener, path: string, options: { readonly readOnly?: boolean } = {}): State {
   const readOnly = options.readOnly ?? false;

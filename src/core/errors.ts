@@ -59,6 +59,7 @@ export const errorTable = {
   folder_missing: row(500, 7, 'later', 'The folder is not what it should be'),
   no_space: row(507, 8, 'later', 'The disk is full'),
   quota_exceeded: row(507, 8, 'later', 'Over quota'),
+  unsupported_by_disk: row(500, 4, 'never', 'The file system cannot hold it'),
   disk_failed: row(500, 7, 'later', 'The disk reported an error'),
   not_permitted_by_disk: row(500, 4, 'later', 'The operating system refused access'),
   // Peers.

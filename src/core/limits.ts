@@ -11,6 +11,8 @@ export const limits = {
   nameBytesMax: 255,
   treeDepthMax: 256,
   symlinkTargetBytesMax: 4096,
+  /** One `.holdfastignore`. */
+  ignoreBytesMax: 256 * KIB,
   commitOperationsMax: 1000,
   /** Blocks of one framed batch: whichever comes first. One larger block may travel alone. */
   batchBytesMax: 4 * MIB,

@@ -1,7 +1,7 @@
 /** Three trees in memory. */
 import type { Entry } from './entry.ts';
 import type { EntryId } from './ids.ts';
-import type { LocalEntry, SyncedEntry, TreesView } from './plan.ts';
+import type { LocalEntry, SyncedEntry, TreesView, Unwanted } from './plan.ts';
 
 type Row = { readonly entry: EntryId; readonly parent: EntryId; readonly name: string };
 
@@ -10,6 +10,8 @@ export class MemoryTrees implements TreesView {
   readonly localRows = new Tree<LocalEntry>();
   readonly syncedRows = new Tree<SyncedEntry>();
   appliedSeq = 0;
+  /** What the person wants kept from this device. */
+  wish: (entry: Entry) => Unwanted | null = () => null;
 
   remote(entry: EntryId): Entry | null {
     return this.remoteRows.get(entry);
@@ -41,6 +43,10 @@ export class MemoryTrees implements TreesView {
 
   syncedChildren(parent: EntryId): readonly EntryId[] {
     return this.syncedRows.children(parent);
+  }
+
+  unwanted(entry: Entry): Unwanted | null {
+    return this.wish(entry);
   }
 }
 

@@ -136,12 +136,13 @@ export class ModelServer {
   }
 
   /** `path -> what is there`, the same text for the same tree. */
-  picture(): Map<string, string> {
+  picture(isWanted: (entry: EntryId) => boolean = () => true): Map<string, string> {
     const picture = new Map<string, string>();
     const walk = (parent: EntryId, path: string): void => {
       for (const entry of this.children(parent)) {
         const at = `${path}/${entry.name}`;
         assert.ok(!picture.has(at), `two entries at ${at}`);
+        if (!isWanted(entry.entry)) continue;
         picture.set(at, describe(entry.kind, entry.content?.contentId ?? null, entry.target, entry.exec));
         walk(entry.entry, at);
       }

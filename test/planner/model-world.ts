@@ -52,8 +52,8 @@ export class ModelWorld {
   }
 
   check(): void {
-    const picture = this.server.picture();
     for (const client of this.clients) {
+      const picture = this.server.picture((entry) => client.isWanted(entry));
       assert.deepEqual(sorted(client.picture()), sorted(picture), `${client.name} holds what the server holds`);
       client.dirtyAll();
       const made = client.makePlan();
