@@ -81,6 +81,7 @@ function entry(parent: EntryId, name: string, more: Partial<PooledEntry> = {}): 
     placedBy: DEVICE,
     pool: null,
     poolWanted: null,
+    madeMs: 1_700_000_000_000 + seq,
     ...more,
   };
 }
