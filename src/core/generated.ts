@@ -61,9 +61,6 @@ const PAIRS: readonly (readonly [string, string])[] = [
   ['.yarn', 'unplugged'],
 ];
 
-export const generatedNames: readonly string[] = [...NAMES];
-export const generatedPairs = PAIRS;
-
 /** `above`: the name of the folder it lies in, '' for the root. */
 export function isGenerated(name: string, above: string): boolean {
   return NAMES.has(name) || PAIRS.some(([outer, inner]) => outer === above && inner === name);

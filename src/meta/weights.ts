@@ -1,57 +1,79 @@
 /** How much lies where, outside generated folders (`core/generated.ts`): the counting behind holds. None of it reads more than it must. */
-import { sql, type RawBuilder } from 'kysely';
-import { utf8 } from '#core/bytes.ts';
-import { generatedNames, generatedPairs } from '#core/generated.ts';
+import { sql } from 'kysely';
+import { must } from '#core/assert.ts';
+import { fromUtf8, utf8 } from '#core/bytes.ts';
+import { isGenerated } from '#core/generated.ts';
 import { limits } from '#core/limits.ts';
-import { idBytes, ROOT_ENTRY, type EntryId, type SpaceId } from '#core/ids.ts';
+import { id16Of, idBytes, ROOT_ENTRY, type EntryId, type SpaceId } from '#core/ids.ts';
 import { entryOf, SLOT_MIN, type PooledEntry } from './entries.ts';
 import type { MetaReader } from './meta-store.ts';
 import type { MetaSchema } from './schema.ts';
+import { lookupSlices } from './slices.ts';
 
-/** Folders that are walked into: `child` of `below`. */
-function isOpen(): RawBuilder<boolean> {
-  const names = sql.join(generatedNames.map((name) => sql`${utf8(name)}`));
-  const pairs = generatedPairs.map(
-    ([outer, inner]) => sql`(below.name = ${utf8(outer)} and child.name = ${utf8(inner)})`,
-  );
-  return sql`not (child.kind = 'folder' and (child.name in (${names}) or ${sql.join(pairs, sql` or `)}))`;
-}
+const FOLDERS_AT_ONCE = 64;
+
+type Folder = { readonly entry: EntryId; readonly name: string };
+type Counted = { readonly files: number; readonly old: number };
 
 /** Files and links below a folder, and those of them that were not made lately. */
-export async function weighBelow(
-  { db }: MetaReader,
-  space: SpaceId,
-  folder: { readonly entry: EntryId; readonly name: string },
-  nowMs: number,
-): Promise<{ readonly files: number; readonly old: number }> {
-  const spaceBytes = idBytes(space);
-  const { rows } = await sql<{ files: number; old: number | null }>`
-    with recursive below(entry, name, kind, made_ms) as (
-      select entry, name, kind, made_ms from entry where space = ${spaceBytes} and entry = ${idBytes(folder.entry)}
-      union all
-      select child.entry, child.name, child.kind, child.made_ms from below cross join entry child
-      where below.kind = 'folder' and child.space = ${spaceBytes} and child.parent = below.entry and child.slot >= ${SLOT_MIN}
-        and ${isOpen()}
-    )
-    select count(*) as files, sum(case when made_ms <= ${nowMs - limits.holdYoungMs} or made_ms > ${nowMs + limits.holdYoungMs} then 1 else 0 end) as old
-    from below where kind <> 'folder'`.execute(db);
-  return { files: Number(rows[0]?.files ?? 0), old: Number(rows[0]?.old ?? 0) };
+export function weighBelow(reader: MetaReader, space: SpaceId, folder: Folder, nowMs: number): Promise<Counted> {
+  return walk(reader, space, folder, { nowMs, limit: Number.MAX_SAFE_INTEGER });
 }
 
 /** Live files and links of the space; stops counting at `limit`. */
-export async function countPopulation({ db }: MetaReader, space: SpaceId, limit: number): Promise<number> {
-  const spaceBytes = idBytes(space);
-  const { rows } = await sql<{ files: number }>`
-    with recursive below(entry, name, kind) as (
-      select child.entry, child.name, child.kind from (select ${new Uint8Array(0)} as name) below cross join entry child
-      where child.space = ${spaceBytes} and child.parent = ${idBytes(ROOT_ENTRY)} and child.slot >= ${SLOT_MIN} and ${isOpen()}
-      union all
-      select child.entry, child.name, child.kind from below cross join entry child
-      where below.kind = 'folder' and child.space = ${spaceBytes} and child.parent = below.entry and child.slot >= ${SLOT_MIN}
-        and ${isOpen()}
-    )
-    select count(*) as files from (select 1 from below where kind <> 'folder' limit ${limit}) counted`.execute(db);
-  return Number(rows[0]?.files ?? 0);
+export async function countPopulation(reader: MetaReader, space: SpaceId, limit: number): Promise<number> {
+  return (await walk(reader, space, { entry: ROOT_ENTRY, name: '' }, { nowMs: 0, limit })).files;
+}
+
+/** Some folders at a time, not in one recursive query: that would not stop before it has seen everything. */
+async function walk(
+  { db }: MetaReader,
+  space: SpaceId,
+  top: Folder,
+  { nowMs, limit }: { readonly nowMs: number; readonly limit: number },
+): Promise<Counted> {
+  const nameOf = new Map([[top.entry, top.name]]);
+  const open = [top.entry];
+  let files = 0;
+  let old = 0;
+  while (open.length > 0 && files < limit) {
+    const some = open.splice(-FOLDERS_AT_ONCE);
+    const [parents = []] = lookupSlices(some.map(idBytes));
+    const below = db
+      .selectFrom('entry')
+      .where('space', '=', idBytes(space))
+      .where('parent', 'in', parents)
+      .where('slot', '>=', SLOT_MIN);
+    const counted = await db
+      .selectFrom(
+        below
+          .select(['made_ms'])
+          .where('kind', '<>', 'folder')
+          .limit(limit - files)
+          .as('seen'),
+      )
+      .select((eb) => [
+        eb.fn.countAll<number>().as('files'),
+        sql<
+          number | null
+        >`sum(case when made_ms <= ${nowMs - limits.holdYoungMs} or made_ms > ${nowMs + limits.holdYoungMs} then 1 else 0 end)`.as(
+          'old',
+        ),
+      ])
+      .executeTakeFirst();
+    files += Number(counted?.files ?? 0);
+    old += Number(counted?.old ?? 0);
+    if (files >= limit) break;
+    for (const row of await below.select(['entry', 'parent', 'name']).where('kind', '=', 'folder').execute()) {
+      const name = must(fromUtf8(row.name), 'names are stored as UTF-8');
+      if (isGenerated(name, nameOf.get(id16Of(row.parent)) ?? '')) continue;
+      const entry = id16Of<EntryId>(row.entry);
+      nameOf.set(entry, name);
+      open.push(entry);
+    }
+    for (const entry of some) nameOf.delete(entry);
+  }
+  return { files, old };
 }
 
 export type NameRange = {
