@@ -122,7 +122,7 @@ export class Judgement {
       const now = seen.get(path);
       if (!now || now === 'unknown' || now.stat.kind !== 'folder') continue;
       const known = await this.#movedFrom(candidates, path, now);
-      if (!known) continue;
+      if (!known || this.#liesIn(place.parent, known.entry)) continue;
       const from = this.#device.trees.localPath(known.entry);
       this.#device.state.transaction(() => this.#sightings.move(known, place, now));
       this.#vanished.delete(known.entry);
@@ -201,11 +201,26 @@ export class Judgement {
         if (from !== null) moves.push({ from, to: pathOf(place) });
       }
     }
-    for (const { known, place, now } of found) {
-      this.#sightings.move(known, place, now);
-      this.#vanished.delete(known.entry);
+    // Outer folders first; what would come to lie inside itself was mistaken for something else.
+    let open = found;
+    for (let before = Number.POSITIVE_INFINITY; open.length < before; ) {
+      before = open.length;
+      open = open.filter(({ known, place, now }) => {
+        if (this.#liesIn(place.parent, known.entry)) return true;
+        this.#sightings.move(known, place, now);
+        this.#vanished.delete(known.entry);
+        return false;
+      });
     }
+    for (const { known } of open) taken.delete(known.entry);
     return taken;
+  }
+
+  #liesIn(folder: EntryId, outer: EntryId): boolean {
+    const { trees } = this.#device;
+    for (let at: EntryId | undefined = folder; at !== undefined; at = trees.local(at)?.parent)
+      if (at === outer) return true;
+    return false;
   }
 
   #hasLeft(entry: EntryId, now: ListedEntry, seen: ReadonlyMap<string, Seen>): boolean {

@@ -23,10 +23,15 @@ export class HoldWorld {
     let aheadMs = 0;
     const world = await SyncWorld.start({ clock: { ...realClock, nowMs: () => realClock.nowMs() + aheadMs } });
     const made = new HoldWorld(world, await world.device('one'), await world.device('two'), (ms) => (aheadMs += ms));
-    fill(made.one);
-    made.one.start();
-    made.two.start();
-    await made.same();
+    try {
+      fill(made.one);
+      made.one.start();
+      made.two.start();
+      await made.same();
+    } catch (error) {
+      await world.end();
+      throw error;
+    }
     made.pass();
     return made;
   }

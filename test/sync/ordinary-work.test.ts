@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import test from 'node:test';
+import type { HoldRow } from '#protocol/holds.ts';
 import type { Device } from './sync-world.ts';
 import { fill, noise, put, textOf, withHolds, type HoldWorld } from './hold-world.ts';
 
@@ -142,7 +143,7 @@ for (const [title, { before, work }] of Object.entries(ordinary))
       assert.deepEqual(await world.holds(), []);
     }));
 
-type Disaster = Work & { readonly reason: string };
+type Disaster = Work & { readonly reason: HoldRow['reasons'][number] };
 
 const disasters: Readonly<Record<string, Disaster>> = {
   'everything in the folder is deleted': {
@@ -208,7 +209,7 @@ for (const [title, { before, work, reason }] of Object.entries(disasters))
       const old = Object.entries(two.tree());
       await work(world);
       const hold = await world.held();
-      assert.deepEqual(hold.reasons, [reason]);
+      assert.ok(hold.reasons.includes(reason), hold.reasons.join());
       const now = two.tree();
       const lost = old.filter(
         ([path, bytes]) => now[path] !== bytes && path !== 'project/src/0/0.txt' && !path.includes('/.git/'),
