@@ -95,7 +95,7 @@ export class Judgement {
     let nextMs = Number.POSITIVE_INFINITY;
     for (const [, { sinceMs }] of this.#open()) nextMs = Math.min(nextMs, sinceMs + JUDGED_AFTER_MS);
     for (const { sinceMs } of this.#uncertain.values()) nextMs = Math.min(nextMs, sinceMs + JUDGED_AFTER_MS);
-    if (this.#massSinceMs === null) return nextMs;
+    if (this.#massSinceMs === null || this.#vanished.size <= MASS) return nextMs;
     const restedMs = this.#device.clock.monotonicMs() - this.#lastVanishedMs;
     return Math.max(nextMs, this.#lastVanishedMs + (restedMs < MASS_QUIET_MS ? MASS_QUIET_MS : MASS_BUSY_MS));
   }

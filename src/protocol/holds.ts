@@ -25,7 +25,7 @@ export type HoldRow = z.infer<typeof hold>;
 export const holdsList = verb('holds-list', 'device', z.strictObject({}), z.strictObject({ holds: z.array(hold) }));
 
 /**
- * Approve: every operation is judged as if its device had committed it now, and applied where it can be: what anybody changed after it was held
+ * Approve: every operation is judged as if its device had committed it now, and applied where it can be: what anybody changed since
  * survives. Reject: nothing is applied, and the device restores what it has otherwise. The same decision again: the same answer; the other one: `conflict`.
  * `applied`: how many operations were, or were so already.
  */

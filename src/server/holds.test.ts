@@ -449,7 +449,7 @@ test('the same request again gets the same answer, and is held once', () =>
     day.pass();
     const request = {
       op: newId<OpId>(),
-      space: one.space,
+      ...(await one.standing()),
       totals: { plan: newId<OpId>(), creates: 0, updates: 0, moves: 0, deletes: 30 },
       uploads: [],
       groups: deletes(idsOf(made), (await one.head()).seq).map((operation) => [operation]),
