@@ -226,11 +226,6 @@ export class Trees implements TreesView {
     this.#sql.setSyncedContent.run(contentId, exec ? 1 : 0, entry);
   }
 
-  /** What was agreed on stays; whether it is on this disk, or why not, is another matter. */
-  setPresence(entry: EntryId, presence: 'here' | Absence): void {
-    this.#sql.setPresence.run(presence, entry);
-  }
-
   moveSynced(entry: EntryId, parent: EntryId, name: string, placed: number): void {
     this.#sql.moveSynced.run(parent, name, placed, entry);
   }
@@ -313,7 +308,6 @@ function statements({ sql }: State) {
     dropLocal: sql.prepare('DELETE FROM local WHERE entry = ?'),
     putSynced: sql.prepare('INSERT OR REPLACE INTO synced VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'),
     setSyncedContent: sql.prepare('UPDATE synced SET content = ?, exec = ?, manifest = NULL WHERE entry = ?'),
-    setPresence: sql.prepare('UPDATE synced SET presence = ? WHERE entry = ?'),
     moveSynced: sql.prepare('UPDATE synced SET parent = ?, name = ?, placed = ? WHERE entry = ?'),
     setPresence: sql.prepare('UPDATE synced SET presence = ? WHERE entry = ?'),
     dropSynced: sql.prepare('DELETE FROM synced WHERE entry = ?'),
