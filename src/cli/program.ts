@@ -7,6 +7,7 @@ import { makeContext, type Context, type Surroundings } from './context.ts';
 import { exitCodeOf, lineOf } from './exit.ts';
 import { fetchCommand } from './fetch.ts';
 import { listMerged, mergeOff, mergeOn } from './merge.ts';
+import * as holds from './holds.ts';
 import { node, serve } from './roles.ts';
 import { changeSelection, listSelection, type SelectOptions } from './select.ts';
 import { status } from './status.ts';
@@ -191,6 +192,16 @@ function build(surroundings: Surroundings, version: string): Command {
     'turn it off for files with these extensions',
     (context, [extensions], { space }) => mergeOff(context, extensions as string[], space ?? null),
   ).option(...ofSpace);
+  const held = program
+    .command('holds')
+    .description('changes that wait for your yes: they look like an accident or an attack');
+  command(held, 'list', 'all of them', (context) => holds.listHolds(context));
+  command(held, 'approve [hold]', 'let them go through', (context, [hold]) =>
+    holds.decideHold(context, (hold as string) ?? null, 'approve'),
+  );
+  command(held, 'reject [hold]', 'undo them where they were made', (context, [hold]) =>
+    holds.decideHold(context, (hold as string) ?? null, 'reject'),
+  );
   const devices = program.command('devices').description('the devices that are linked');
   command(devices, 'list', 'all of them', (context) => cluster.listDevices(context));
   command(devices, 'revoke <device>', "end a device's access at once", (context, [device]) =>

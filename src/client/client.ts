@@ -23,6 +23,7 @@ import { Dirty } from './dirty.ts';
 import { Engine } from './engine.ts';
 import { guardedFolder } from './guarded-folder.ts';
 import { Ignoring } from './ignoring.ts';
+import { Held } from './held.ts';
 import { isOutage, Line } from './line.ts';
 import { Problems } from './problems.ts';
 import { Selection } from './selection.ts';
@@ -148,6 +149,7 @@ class RunningClient implements Client {
       dirty,
       problems,
       deferrals: new Deferrals(dirty, problems, clock, random),
+      held: new Held({ state: this.#state, trees, dirty, problems }),
       line,
       wake,
       unflushed: new UnflushedFiles(this.#state, trees, folder, clock),

@@ -11,6 +11,7 @@ import type { Watcher } from '#world/watcher.ts';
 import type { Deferrals } from './deferrals.ts';
 import type { Dirty } from './dirty.ts';
 import type { Ignoring } from './ignoring.ts';
+import type { Held } from './held.ts';
 import type { Line } from './line.ts';
 import type { Problems } from './problems.ts';
 import type { Selection } from './selection.ts';
@@ -26,6 +27,7 @@ export type Device = {
   readonly trees: Trees;
   readonly dirty: Dirty;
   readonly deferrals: Deferrals;
+  readonly held: Held;
   readonly problems: Problems;
   readonly selection: Selection;
   readonly ignoring: Ignoring;

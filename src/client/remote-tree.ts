@@ -177,6 +177,7 @@ export class RemoteTree {
       `DELETE FROM synced WHERE (presence NOT IN ('not_selected', 'ignored', 'placeholder') OR (${isLeaving})) AND NOT (${kept})`,
     );
     state.setMeta('reconcile', null);
+    this.#device.held.forgetAll();
   }
 
   /**

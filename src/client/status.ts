@@ -66,7 +66,10 @@ export class StatusBook {
     if (paused) told.unshift(paused);
     if (line.down !== null) told.unshift({ path: '', code: line.down.code, message: line.down.message });
     const presences = state.sql
-      .prepare(`SELECT presence, count(*) AS n FROM synced WHERE kind <> 'folder' GROUP BY presence`)
+      .prepare(
+        `SELECT CASE WHEN presence = 'held' AND EXISTS (SELECT 1 FROM local WHERE local.entry = synced.entry) THEN 'here'
+           ELSE presence END AS presence, count(*) AS n FROM synced WHERE kind <> 'folder' GROUP BY 1`,
+      )
       .all();
     const counted = presences.map((row) => [row['presence'] as string, Number(row['n'])] as const);
     const files = counted.find(([presence]) => presence === 'here')?.[1] ?? 0;
