@@ -46,6 +46,7 @@ export class Files {
     this.#machine = new SimFileSystem({ nowMs: options.nowMs, elapsedMs: options.elapsedMs });
     this.#disk = this.#machine.addDisk(options.profile);
     this.#machine.user.makeFolder(ROOT);
+    this.#machine.user.sync(ROOT);
     this.mount();
   }
 
