@@ -110,7 +110,8 @@ async function judgeBatch(
   for (const { placing, stat } of batch) {
     const content = await contentOf(device, placing.path, stat);
     if (content === placing.content || content === 'unreadable') {
-      await folder.flush();
+      await folder.flush([placing.path]);
+      if (content === placing.content) agreeOnPlaced(device, placing, stat);
       continue;
     }
     await folder.apply([{ kind: 'remove', path: placing.path, expect: stat }], keys());
@@ -123,6 +124,28 @@ async function judgeBatch(
     });
     device.log.warn('a file had not reached the disk whole; it is fetched again', { path: placing.path });
   }
+}
+
+/**
+ * The bytes stand where they were to be placed, and nobody had the time to say so: this is what both sides last agreed on. Without that a revision
+ * that came meanwhile would meet a file that seems to be somebody's own, and make a conflict of it.
+ */
+function agreeOnPlaced({ state, trees, dirty }: Device, placing: Placing, stat: Stat): void {
+  const { entry, content, path } = placing;
+  const cut = path.lastIndexOf('/');
+  const parent = trees.localFolderAt(cut < 0 ? '' : path.slice(0, cut));
+  const name = path.slice(cut + 1);
+  const remote = trees.remote(entry);
+  const known = trees.local(entry);
+  // It was moved since, or is another thing there: that is for the scan to find out.
+  if (parent === null || remote?.kind !== 'file') return;
+  if (known ? known.parent !== parent || known.name !== name : trees.localAt(parent, name) !== null) return;
+  state.transaction(() => {
+    trees.putLocal({ entry, parent, name, kind: 'file', contentId: content, target: null, exec: stat.exec }, stat, false);
+    if (!trees.synced(entry)) trees.putSynced({ ...remote, parent, name });
+    trees.setSyncedContent(entry, content, stat.exec);
+    dirty.add(entry, 'file');
+  });
 }
 
 /**
