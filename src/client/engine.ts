@@ -158,6 +158,8 @@ export class Engine {
   /** What is between us and the server, before anything new is begun. */
   async #talk(): Promise<boolean> {
     if (!this.#recovered) {
+      // First of all: what the disk holds is compared with what both sides agreed on.
+      if (this.#commits.pending) await this.#commits.settlePending();
       await recover(this.#device);
       this.#recovered = true;
       this.#observer.scanAll();
@@ -225,7 +227,12 @@ export class Engine {
     if (!first && !this.#paused) return true;
     if (clock.monotonicMs() < this.#rootCheckMs) return false;
     if (!(await this.#rootIsThere())) return false;
-    if (!first && this.#recovered) this.#observer.startAnew();
+    if (!first && this.#recovered) {
+      // It may have gone as a power cut goes: pulled out.
+      this.#recovered = false;
+      this.#scanned = false;
+      this.#observer.startAnew();
+    }
     return true;
   }
 
