@@ -3,7 +3,7 @@ import type { EntryId } from '#core/ids.ts';
 import type { ListedEntry } from '#world/folder.ts';
 import { contentOf } from './content-on-disk.ts';
 import type { Device } from './device.ts';
-import { mtimeUsOf } from './stat-text.ts';
+import { inodeText, mtimeUsOf } from './stat-text.ts';
 import type { Unflushed } from './unflushed-files.ts';
 
 const PATHS_PER_STEP = 500;
@@ -12,17 +12,16 @@ type Known = { readonly entry: EntryId; readonly path: string; readonly rows: re
 
 export async function compareUnflushed(device: Device): Promise<void> {
   const { state, folder, boot } = device;
-  const powerWent = boot === null || boot !== state.meta('boot');
-  const known = knownOf(device);
+  // A client that was killed took nothing from the disk: what differs, somebody did.
+  const known = boot === null || boot !== state.meta('boot') ? knownOf(device) : [];
   for (let at = 0; at < known.length; at += PATHS_PER_STEP) {
     const some = known.slice(at, at + PATHS_PER_STEP);
     const seen = await folder.look(some.map(({ path }) => path));
     for (const [index, one] of some.entries()) {
       const found = seen[index] ?? null;
       if (found !== null && 'kind' in found) continue;
-      if (found === null) {
-        if (powerWent) fetchAgain(device, one);
-      } else if (await wasTakenBack(device, one, found, powerWent)) {
+      if (found === null) fetchAgain(device, one);
+      else if (await wasTakenBack(device, one, found)) {
         const [outcome] = await folder.apply([{ kind: 'remove', path: one.path, expect: found.stat }], device.keys());
         if (outcome?.kind === 'done') fetchAgain(device, one);
       }
@@ -46,22 +45,18 @@ function knownOf({ unflushed, trees }: Device): Known[] {
 }
 
 /**
- * By its time the file is one that was sent, and by its bytes not what both sides agreed on: torn; where the power went, also what was there
- * before. Any other time is somebody's edit.
+ * By its time the file is one that was sent, and by its bytes not what both sides agreed on: torn, where it is the very file, or what was there
+ * before. Any other time is somebody's edit, and another file of the same time somebody's move.
  */
-async function wasTakenBack(
-  device: Device,
-  { entry, path, rows }: Known,
-  { stat }: ListedEntry,
-  powerWent: boolean,
-): Promise<boolean> {
-  const agreed = device.trees.synced(entry)?.contentId ?? null;
+async function wasTakenBack(device: Device, { entry, path, rows }: Known, { stat }: ListedEntry): Promise<boolean> {
+  const { trees } = device;
+  const agreed = trees.synced(entry)?.contentId ?? null;
   if (stat.kind !== 'file' || agreed === null || !rows.some(({ content }) => content === agreed)) return false;
   const ofItsTime = rows.filter(({ mtimeUs }) => mtimeUs === mtimeUsOf(stat));
   if (ofItsTime.length === 0) return false;
   const content = await contentOf(device, path, stat);
   if (content === agreed || content === 'unreadable') return false;
-  return powerWent || ofItsTime.every((row) => row.content !== content);
+  return trees.local(entry)?.inode === inodeText(stat) || ofItsTime.some((row) => row.content === content);
 }
 
 /** Without a base it is not a deletion, but something that is not here yet; with all that was below it. */

@@ -229,6 +229,8 @@ export class Engine {
     if (!(await this.#rootIsThere())) return false;
     if (!first && this.#recovered) {
       // It may have gone as a power cut goes: pulled out.
+      const { state } = this.#device;
+      state.transaction(() => state.setMeta('boot', null));
       this.#recovered = false;
       this.#scanned = false;
       this.#observer.startAnew();
