@@ -11,7 +11,7 @@ import { isSameThing, mostChildrenRemain } from './identity.ts';
 import type { LocalRow } from './rows.ts';
 import type { Settling } from './settling.ts';
 import { inodeText } from './stat-text.ts';
-import { pathOf, type Findings, type Place, type Sightings } from './sightings.ts';
+import { clearProblemsBelow, pathOf, type Findings, type Place, type Sightings } from './sightings.ts';
 import type { Unreadable } from './unreadable.ts';
 
 const JUDGED_AFTER_MS = 300;
@@ -228,6 +228,8 @@ export class Judgement {
     const { trees, dirty } = this.#device;
     this.#dropped = true;
     if (row.kind === 'folder') {
+      const path = trees.localPath(row.entry);
+      if (path !== null) clearProblemsBelow(this.#device, path);
       for (const below of Array.from(trees.localSubtree(row.entry))) {
         this.#vanished.delete(below.entry);
         trees.dropLocal(below);
