@@ -70,8 +70,8 @@ export const plants: readonly Plant[] = [
   one(
     'what a power cut tore is believed',
     'src/client/recovery.ts',
-    '  await checkPlaced(device);\n  await checkUnflushed(device);\n',
-    '  void checkPlaced; void checkUnflushed;\n',
+    '  await compareUnflushed(device);\n  await checkPlaced(device);\n',
+    '  void checkPlaced; void compareUnflushed;\n',
   ),
   one(
     'what was parked is forgotten',

@@ -153,7 +153,8 @@ export class Programs {
         if (stat.kind === 'folder') {
           found.set(path, { kind: 'folder' });
           walk(path);
-        } else if (stat.kind === 'file') found.set(path, { kind: 'file', text: this.read(path), exec: stat.exec, inode: String(stat.ino) });
+        } else if (stat.kind === 'file')
+          found.set(path, { kind: 'file', text: this.read(path), exec: stat.exec, inode: String(stat.ino) });
         else if (stat.kind === 'symlink') found.set(path, { kind: 'symlink', target: this.#target(path) });
         else found.set(path, { kind: 'other' });
       }

@@ -8,7 +8,6 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 export const checkout = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -33,7 +32,7 @@ export function atEnd(context: Ending, work: () => void | Promise<void>): void {
 }
 
 /** A temporary directory that is removed when the test ends. */
-export function scratch(context: TestContext, name = 'holdfast-test-'): string {
+export function scratch(context: Ending, name = 'holdfast-test-'): string {
   const directory = mkdtempSync(join(tmpdir(), name));
   atEnd(context, () => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
   return directory;

@@ -16,9 +16,12 @@ const { signal } = new AbortController();
 const DISK_BYTES = 16 << 20;
 
 /** Stores are closed before their disk goes. */
-function smallDisk(t: TestContext): { readonly directory: string; readonly opened: NodeBlockStore[] } {
+function smallDisk(
+  t: TestContext,
+  options = `size=${DISK_BYTES}`,
+): { readonly directory: string; readonly opened: NodeBlockStore[] } {
   const directory = mkdtempSync(path.join(tmpdir(), 'holdfast-full-'));
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', directory]);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', directory]);
   const opened: NodeBlockStore[] = [];
   t.after(async () => {
     for (const store of opened) await store.close();
@@ -119,5 +122,43 @@ test('a disk that is full to the last byte while blocks are written loses none t
   const again = await openDiskBlockStore(storeOptions(directory));
   opened.push(again);
   await expectFound(again, stored);
+  assert.equal((await again.status()).quarantined, 0);
+});
+
+test('a disk without another inode: what fits the open segment is stored, then the node is full, and goes on when there are some', async (t) => {
+  if (lacksRoot(t, 'a small disk of its own')) return;
+  const { directory, opened } = smallDisk(t, `size=${16 * DISK_BYTES},nr_inodes=40`);
+  const store = await openDiskBlockStore(storeOptions(directory));
+  opened.push(store);
+  const first = randomBlock(100_000);
+  assert.deepEqual(await store.put([first], 1, signal), ['stored']);
+  const names: string[] = [];
+  assert.throws(
+    () => {
+      for (let index = 0; ; index++) {
+        closeSync(openSync(path.join(directory, `inode-${index}`), 'w'));
+        names.push(`inode-${index}`);
+      }
+    },
+    { code: 'ENOSPC' },
+  );
+  const stored = [first];
+  for (;;) {
+    const block = randomBlock(100_000);
+    const [result] = await store.put([block], 1, signal);
+    if (result === 'no_space') break;
+    assert.equal(result, 'stored');
+    stored.push(block);
+  }
+  assert.ok(stored.length > 5 && stored.length < 20, `one segment of 1 MiB, and not ${stored.length} blocks`);
+  await expectFound(store, stored);
+  for (const name of names) rmSync(path.join(directory, name));
+  const more = randomBlock(100_000);
+  assert.deepEqual(await store.put([more], 1, signal), ['stored']);
+  assert.equal((await store.status()).state, 'ok');
+  await store.close();
+  const again = await openDiskBlockStore(storeOptions(directory));
+  opened.push(again);
+  await expectFound(again, [...stored, more]);
   assert.equal((await again.status()).quarantined, 0);
 });

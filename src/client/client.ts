@@ -228,7 +228,8 @@ class RunningClient implements Client {
     this.#options.watcher.close();
     await this.#options.folder.close();
     await this.#options.peer.close();
-    this.#state.transaction(() => this.#state.setMeta('running', null));
+    // Where it cannot be written, the lock tells.
+    this.#state.ifRoom(() => this.#state.transaction(() => this.#state.setMeta('running', null)));
     this.#state.close();
   }
 }

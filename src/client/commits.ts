@@ -90,10 +90,14 @@ export class Commits {
 
   /** Rejects only with outages: the outcome is unknown then, and `settlePending` comes first. */
   async send(batch: Batch, totals: Totals): Promise<Settled> {
-    const { state, line, space, signal, random } = this.#device;
+    const { state, line, space, signal, random, unflushed } = this.#device;
     const sent = batch.groups.flatMap((group) => group.map((item) => item.sent));
     const op = freshId<OpId>(random);
-    state.transaction(() => state.setMeta('pending_op', JSON.stringify({ op, sent } satisfies PendingOp)));
+    // Durably: after a power cut the disk must not be compared with what was agreed on before this commit.
+    state.durably(() => {
+      state.setMeta('pending_op', JSON.stringify({ op, sent } satisfies PendingOp));
+      unflushed.noteSent(sent);
+    });
     try {
       const { response } = await line.ask(
         commit,

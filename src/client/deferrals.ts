@@ -33,7 +33,7 @@ export class Deferrals {
   retry(entry: EntryId): void {
     const failures = this.#backoff.failures(entry);
     const waitMs = this.#backoff.failed(entry);
-    if (failures === 0) this.#dirty.wake(entry);
+    if (failures === 0) this.wake(entry);
     else this.#defer(entry, waitMs / 2);
   }
 
@@ -56,8 +56,8 @@ export class Deferrals {
   }
 
   wake(entry: EntryId): void {
-    this.#until.delete(entry);
-    this.#dirty.wake(entry);
+    if (this.#dirty.wake(entry)) this.#until.delete(entry);
+    else this.#until.set(entry, this.#clock.monotonicMs() + LAST_MS);
   }
 
   /** What it needed was done. */

@@ -7,6 +7,7 @@ import type { State } from './state.ts';
 const FIRST_RANK = -1;
 
 export class Dirty {
+  readonly #state: State;
   readonly #add: SqlStatement;
   readonly #take: SqlStatement;
   readonly #drop: SqlStatement;
@@ -17,7 +18,9 @@ export class Dirty {
   readonly #has: SqlStatement;
   readonly #isReady: SqlStatement;
 
-  constructor({ sql }: State) {
+  constructor(state: State) {
+    const { sql } = state;
+    this.#state = state;
     this.#add = sql.prepare(
       'INSERT INTO dirty (entry, rank) VALUES (?, ?) ON CONFLICT (entry) DO UPDATE SET deferred = 0, touched = touched + 1, rank = min(rank, excluded.rank)',
     );
@@ -56,13 +59,14 @@ export class Dirty {
     this.#drop.run(entry, mark);
   }
 
-  /** Keeps it from being taken until `wake`, or until something new is known about it. */
+  /** Keeps it from being taken until `wake`, or until something new is known about it. On a full disk it may be taken all the same. */
   defer(entry: EntryId): void {
-    this.#defer.run(entry);
+    this.#state.ifRoom(() => this.#defer.run(entry));
   }
 
-  wake(entry: EntryId): void {
-    this.#wake.run(entry);
+  /** False where the disk is full: it must be tried again. */
+  wake(entry: EntryId): boolean {
+    return this.#state.ifRoom(() => this.#wake.run(entry));
   }
 
   /** At start: deferrals live in memory. */

@@ -171,6 +171,8 @@ export class Engine {
   async #talk(): Promise<boolean> {
     if (await this.#attach()) return true;
     if (!this.#recovered) {
+      // First of all: what the disk holds is compared with what both sides agreed on.
+      if (this.#commits.pending) await this.#commits.settlePending();
       await recover(this.#device);
       this.#recovered = true;
       this.#observer.scanAll();
@@ -285,7 +287,14 @@ export class Engine {
     if (!first && !this.#paused) return true;
     if (clock.monotonicMs() < this.#rootCheckMs) return false;
     if (!(await this.#rootIsThere())) return false;
-    if (!first && this.#recovered) this.#observer.startAnew();
+    if (!first && this.#recovered) {
+      // It may have gone as a power cut goes: pulled out.
+      const { state } = this.#device;
+      state.transaction(() => state.setMeta('boot', null));
+      this.#recovered = false;
+      this.#scanned = false;
+      this.#observer.startAnew();
+    }
     return true;
   }
 

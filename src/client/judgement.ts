@@ -12,7 +12,7 @@ import { isSameThing, mostChildrenRemain } from './identity.ts';
 import type { LocalRow } from './rows.ts';
 import type { Settling } from './settling.ts';
 import { inodeText } from './stat-text.ts';
-import { pathOf, type Findings, type Place, type Sightings } from './sightings.ts';
+import { clearProblemsBelow, pathOf, type Findings, type Place, type Sightings } from './sightings.ts';
 import type { Unreadable } from './unreadable.ts';
 
 const JUDGED_AFTER_MS = 300;
@@ -264,6 +264,8 @@ export class Judgement {
   /** Forgets a row and all below it: the disk no longer has them. */
   #drop(row: LocalRow): void {
     this.#dropped = true;
+    const path = row.kind === 'folder' ? this.#device.trees.localPath(row.entry) : null;
+    if (path !== null) clearProblemsBelow(this.#device, path);
     for (const gone of forgetLocal(this.#device, row)) this.#vanished.delete(gone.entry);
   }
 

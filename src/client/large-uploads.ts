@@ -169,6 +169,8 @@ export class LargeUploads {
           this.#done.set(order.subject, { upload, stat, racy, content, manifest, target: order.target });
           return true;
         }
+        // A stretch of what was sent already: zeros, say.
+        if (step.blocks.length === 0) continue;
         const sent = this.#put(upload, step.blocks, order.subject)
           .catch((error: unknown) => void failures.push(error))
           .finally(() => void puts.delete(sent));
@@ -217,7 +219,8 @@ export class LargeUploads {
     const kept = state.sql.prepare('SELECT * FROM uploads WHERE subject = ?').get(order.subject);
     if (kept?.['stat'] === order.stat && kept['target'] === order.target) return kept['upload'] as UploadId;
     const upload = freshId<UploadId>(random);
-    state.transaction(() => {
+    // Durably: an upload that a power cut made it forget would keep the entry updating until the lease ends.
+    state.durably(() => {
       state.sql
         .prepare('INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?)')
         .run(order.subject, upload, order.target, order.stat);

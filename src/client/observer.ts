@@ -10,7 +10,7 @@ import { IGNORE_FILE } from '#core/ignore.ts';
 import { Judgement } from './judgement.ts';
 import type { LocalRow } from './rows.ts';
 import { NAMES_LOOKED_AT_MAX, Settling } from './settling.ts';
-import { kindSubject, newFindings, pathOf, Sightings, type Findings } from './sightings.ts';
+import { clearProblemsBelow, kindSubject, newFindings, pathOf, Sightings, type Findings } from './sightings.ts';
 import { Unreadable } from './unreadable.ts';
 import { Watches } from './watches.ts';
 
@@ -83,6 +83,7 @@ export class Observer {
   folderMoved(from: string, to: string | null): void {
     this.#watches.dropBelow(from);
     this.#unreadable.removeBelow(from);
+    clearProblemsBelow(this.#device, from);
     if (to !== null) this.#queue.set(to, true);
   }
 

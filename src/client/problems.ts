@@ -25,14 +25,16 @@ export class Problems {
     const known = this.#known.get(subject);
     if (known?.code === problem.code && known.message === problem.message && known.path === problem.path) return;
     this.#known.set(subject, problem);
-    this.#state.sql
-      .prepare('INSERT OR REPLACE INTO problems VALUES (?, ?, ?, ?)')
-      .run(subject, problem.path, problem.code, problem.message);
+    this.#state.ifRoom(() => {
+      this.#state.sql
+        .prepare('INSERT OR REPLACE INTO problems VALUES (?, ?, ?, ?)')
+        .run(subject, problem.path, problem.code, problem.message);
+    });
   }
 
   clear(subject: string): void {
     if (!this.#known.delete(subject)) return;
-    this.#state.sql.prepare('DELETE FROM problems WHERE subject = ?').run(subject);
+    this.#state.ifRoom(() => this.#state.sql.prepare('DELETE FROM problems WHERE subject = ?').run(subject));
   }
 
   /** Those of a kind of subject, `keep` spared: what a new look at a directory no longer found. */

@@ -1,13 +1,13 @@
 /** What a crash or a power cut may have left half done on the disk, settled before anything on it is believed. */
 import type { ContentId, EntryId, UploadId } from '#core/ids.ts';
-import { MIB } from '#core/limits.ts';
 import { abandon } from '#protocol/sync.ts';
 import type { ListedEntry, Stat } from '#world/folder.ts';
+import { compareUnflushed } from './compare-unflushed.ts';
+import { contentOf } from './content-on-disk.ts';
 import type { Device } from './device.ts';
-import { forgetLocal } from './gone.ts';
 import { BATCH_PLAIN_BYTES_MAX } from './reader.ts';
-import type { LocalRow } from './rows.ts';
-import { mtimeUsOf, parseStat } from './stat-text.ts';
+import { mtimeUsOf } from './stat-text.ts';
+import { takePlaced } from './take-placed.ts';
 
 const TRASH_DAYS_MAX = 30;
 const PATHS_PER_STEP = 500;
@@ -21,8 +21,8 @@ type Placing = {
 
 export async function recover(device: Device): Promise<void> {
   await bringBackParked(device);
+  await compareUnflushed(device);
   await checkPlaced(device);
-  await checkUnflushed(device);
   await dropAbandoned(device);
   const stages = device.state.sql.prepare('SELECT stage FROM staging').all();
   await device.folder.sweep(
@@ -107,13 +107,12 @@ async function judgeBatch(
   batch: readonly { readonly placing: Placing; readonly stat: Stat }[],
 ): Promise<void> {
   const { folder, keys, state, trees, dirty } = device;
+  await folder.flush(batch.map(({ placing }) => placing.path));
   for (const { placing, stat } of batch) {
     const content = await contentOf(device, placing.path, stat);
-    if (content === placing.content || content === 'unreadable') {
-      await folder.flush([placing.path]);
-      if (content === placing.content) agreeOnPlaced(device, placing, stat);
-      continue;
-    }
+    if (content === 'unreadable') continue;
+    const whole = content === placing.content;
+    if (whole && (await takePlaced(device, placing, stat))) continue;
     await folder.apply([{ kind: 'remove', path: placing.path, expect: stat }], keys());
     state.transaction(() => {
       // Without a base it is not a deletion, but a file that is not here yet.
@@ -122,93 +121,7 @@ async function judgeBatch(
       trees.dropSynced(placing.entry);
       dirty.add(placing.entry, 'file');
     });
-    device.log.warn('a file had not reached the disk whole; it is fetched again', { path: placing.path });
-  }
-}
-
-/**
- * The bytes stand where they were to be placed, and nobody had the time to say so: this is what both sides last agreed on. Without that a revision
- * that came meanwhile would meet a file that seems to be somebody's own, and make a conflict of it.
- */
-function agreeOnPlaced({ state, trees, dirty }: Device, placing: Placing, stat: Stat): void {
-  const { entry, content, path } = placing;
-  const cut = path.lastIndexOf('/');
-  const parent = trees.localFolderAt(cut < 0 ? '' : path.slice(0, cut));
-  const name = path.slice(cut + 1);
-  const remote = trees.remote(entry);
-  const known = trees.local(entry);
-  // It was moved since, or is another thing there: that is for the scan to find out.
-  if (parent === null || remote?.kind !== 'file') return;
-  if (known ? known.parent !== parent || known.name !== name : trees.localAt(parent, name) !== null) return;
-  state.transaction(() => {
-    trees.putLocal({ entry, parent, name, kind: 'file', contentId: content, target: null, exec: stat.exec }, stat, false);
-    if (!trees.synced(entry)) trees.putSynced({ ...remote, parent, name });
-    trees.setSyncedContent(entry, content, stat.exec);
-    dirty.add(entry, 'file');
-  });
-}
-
-/**
- * What people's programs had made before the power went, and the disk may not have kept. Bytes that changed under a time that did not are torn, and a name
- * that went with the power was not deleted by anybody.
- */
-async function checkUnflushed(device: Device): Promise<void> {
-  const { state, trees, unflushed, folder } = device;
-  const powerWent = device.boot === null || device.boot !== state.meta('boot');
-  const known = unflushed.entries().map((entry) => ({ entry, path: trees.localPath(entry), row: trees.local(entry) }));
-  for (let at = 0; at < known.length; at += PATHS_PER_STEP) {
-    const some = known.slice(at, at + PATHS_PER_STEP).filter(({ path, row }) => path !== null && row !== null);
-    const seen = await folder.look(some.map(({ path }) => path ?? ''));
-    for (const [index, { entry, path, row }] of some.entries()) {
-      const found = seen[index] ?? null;
-      if (path === null || row === null || (found !== null && 'kind' in found)) continue;
-      if (found === null) {
-        if (powerWent) fetchAgain(device, entry, path);
-      } else if (await isTorn(device, row, path, found.stat)) {
-        await folder.apply([{ kind: 'remove', path, expect: found.stat }], device.keys());
-        fetchAgain(device, entry, path);
-      }
-    }
-  }
-  state.transaction(() => state.setMeta('boot', device.boot));
-}
-
-/** A file whose bytes are others than those that were agreed on, under the very time that they were read at. One that grew was written to. */
-async function isTorn(device: Device, row: LocalRow, path: string, stat: Stat): Promise<boolean> {
-  const agreed = device.trees.synced(row.entry)?.contentId ?? null;
-  if (stat.kind !== 'file' || agreed === null || row.contentId !== agreed) return false;
-  const before = parseStat(row.stat);
-  if (before.mtimeNs !== stat.mtimeNs || before.size < stat.size) return false;
-  const content = await contentOf(device, path, stat);
-  return content !== agreed && content !== 'unreadable';
-}
-
-/** Without a base it is not a deletion, but something that is not here yet; with all that was below it. */
-function fetchAgain(device: Device, entry: EntryId, path: string): void {
-  const { state, trees } = device;
-  state.transaction(() => {
-    const row = trees.local(entry);
-    for (const gone of row ? forgetLocal(device, row) : []) trees.dropSynced(gone.entry);
-  });
-  device.log.warn('something had not reached the disk when the power went; it is fetched again', { path });
-}
-
-async function contentOf(device: Device, path: string, stat: Stat): Promise<ContentId | 'torn' | 'unreadable'> {
-  const { folder, keys, signal } = device;
-  if (stat.size <= MIB) {
-    const [outcome] = await folder.seal([{ path, expect: stat }], keys());
-    return outcome?.kind === 'sealed' ? outcome.content.contentId : 'unreadable';
-  }
-  const sealing = await folder.openSealing({ path, expect: stat }, keys(), null);
-  if (!('next' in sealing)) return 'unreadable';
-  try {
-    for (;;) {
-      const step = await sealing.next(signal);
-      if (step.kind === 'end') return step.content.contentId;
-      if (step.kind !== 'blocks') return 'unreadable';
-    }
-  } finally {
-    await sealing.close();
+    if (!whole) device.log.warn('a file had not reached the disk whole; it is fetched again', { path: placing.path });
   }
 }
 

@@ -50,7 +50,6 @@ export function applySent(device: Device, sent: Sent, seq: number): void {
       const made: Entry = { ...sent.entry, revision: seq, placed: seq, seq };
       trees.putRemote(made);
       trees.putSynced(made);
-      device.unflushed.note(made.entry);
       if (sent.read && made.content) rememberContent(device, made.entry, made.content, sent.read);
       device.selection.keepMade(made.entry, made.kind);
       return;
@@ -72,7 +71,6 @@ export function applySent(device: Device, sent: Sent, seq: number): void {
       const before = trees.synced(sent.entry);
       // The place is another matter: what was agreed on about it stays.
       trees.putSynced(before ? { ...made, parent: before.parent, name: before.name, placed: before.placed } : made);
-      device.unflushed.note(sent.entry);
       if (sent.read && sent.content) rememberContent(device, sent.entry, sent.content, sent.read);
       return;
     }

@@ -37,6 +37,14 @@ export function kindSubject(directory: string, name: string): string {
   return `kind:${directory}/:${name}`;
 }
 
+const NONE: ReadonlySet<string> = new Set();
+
+/** What was told of things in a folder that is not there any more, or elsewhere. */
+export function clearProblemsBelow({ problems }: Device, path: string): void {
+  problems.clearBelow(`kind:${path}/`, NONE);
+  problems.clearBelow(`name:${path}/`, NONE);
+}
+
 export class Sightings {
   readonly #device: Device;
   /** Device number of the root: what lies on another is another file system mounted into the folder. */

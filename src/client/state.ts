@@ -1,5 +1,5 @@
 /** What a device keeps of one link: three trees, what is dirty, and what must be settled after a crash. One SQLite file. */
-import { HoldfastError } from '#core/errors.ts';
+import { hasCode, HoldfastError } from '#core/errors.ts';
 import type { SqlDatabase, SqlOpener, SqlStatement } from '#world/sql.ts';
 
 const FORMAT = 1;
@@ -39,7 +39,8 @@ CREATE TABLE uploads (subject TEXT PRIMARY KEY, upload TEXT NOT NULL, target TEX
 CREATE TABLE staging (entry TEXT PRIMARY KEY, stage TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE placing (path TEXT PRIMARY KEY, entry TEXT NOT NULL, content TEXT NOT NULL, mtime_us INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE parking (slot TEXT PRIMARY KEY, entry TEXT NOT NULL, path TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE unflushed (n INTEGER PRIMARY KEY, entry TEXT NOT NULL UNIQUE);
+CREATE TABLE unflushed (n INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT NOT NULL, content TEXT, mtime_us INTEGER NOT NULL);
+CREATE INDEX unflushed_entry ON unflushed (entry);
 CREATE TABLE merges (
   copy TEXT PRIMARY KEY, entry TEXT NOT NULL, base TEXT NOT NULL, made INTEGER NOT NULL,
   theirs INTEGER, merged TEXT, placed INTEGER NOT NULL DEFAULT 0
@@ -103,6 +104,20 @@ export class State {
       return this.sql.transaction(work);
     } finally {
       this.sql.exec('PRAGMA synchronous=NORMAL');
+    }
+  }
+
+  /**
+   * For what only outlives a restart by being written, and is known here anyway. False where the disk has no room for it: no reason to
+   * end, and whatever must not go on without being written fails by itself.
+   */
+  ifRoom(work: () => void): boolean {
+    try {
+      work();
+      return true;
+    } catch (error) {
+      if (hasCode(error, 'no_space', 'disk_failed')) return false;
+      throw error;
     }
   }
 

@@ -53,6 +53,8 @@ export class StatusBook {
   readonly #device: Device;
   #last: Status | null = null;
   #writtenMs = Number.NEGATIVE_INFINITY;
+  /** False where the disk had no room for the last one. */
+  #stored = true;
 
   constructor(device: Device) {
     this.#device = device;
@@ -100,8 +102,9 @@ export class StatusBook {
     const { atMs: _, ...before } = this.#last ?? { atMs: 0 };
     const { atMs: __, ...now } = status;
     this.#last = status;
-    if (JSON.stringify(before) === JSON.stringify(now)) return;
-    this.#device.state.transaction(() => storeStatus(this.#device.state, status));
+    if (this.#stored && JSON.stringify(before) === JSON.stringify(now)) return;
+    const { state } = this.#device;
+    this.#stored = state.ifRoom(() => state.transaction(() => storeStatus(state, status)));
   }
 
   /** Something happened that nobody has looked at yet: what was told does not hold any more. Null where nothing like it was told. */

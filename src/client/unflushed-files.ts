@@ -1,14 +1,16 @@
 /**
- * Files and folders that both sides agree on, and that people's programs made: nobody has made them durable, so that a power cut may still take or
- * tear them. What is lost like that was not deleted or edited by anybody, and is fetched again. Kept in the state with the agreement itself;
- * forgotten once the disk was told to keep them.
+ * Files, folders and links that both sides agree on, or are about to, and that people's programs made: nobody has made them durable, so that a
+ * power cut may still tear them, take them, or bring back what was there before. What is lost like that was not deleted or edited by anybody, and
+ * is fetched again. Written down with its bytes' time, before it is sent; forgotten once the disk was told to keep it.
  */
-import type { EntryId } from '#core/ids.ts';
-import { isOutage } from './line.ts';
-import { failureOfOne } from './device.ts';
+import type { ContentId, EntryId } from '#core/ids.ts';
 import type { Clock } from '#world/clock.ts';
 import type { Folder } from '#world/folder.ts';
 import type { SqlStatement } from '#world/sql.ts';
+import { failureOfOne } from './device.ts';
+import { isOutage } from './line.ts';
+import type { Sent } from './sent.ts';
+import { mtimeUsOf, parseStat } from './stat-text.ts';
 import type { State } from './state.ts';
 import type { Trees } from './trees.ts';
 
@@ -16,12 +18,21 @@ import type { Trees } from './trees.ts';
 const REST_MS = 5000;
 const FAILED_REST_MS = 60_000;
 
+/** A state in which an entry may be found on the disk, in the order in which they came. */
+export type Unflushed = {
+  readonly n: number;
+  readonly entry: EntryId;
+  readonly content: ContentId | null;
+  readonly mtimeUs: number;
+};
+
 export class UnflushedFiles {
   readonly #state: State;
   readonly #trees: Trees;
   readonly #folder: Folder;
   readonly #clock: Clock;
-  readonly #note: SqlStatement;
+  readonly #add: SqlStatement;
+  readonly #isKnown: SqlStatement;
   readonly #all: SqlStatement;
   readonly #forget: SqlStatement;
   #dueMs: number | null;
@@ -31,21 +42,40 @@ export class UnflushedFiles {
     this.#trees = trees;
     this.#folder = folder;
     this.#clock = clock;
-    // A new number each time, so that what is noted during a flush outlives it.
-    this.#note = state.sql.prepare('INSERT OR REPLACE INTO unflushed (entry) VALUES (?)');
-    this.#all = state.sql.prepare('SELECT n, entry FROM unflushed');
-    this.#forget = state.sql.prepare('DELETE FROM unflushed WHERE n = ?');
-    this.#dueMs = this.entries().length > 0 ? clock.monotonicMs() + REST_MS : null;
+    this.#add = state.sql.prepare('INSERT INTO unflushed (entry, content, mtime_us) VALUES (?, ?, ?)');
+    this.#isKnown = state.sql.prepare('SELECT 1 FROM unflushed WHERE entry = ? LIMIT 1');
+    this.#all = state.sql.prepare('SELECT * FROM unflushed ORDER BY n');
+    this.#forget = state.sql.prepare('DELETE FROM unflushed WHERE n <= ?');
+    this.#dueMs = this.rows().length > 0 ? clock.monotonicMs() + REST_MS : null;
   }
 
-  /** Call in the transaction that agrees on it. */
+  /** What both sides have, as it turned out. Call in the transaction that agrees on it. */
   note(entry: EntryId): void {
-    this.#note.run(entry);
-    this.#dueMs ??= this.#clock.monotonicMs() + REST_MS;
+    const row = this.#trees.local(entry);
+    if (row) this.#put(entry, row.contentId, row.kind === 'file' ? mtimeUsOf(parseStat(row.stat)) : 0);
   }
 
-  entries(): EntryId[] {
-    return this.#all.all().map((row) => row['entry'] as EntryId);
+  /** Call in the transaction that writes the commit down. The first time, with what the entry was before: that may come back. */
+  noteSent(sent: readonly Sent[]): void {
+    for (const one of sent) {
+      if (one.kind === 'create' || one.kind === 'copy')
+        this.#put(one.entry.entry, one.entry.content?.contentId ?? null, one.entry.mtimeUs);
+      else if (one.kind === 'update' && one.content) {
+        const before = this.#trees.remote(one.entry);
+        if (before?.content && !this.#isKnown.get(one.entry))
+          this.#put(one.entry, before.content.contentId, before.mtimeUs);
+        this.#put(one.entry, one.content.contentId, one.mtimeUs);
+      }
+    }
+  }
+
+  rows(): Unflushed[] {
+    return this.#all.all().map((row) => ({
+      n: row['n'] as number,
+      entry: row['entry'] as EntryId,
+      content: row['content'] as ContentId | null,
+      mtimeUs: row['mtime_us'] as number,
+    }));
   }
 
   nextDueMs(): number {
@@ -57,8 +87,9 @@ export class UnflushedFiles {
     const nowMs = this.#clock.monotonicMs();
     if (this.#dueMs === null || nowMs < this.#dueMs) return;
     this.#dueMs = null;
-    const rows = this.#all.all();
-    const paths = rows.map((row) => this.#trees.localPath(row['entry'] as EntryId)).filter((path) => path !== null);
+    const rows = this.rows();
+    const entries = new Set(rows.map(({ entry }) => entry));
+    const paths = [...entries].map((entry) => this.#trees.localPath(entry)).filter((path) => path !== null);
     try {
       await this.#folder.flush(paths);
     } catch (error) {
@@ -66,8 +97,11 @@ export class UnflushedFiles {
       this.#dueMs = nowMs + FAILED_REST_MS;
       return;
     }
-    this.#state.transaction(() => {
-      for (const row of rows) this.#forget.run(row['n'] as number);
-    });
+    this.#state.transaction(() => this.#forget.run(rows.at(-1)?.n ?? 0));
+  }
+
+  #put(entry: EntryId, content: ContentId | null, mtimeUs: number): void {
+    this.#add.run(entry, content, mtimeUs);
+    this.#dueMs ??= this.#clock.monotonicMs() + REST_MS;
   }
 }

@@ -78,6 +78,14 @@ test('small files go through while a large one is under way', async () => {
   assert.equal(hashOf(b, 'second.bin'), hashOf(a, 'second.bin'));
 });
 
+test('a large file that is nearly all zeros', async () => {
+  const fd = openSync(a.path('zeros.bin'), 'w');
+  writeSync(fd, randomBytes(1000), 0, 1000, 60 * MIB);
+  closeSync(fd);
+  await converged([a, b]);
+  assert.equal(hashOf(b, 'zeros.bin'), hashOf(a, 'zeros.bin'));
+});
+
 test('a large file edited on both devices', async () => {
   await a.stop();
   await b.stop();

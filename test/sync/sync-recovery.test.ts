@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, rmSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { after, before, beforeEach, test } from 'node:test';
 import { readState } from '#client/status.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
@@ -174,3 +174,103 @@ test('times of files go across to the microsecond', async () => {
   const shown = (device: Device) => execFileSync('stat', ['-c', '%.6Y', device.path('old')]).toString();
   assert.equal(shown(b), shown(a));
 });
+
+/** As after a power cut, or a kill: all that was written down, and not yet crossed out, is there. */
+async function cutOff(device: Device, how: 'power' | 'kill', work: () => void): Promise<void> {
+  inState(device, (sql) => {
+    sql.exec('DELETE FROM unflushed');
+    sql.exec('INSERT INTO unflushed (entry, content, mtime_us) SELECT entry, content, mtime_us FROM remote');
+    if (how === 'power') sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
+  });
+  work();
+}
+
+test('an acknowledged file that a power cut emptied, took back or took away is fetched again, and nothing else', async () => {
+  mkdirSync(a.path('made'));
+  const files = { emptied: 'second', rolled: 'second', gone: 'first', 'made/gone': 'first', edited: 'second' };
+  writeFileSync(a.path('rolled'), 'the first, longer');
+  await converged([a, b]);
+  const before = statSync(a.path('rolled'), { bigint: true });
+  const older = inState(a, (sql) => sql.prepare(`SELECT * FROM remote WHERE name = 'rolled'`).get());
+  for (const [path, text] of Object.entries(files)) writeFileSync(a.path(path), text);
+  await converged([a, b], { ...files, made: '/' });
+  await a.stop();
+  await cutOff(a, 'power', () => {
+    inState(a, (sql) => {
+      // What the entry was before is written down with the first change since the last flush.
+      sql
+        .prepare('INSERT INTO unflushed VALUES (-1, ?, ?, ?)')
+        .run(older?.['entry'] as string, older?.['content'] as string, older?.['mtime_us'] as number);
+    });
+    const { mtimeNs } = statSync(a.path('emptied'), { bigint: true });
+    writeFileSync(a.path('emptied'), '');
+    setTime(a.path('emptied'), mtimeNs);
+    writeFileSync(a.path('rolled'), 'the first, longer');
+    setTime(a.path('rolled'), before.mtimeNs);
+    unlinkSync(a.path('gone'));
+    rmSync(a.path('made'), { recursive: true });
+    writeFileSync(a.path('edited'), 'by a person, afterwards');
+  });
+  a.start();
+  await converged([a, b], { ...files, made: '/', edited: 'by a person, afterwards' });
+  unlinkSync(a.path('gone'));
+  const { edited, gone, ...rest } = files;
+  assert.ok(edited && gone);
+  await converged([a, b], { ...rest, made: '/', edited: 'by a person, afterwards' });
+});
+
+test('what is changed and deleted after a kill, before the disk was known to have it, is changed and deleted', async () => {
+  for (const name of ['gone', 'undone']) writeFileSync(a.path(name), 'first');
+  await converged([a, b]);
+  const { mtimeNs } = statSync(a.path('undone'), { bigint: true });
+  writeFileSync(a.path('undone'), 'second');
+  await converged([a, b], { gone: 'first', undone: 'second' });
+  await a.stop();
+  await cutOff(a, 'kill', () => {
+    unlinkSync(a.path('gone'));
+    writeFileSync(a.path('undone'), 'first');
+    setTime(a.path('undone'), mtimeNs);
+  });
+  a.start();
+  await converged([a, b], { undone: 'first' });
+});
+
+test('what is deleted after an orderly end stays deleted', async () => {
+  writeFileSync(a.path('short-lived'), 'x');
+  await converged([a, b], { 'short-lived': 'x' });
+  await a.stop();
+  unlinkSync(a.path('short-lived'));
+  a.start();
+  await converged([a, b], {});
+});
+
+test('a file that was placed when the client was killed, and that another device changed meanwhile, is no conflict', async () => {
+  await converged([a, b], {});
+  writeFileSync(a.path('changing'), 'first');
+  await converged([a, b], { changing: 'first' });
+  b.gate.kill = () => b.tree()['changing'] === 'second' && b.tree()['new/made'] === 'first';
+  writeFileSync(a.path('changing'), 'second');
+  mkdirSync(a.path('new'));
+  writeFileSync(a.path('new/made'), 'first');
+  await eventually(
+    () => b.killed,
+    () => b.tree(),
+  );
+  await b.stop();
+  delete b.gate.kill;
+  await a.client?.untilInSync(new AbortController().signal);
+  writeFileSync(a.path('changing'), 'third');
+  writeFileSync(a.path('new/made'), 'second');
+  await eventually(
+    () => a.client?.status().inSync === true,
+    () => a.client?.status(),
+  );
+  b.start();
+  await converged([a, b], { changing: 'third', new: '/', 'new/made': 'second' });
+});
+
+function setTime(path: string, mtimeNs: bigint): void {
+  const seconds = new Date(Number(mtimeNs / 1_000_000_000n) * 1000).toISOString();
+  const fraction = String(mtimeNs % 1_000_000_000n).padStart(9, '0');
+  execFileSync('touch', ['-d', seconds.replace('.000Z', `.${fraction}Z`), path]);
+}

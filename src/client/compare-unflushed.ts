@@ -1,0 +1,74 @@
+/** What a power cut left of what people's programs had made, before the first scan may take it for anybody's work. */
+import type { EntryId } from '#core/ids.ts';
+import type { ListedEntry } from '#world/folder.ts';
+import { contentOf } from './content-on-disk.ts';
+import type { Device } from './device.ts';
+import { forgetLocal } from './gone.ts';
+import { inodeText, mtimeUsOf, parseStat } from './stat-text.ts';
+import type { Unflushed } from './unflushed-files.ts';
+
+const PATHS_PER_STEP = 500;
+
+type Known = { readonly entry: EntryId; readonly path: string; readonly rows: readonly Unflushed[] };
+
+export async function compareUnflushed(device: Device): Promise<void> {
+  const { state, folder, boot } = device;
+  // A client that was killed took nothing from the disk: what differs, somebody did.
+  const known = boot === null || boot !== state.meta('boot') ? knownOf(device) : [];
+  for (let at = 0; at < known.length; at += PATHS_PER_STEP) {
+    const some = known.slice(at, at + PATHS_PER_STEP);
+    const seen = await folder.look(some.map(({ path }) => path));
+    for (const [index, one] of some.entries()) {
+      const found = seen[index] ?? null;
+      if (found !== null && 'kind' in found) continue;
+      if (found === null) fetchAgain(device, one);
+      else if (await wasTakenBack(device, one, found)) {
+        const [outcome] = await folder.apply([{ kind: 'remove', path: one.path, expect: found.stat }], device.keys());
+        if (outcome?.kind === 'done') fetchAgain(device, one);
+      }
+    }
+  }
+  state.transaction(() => state.setMeta('boot', boot));
+}
+
+function knownOf({ unflushed, trees }: Device): Known[] {
+  const byEntry = new Map<EntryId, Unflushed[]>();
+  for (const row of unflushed.rows()) {
+    const rows = byEntry.get(row.entry);
+    if (rows) rows.push(row);
+    else byEntry.set(row.entry, [row]);
+  }
+  return [...byEntry].flatMap(([entry, rows]) => {
+    const path = trees.localPath(entry);
+    // What was sent and never arrived there is nobody's loss but the disk's.
+    return path === null || !trees.synced(entry) ? [] : [{ entry, path, rows }];
+  });
+}
+
+/**
+ * By its time the file is one that was sent, and by its bytes not what both sides agreed on: torn, where it is the very file, or what was there
+ * before. Any other time is somebody's edit, and another file of the same time somebody's move.
+ */
+async function wasTakenBack(device: Device, { entry, path, rows }: Known, { stat }: ListedEntry): Promise<boolean> {
+  const { trees } = device;
+  const agreed = trees.synced(entry)?.contentId ?? null;
+  if (stat.kind !== 'file' || agreed === null || !rows.some(({ content }) => content === agreed)) return false;
+  // A power cut may keep what was appended and lose its time; it makes no file longer by itself.
+  const local = trees.local(entry);
+  if (local && stat.size > parseStat(local.stat).size) return false;
+  const ofItsTime = rows.filter(({ mtimeUs }) => mtimeUs === mtimeUsOf(stat));
+  if (ofItsTime.length === 0) return false;
+  const content = await contentOf(device, path, stat);
+  if (content === agreed || content === 'unreadable') return false;
+  return local?.inode === inodeText(stat) || ofItsTime.some((row) => row.content === content);
+}
+
+/** Without a base it is not a deletion, but something that is not here yet; with all that was below it. */
+function fetchAgain(device: Device, { entry, path }: Known): void {
+  const { state, trees, log } = device;
+  state.transaction(() => {
+    const row = trees.local(entry);
+    for (const gone of row ? forgetLocal(device, row) : []) trees.dropSynced(gone.entry);
+  });
+  log.warn('something had not reached the disk when the power went; it is fetched again', { path });
+}

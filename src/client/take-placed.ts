@@ -1,0 +1,67 @@
+/**
+ * What a batch had placed, whole, when the client ended before it could say so. It enters the trees as the batch would have entered it: were it
+ * found by the scan, as a file that somebody made here, and had another device changed it in the meantime, that would look like a conflict.
+ */
+import { ROOT_ENTRY, type ContentId, type EntryId } from '#core/ids.ts';
+import type { Stat } from '#world/folder.ts';
+import type { Device } from './device.ts';
+
+export type Placed = { readonly path: string; readonly entry: EntryId; readonly content: ContentId };
+
+/** Durable already. False where its place is not, or no longer, in the trees. */
+export async function takePlaced(device: Device, placed: Placed, stat: Stat): Promise<boolean> {
+  const { trees, state, dirty } = device;
+  const { path, entry, content } = placed;
+  const remote = trees.remote(entry);
+  if (remote?.kind !== 'file') return false;
+  const known = trees.local(entry);
+  if (known && trees.localPath(entry) !== path) return false;
+  const parent = await folderAt(device, directoryOf(path), remote.parent);
+  if (parent === null) return false;
+  const name = nameOf(path);
+  if ((trees.localAt(parent, name)?.entry ?? entry) !== entry) return false;
+  state.transaction(() => {
+    trees.putLocal(
+      { entry, parent, name, kind: 'file', contentId: content, target: null, exec: stat.exec },
+      stat,
+      false,
+    );
+    const before = trees.synced(entry);
+    if (!before) trees.putSynced({ ...remote, parent, name });
+    trees.setSyncedContent(entry, content, stat.exec);
+    dirty.add(entry, 'file');
+  });
+  return true;
+}
+
+/** The folder of the local tree at that path. One that the same batch made, by the remote tree, is taken as well. */
+async function folderAt(device: Device, path: string, entry: EntryId): Promise<EntryId | null> {
+  const { trees, folder, state, dirty } = device;
+  const known = trees.localFolderAt(path);
+  if (known !== null || path === '') return known;
+  const remote = entry === ROOT_ENTRY ? null : trees.remote(entry);
+  const name = nameOf(path);
+  if (remote?.kind !== 'folder' || remote.name !== name || trees.local(entry)) return null;
+  const parent = await folderAt(device, directoryOf(path), remote.parent);
+  if (parent === null || trees.localAt(parent, name)) return null;
+  const [found] = await folder.look([path]);
+  if (!found || !('stat' in found) || found.stat.kind !== 'folder') return null;
+  state.transaction(() => {
+    trees.putLocal(
+      { entry, parent, name, kind: 'folder', contentId: null, target: null, exec: false },
+      found.stat,
+      false,
+    );
+    if (!trees.synced(entry)) trees.putSynced({ ...remote, parent, name });
+    dirty.add(entry, 'folder');
+  });
+  return entry;
+}
+
+function directoryOf(path: string): string {
+  return path.slice(0, Math.max(path.lastIndexOf('/'), 0));
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}
