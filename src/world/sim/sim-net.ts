@@ -17,12 +17,16 @@ export type Weather = {
   readonly loss: number;
   readonly repeat: number;
   readonly delayMsMax: number;
-  /** Bytes of an answer's parts that arrive changed. */
+  /**
+   * Answers with a bit changed in a part. Transports keep messages whole; what may be damaged before it is sent, in memory or on a disk, are
+   * sealed blocks.
+   */
   readonly damage: number;
 };
 
 export const FAIR: Weather = { loss: 0, repeat: 0, delayMsMax: 2, damage: 0 };
 
+const CARRYING_BLOCKS = new Set(['contents', 'blocks', 'node-get']);
 /** Who waits for an answer that was lost learns of it after so long, as from a transport's own limit. */
 const LOST_MS_MAX = 4000;
 
@@ -145,7 +149,7 @@ export class SimNet {
   }
 
   #damaged(verbName: string, wire: Wire): Wire {
-    if (this.weather.damage === 0 || wire.parts.length === 0) return wire;
+    if (this.weather.damage === 0 || wire.parts.length === 0 || !CARRYING_BLOCKS.has(verbName)) return wire;
     if (!this.#happens('damage', this.weather.damage, verbName)) return wire;
     const parts = wire.parts.map((part) => new Uint8Array(part));
     const part = this.#options.random.pick(parts);
