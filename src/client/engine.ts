@@ -13,6 +13,7 @@ import { LargeUploads } from './large-uploads.ts';
 import { isOutage } from './line.ts';
 import { readListing } from './listing.ts';
 import { Merging } from './merging.ts';
+import { learnNames } from './names.ts';
 import { Observer } from './observer.ts';
 import { Pairing } from './pairing.ts';
 import { PlanReads } from './plan-reads.ts';
@@ -262,6 +263,11 @@ export class Engine {
     if (!first && !this.#paused) return true;
     if (clock.monotonicMs() < this.#rootCheckMs) return false;
     if (!(await this.#rootIsThere())) return false;
+    const failure = await learnNames(this.#device);
+    if (failure) {
+      this.#pause({ path: '', code: failure.code, message: `nothing can be made in the folder: ${failure.detail}` });
+      return false;
+    }
     if (!first && this.#recovered) this.#observer.startAnew();
     return true;
   }

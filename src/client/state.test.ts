@@ -32,7 +32,8 @@ const stat: Stat = {
 };
 
 function local(trees: Trees, entry: EntryId, parent: EntryId, name: string, kind: 'file' | 'folder'): void {
-  trees.putLocal({ entry, parent, name, kind, contentId: null, target: null, exec: false }, { ...stat, kind }, false);
+  const row = { entry, parent, name, alias: null, kind, contentId: null, target: null, exec: false };
+  trees.putLocal(row, { ...stat, kind }, false);
 }
 
 test('what was written is there when it is opened again', () => {
@@ -60,13 +61,13 @@ test('a state of a later version is refused and left as it is', () => {
 
 test('paths follow moves of folders', () => {
   const state = openState(sqliteOpener, fresh());
-  const trees = new Trees(state);
+  const trees = new Trees(state, () => {});
   local(trees, id('a'), ROOT_ENTRY, 'a', 'folder');
   local(trees, id('b'), id('a'), 'b', 'folder');
   local(trees, id('c'), id('b'), 'c', 'file');
   assert.equal(trees.localPath(id('c')), 'a/b/c');
   assert.equal(trees.localFolderAt('a/b'), id('b'));
-  trees.moveLocal(id('a'), ROOT_ENTRY, 'x');
+  trees.moveLocal(id('a'), ROOT_ENTRY, { name: 'x', alias: null });
   assert.equal(trees.localPath(id('c')), 'x/b/c');
   assert.equal(trees.localFolderAt('a/b'), null);
   assert.equal(trees.localFolderAt('x/b'), id('b'));
@@ -81,7 +82,7 @@ test('paths follow moves of folders', () => {
 
 test('an entry that takes another id takes its children along, and all are dirty', () => {
   const state = openState(sqliteOpener, fresh());
-  const trees = new Trees(state);
+  const trees = new Trees(state, () => {});
   const dirty = new Dirty(state);
   local(trees, id('a'), ROOT_ENTRY, 'a', 'folder');
   local(trees, id('b'), id('a'), 'b', 'file');
@@ -113,7 +114,7 @@ test('what became dirty again while it was planned stays dirty; folders come fir
 
 test('the merge base of the bytes moves without the place', () => {
   const state = openState(sqliteOpener, fresh());
-  const trees = new Trees(state);
+  const trees = new Trees(state, () => {});
   const content = { contentId: 'c'.repeat(64) as ContentId, manifestId: 'd'.repeat(64) as never, size: 3 };
   const entry = {
     entry: id('1'),

@@ -19,10 +19,11 @@ CREATE TABLE listing (
   epoch TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE local (
-  entry TEXT PRIMARY KEY, parent TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+  entry TEXT PRIMARY KEY, parent TEXT NOT NULL, name TEXT NOT NULL, alias TEXT, spot TEXT NOT NULL, awaits TEXT, kind TEXT NOT NULL,
   content TEXT, target TEXT, exec INTEGER NOT NULL, slot TEXT, stat TEXT NOT NULL, inode TEXT NOT NULL, racy INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX local_place ON local (parent, name);
+CREATE INDEX local_place ON local (parent, spot);
+CREATE INDEX local_awaits ON local (parent, awaits) WHERE awaits IS NOT NULL;
 CREATE INDEX local_inode ON local (inode);
 CREATE TABLE synced (
   entry TEXT PRIMARY KEY, parent TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
@@ -30,6 +31,7 @@ CREATE TABLE synced (
   revision INTEGER NOT NULL, placed INTEGER NOT NULL, presence TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX synced_parent ON synced (parent);
+CREATE INDEX synced_impossible ON synced (entry) WHERE presence = 'name_impossible';
 CREATE TABLE dirty (n INTEGER PRIMARY KEY, entry TEXT NOT NULL UNIQUE, rank INTEGER NOT NULL, deferred INTEGER NOT NULL DEFAULT 0, touched INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX dirty_order ON dirty (deferred, rank, n);
 CREATE TABLE uploads (subject TEXT PRIMARY KEY, upload TEXT NOT NULL, target TEXT NOT NULL, stat TEXT NOT NULL) WITHOUT ROWID;
@@ -49,6 +51,7 @@ export type MetaKey =
   | 'space'
   | 'root_id'
   | 'root_mark'
+  | 'names'
   | 'install_id'
   | 'tick'
   | 'reconcile'
