@@ -332,6 +332,13 @@ test('what the disk itself refuses is absent too, and keeps what is here under i
     'd/in': 'below',
     shorter: 'short',
   });
+
+  // It is asked again at the next start.
+  await here.stop();
+  here.asFolder = (folder) => folder;
+  here.start();
+  const possible = { [long]: 'long', d: '/', 'd/in': 'below', shorter: 'short' };
+  await becomes(here, possible, there, possible);
 });
 
 test('a folder that comes to lie on another kind of disk loses nothing that this disk cannot hold', async () => {
