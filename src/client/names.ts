@@ -35,7 +35,8 @@ function useOther({ state, trees, dirty }: Device, names: NameProfile): void {
   for (const table of ['local', 'synced', 'remote'])
     for (const row of state.sql.prepare(`SELECT entry, kind FROM ${table}`).all())
       dirty.add(row['entry'] as EntryId, row['kind'] as EntryKind);
-  state.sql.exec('DELETE FROM synced');
+  // What a person chose not to have here is no matter of the disk's.
+  state.sql.exec(`DELETE FROM synced WHERE presence NOT IN ('not_selected', 'ignored', 'placeholder')`);
 }
 
 /** What the disk refused, and not by its profile: nobody knows whether it still does. */
