@@ -20,7 +20,7 @@ export class Trees implements TreesView {
   /** Paths of folders as they were last asked for; any change of a folder's place empties both. */
   readonly #pathOf = new Map<EntryId, string>();
   readonly #folderAt = new Map<string, EntryId>();
-  /** Places that the disk refused, whatever its profile says. */
+  /** Paths that the disk refused, whatever its profile says. */
   readonly #refused = new Set<string>();
   readonly #onFreed: (entry: EntryId, kind: EntryKind) => void;
   #names: NameProfile;
@@ -55,12 +55,18 @@ export class Trees implements TreesView {
   }
 
   refuses(parent: EntryId, name: string): boolean {
-    return this.#refused.has(`${parent}/${name}`) || isRefused(this.#names, parent, name);
+    if (isRefused(this.#names, parent, name)) return true;
+    const path = this.#refused.size === 0 ? null : this.pathIn(parent, name);
+    return path !== null && this.#refused.has(path);
   }
 
-  /** The disk has refused it. Known until the client ends: then it is tried again. */
+  /**
+   * The disk has refused it, be it for the length of the whole path: as long as what is above it stays as it is. Known until the client ends:
+   * then it is tried again. Where the folder above is not there, it was that which was refused.
+   */
   refuse(parent: EntryId, name: string): void {
-    this.#refused.add(`${parent}/${name}`);
+    const path = this.pathIn(parent, name);
+    if (path !== null) this.#refused.add(path);
   }
 
   remote(entry: EntryId): Entry | null {

@@ -303,10 +303,17 @@ test('what the disk itself refuses is absent too, and keeps what is here under i
   const { here, there } = await pair(null, (device) => {
     device.asFolder = (folder) => refusing(folder, (name) => name.length > 143);
   });
+  await here.stop();
   writeFileSync(there.path(long), 'long');
   mkdirSync(there.path(`${long}.d`));
   writeFileSync(there.path(`${long}.d/in`), 'below');
   writeFileSync(there.path('short'), 'short');
+  await eventually(
+    () => there.client?.status().counts.files === 3 && there.client.status().inSync,
+    () => there.client?.status(),
+  );
+  // The folder and what lies in it are refused in one go.
+  here.start();
   const all = { [long]: 'long', [`${long}.d`]: '/', [`${long}.d/in`]: 'below', short: 'short' };
   await becomes(here, { short: 'short' }, there, all);
   assert.deepEqual(
