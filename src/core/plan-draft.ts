@@ -44,6 +44,8 @@ export class PlanDraft {
   readonly #downUpdates: DownAction[] = [];
   readonly #waiting = new Set<EntryId>();
   readonly #meetings = new Map<EntryId, Meeting>();
+  /** Remote entries that are here already, as what was found. */
+  readonly #found = new Set<EntryId>();
 
   constructor(trees: TreesView, options: PlanOptions) {
     this.#view = new PlanView(trees);
@@ -172,7 +174,11 @@ export class PlanDraft {
     const { entry, parent, name, alias } = local;
     const { names } = this.#view;
     if (alias === null || spotOf(names, alias) === spotOf(names, name) || this.#view.refuses(local)) return;
-    if (!this.#names.isFree(local, entry)) return;
+    if (!this.#names.isFree(local, entry)) {
+      // What it was given to may not come after all.
+      if (this.#names.isClashing(local, entry)) this.#waiting.add(entry);
+      return;
+    }
     // Until its folder is known by the id that it keeps.
     if (parent !== ROOT_ENTRY && this.#fates.of(parent).kind !== 'stays') {
       this.look(parent);
@@ -209,7 +215,8 @@ export class PlanDraft {
     const { free, alias } = this.#standAt(remote, null, needs);
     this.#needParentDown(parent, needs);
     const action = { kind: 'down_create', entry, parent, name, alias, entryKind: remote.kind } as const;
-    this.#down.set(entry, { entry, action: free ? action : null, needs });
+    // Found under an alias, while its own name is another's, it is not to be made a second time.
+    this.#down.set(entry, { entry, action: free && !this.#found.has(entry) ? action : null, needs });
   }
 
   /** Whole subtrees: the server is asked once for the topmost folder. */
@@ -336,17 +343,20 @@ export class PlanDraft {
   /** What is new here is a remote thing that is not here yet, whose name this disk spells in another of Unicode's forms. */
   #foundAs(local: LocalEntry): Entry | null {
     const { parent, name } = local;
-    if (this.#view.names.forms === 'distinct' || this.#fates.of(local.entry).kind !== 'new') return null;
-    const there =
-      this.#view.remoteAt(parent, name.normalize('NFC')) ?? this.#view.remoteAt(parent, name.normalize('NFD'));
-    return there && this.#isFoundAs(local, there) ? there : null;
+    if (this.#view.names.forms === 'distinct' || this.#view.remoteAt(parent, name)) return null;
+    for (const form of ['NFC', 'NFD']) {
+      const there = this.#view.remoteAt(parent, name.normalize(form));
+      if (there && this.#isFoundAs(local, there)) return there;
+    }
+    return null;
   }
 
   #isFoundAs(local: LocalEntry, remote: Entry): boolean {
     return (
       this.#fates.of(local.entry).kind === 'new' &&
       this.#fates.of(remote.entry).kind === 'arrive' &&
-      isSpelling({ ...this.#view.names, letterCase: 'distinct' }, remote.name, local.name)
+      isSpelling({ ...this.#view.names, letterCase: 'distinct' }, remote.name, local.name) &&
+      this.#view.spot(remote) === this.#view.spot({ parent: local.parent, name: nameHere(local) })
     );
   }
 
@@ -357,10 +367,13 @@ export class PlanDraft {
       return { free: true, alias: this.#aliasOrNull(name, this.#names.keep(parent, local)) };
     const found = this.#view.localAt(parent, name);
     const there = found?.entry === entry ? null : found;
-    const isMet = there !== null && (there.name === name || this.#isFoundAs(there, remote));
+    const isMet = there !== null && (there.name === name || this.#foundAs(there)?.entry === entry);
     const clashes = there !== null && !this.#leavesSpot(there) && !(isMet && !isMovedDown(this.#fates.of(there.entry)));
-    if (clashes || this.#names.isClashing(remote, entry))
+    if (clashes || this.#names.isClashing(remote, entry)) {
+      // Looked at again when it is there: whatever was in its way may not have come.
+      this.#waiting.add(entry);
       return { free: true, alias: this.#names.clash(remote, entry) };
+    }
     const free = there === null || this.#freeDown(remote, there, needs);
     if (free) this.#names.give(remote, entry);
     return { free, alias: null };
@@ -398,6 +411,7 @@ export class PlanDraft {
     if (known) return known;
     const meeting = this.#judgeMeeting(remote, local);
     this.#meetings.set(local.entry, meeting);
+    if (meeting !== 'aside') this.#found.add(remote.entry);
     if (meeting === 'waits') this.#waiting.add(local.entry);
     return meeting;
   }

@@ -12,7 +12,7 @@ import {
   snapshot,
   type Draw,
 } from '../../test/planner/model-changes.ts';
-import type { ModelClient } from '../../test/planner/model-client.ts';
+import { CERTAIN, type ModelClient } from '../../test/planner/model-client.ts';
 import { ModelWorld, sorted } from '../../test/planner/model-world.ts';
 
 const FOLDING: NameProfile = { letterCase: 'kept', forms: 'distinct', refuses: 'nothing' };
@@ -331,6 +331,84 @@ test('what was parked comes back under a name that this disk holds', () => {
   assert.equal(here.shown().length, 2);
   act(there, (at) => there.move(at('/free?'), ROOT_ENTRY, 'free'));
   assert.deepEqual(here.shown(), there.shown());
+});
+
+test('what is here under an alias and meets a new version of itself is not made a second time', () => {
+  const { world, here, there } = beside(FOLDING, ['a', 'A']);
+  const aliased = [...here.trees.localRows.values()].find(({ alias }) => alias !== null)!;
+  here.edit(aliased.entry, 'edited');
+  there.remove(aliased.entry);
+  there.make(ROOT_ENTRY, aliased.name, { kind: 'file', content: 'theirs' });
+  for (let steps = 0; steps < 4; steps++) there.step();
+  here.pull();
+  // It lives on under a fresh id, and is planned together with the new one.
+  here.step({ ...CERTAIN, some: (items) => items.filter((entry) => entry === aliased.entry) });
+  world.converge();
+  assert.deepEqual(here.refusals, []);
+  assert.deepEqual(
+    world.paths().filter((path) => path.endsWith('theirs') || path.endsWith('edited')),
+    [`/${aliased.name} (conflicted copy, device2, 2030-01-02) = file edited`, `/${aliased.name} = file theirs`],
+  );
+});
+
+test('of two forms of one name only the one that is called so meets what is found', () => {
+  const { world, here, there } = beside(NORMALISING, []);
+  for (const name of ['e\u0301', '\u00e9']) there.make(ROOT_ENTRY, name, { kind: 'file', content: name });
+  for (let steps = 0; steps < 4; steps++) there.step();
+  here.make(ROOT_ENTRY, '\u00e9', { kind: 'file', content: '\u00e9' });
+  world.converge();
+  assert.deepEqual(here.refusals, []);
+  assert.deepEqual(here.shown(), ['/e\u0301', '/e\u0301 (case clash)']);
+  assert.equal(world.paths().length, 2);
+});
+
+test('what is found under a name that another is about to leave meets no other form of it', () => {
+  const { world, here, there } = beside(NORMALISING, ['\u00e9']);
+  here.move(here.at('/\u00e9'), ROOT_ENTRY, 'x');
+  here.make(ROOT_ENTRY, '\u00e9', { kind: 'file', content: 'same' });
+  there.make(ROOT_ENTRY, 'e\u0301', { kind: 'file', content: 'same' });
+  for (let steps = 0; steps < 3; steps++) there.step();
+  world.converge();
+  assert.deepEqual(there.shown(), ['/e\u0301', '/x', '/\u00e9']);
+});
+
+test('what is here under an alias is no other form of its name', () => {
+  const { world, here, there } = beside(NORMALISING, ['\u00e9', 'e\u0301']);
+  const rows = [...here.trees.localRows.values()];
+  const aliased = rows.find((row) => row.alias?.includes('clash'))!;
+  const other = rows.find((row) => row !== aliased)!;
+  here.edit(aliased.entry, 'edited');
+  for (const { entry } of rows) there.remove(entry);
+  there.make(ROOT_ENTRY, other.name, { kind: 'file', content: 'theirs' });
+  for (let steps = 0; steps < 4; steps++) there.step();
+  here.pull();
+  here.step({ ...CERTAIN, some: (items) => items.filter((entry) => entry === aliased.entry) });
+  world.converge();
+  assert.equal(world.contents().length, 2);
+  assert.deepEqual(there.shown(), [`/${aliased.name}`, `/${other.name}`].sort());
+});
+
+test('whoever had a name on this disk only in a plan that failed keeps nobody from it', () => {
+  const { world, here, there } = beside(FOLDING, ['a', 'b']);
+  const [a, b] = [there.at('/a'), there.at('/b')];
+  there.remove(a);
+  for (let steps = 0; steps < 3; steps++) there.step();
+  const late = there.make(ROOT_ENTRY, 'a', { kind: 'file', content: 'late' });
+  for (let steps = 0; steps < 3; steps++) there.step();
+  there.move(b, ROOT_ENTRY, 'A');
+  for (let steps = 0; steps < 3; steps++) there.step();
+  here.pull();
+  const failing = (fails: (action: number) => boolean) => {
+    let actions = 0;
+    here.step({ fails: () => fails(++actions), some: (items) => items, downFirst: () => false });
+  };
+  failing((action) => action === 2);
+  assert.deepEqual(here.shown(), ['/A (case clash)']);
+  failing(() => true);
+  there.remove(late);
+  for (let steps = 0; steps < 3; steps++) there.step();
+  world.converge();
+  assert.deepEqual(here.shown(), ['/A']);
 });
 
 const CASES_AT_RANDOM = Number(process.env['PLANNER_CASES'] ?? 2000);

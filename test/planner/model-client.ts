@@ -228,6 +228,7 @@ export class ModelClient {
     this.#relabel(found, entry);
     const { name } = this.trees.remote(entry)!;
     const row = this.#local(entry);
+    if (row.name === name) return;
     const here = nameHere(row);
     assert.equal(spotOf(this.trees.names, here), spotOf(this.trees.names, name));
     this.#putLocal({ ...row, name, alias: here === name ? null : here });
