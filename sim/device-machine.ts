@@ -69,7 +69,9 @@ export class DeviceMachine extends Machine {
     for (const row of sql.prepare('SELECT * FROM dirty LIMIT 5').all()) {
       lines.push(`  dirty ${JSON.stringify(row)}`);
       for (const tree of ['remote', 'local', 'synced'])
-        lines.push(`    ${tree} ${JSON.stringify(sql.prepare(`SELECT * FROM ${tree} WHERE entry = ?`).get(row['entry'] ?? '') ?? null)}`);
+        lines.push(
+          `    ${tree} ${JSON.stringify(sql.prepare(`SELECT * FROM ${tree} WHERE entry = ?`).get(row['entry'] ?? '') ?? null)}`,
+        );
     }
     const orphans = sql.prepare(
       `SELECT entry, parent, name FROM local WHERE parent NOT IN (SELECT entry FROM local) AND parent <> '00000000000000000000000000000000' LIMIT 5`,

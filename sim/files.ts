@@ -46,6 +46,7 @@ export class Files {
     this.#machine = new SimFileSystem({ nowMs: options.nowMs, elapsedMs: options.elapsedMs });
     this.#disk = this.#machine.addDisk(options.profile);
     this.#machine.user.makeFolder(ROOT);
+    this.#machine.user.sync(ROOT);
     this.mount();
   }
 
@@ -87,7 +88,12 @@ export class Files {
     const { user } = this.#machine;
     user.setMode(path, 0);
     return () => {
-      if (user.exists(path)) user.setMode(path, 0o755);
+      try {
+        user.setMode(path, 0o755);
+      } catch (error) {
+        // It is no longer where it was.
+        if (!(error instanceof SystemError)) throw error;
+      }
     };
   }
 

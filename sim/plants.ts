@@ -70,10 +70,15 @@ export const plants: readonly Plant[] = [
   one(
     'what a power cut tore is believed',
     'src/client/recovery.ts',
-    '  await checkPlaced(device);\n  await checkUnflushed(device);\n',
-    '  void checkPlaced; void checkUnflushed;\n',
+    '  await compareUnflushed(device);\n  await checkPlaced(device);\n',
+    '  void checkPlaced; void compareUnflushed;\n',
   ),
-  one('what was parked is forgotten', 'src/client/recovery.ts', '  await bringBackParked(device);\n', '  void bringBackParked;\n'),
+  one(
+    'what was parked is forgotten',
+    'src/client/recovery.ts',
+    '  await bringBackParked(device);\n',
+    '  void bringBackParked;\n',
+  ),
   one(
     'what vanished is gone without a second look',
     'src/client/judgement.ts',
@@ -161,12 +166,7 @@ export const plants: readonly Plant[] = [
     'if (this.#until.delete(entry)) this.#dirty.wake(entry);',
     'this.#until.delete(entry);',
   ),
-  one(
-    'plans do not wait for the rows between',
-    'src/client/engine.ts',
-    'cursor.seq >= this.#commits.gateSeq &&',
-    '',
-  ),
+  one('plans do not wait for the rows between', 'src/client/engine.ts', 'cursor.seq >= this.#commits.gateSeq &&', ''),
   one(
     'a sent file is remembered whatever it is by now',
     'src/client/sent.ts',

@@ -4,7 +4,8 @@ import type { FileSystem } from '#world/file-system.ts';
 export type Tree = ReadonlyMap<string, TreeNode>;
 export type TreeNode =
   | { readonly kind: 'folder' }
-  | { readonly kind: 'file'; readonly text: string; readonly exec: boolean }
+  /** `inode`: equal where two names lead to one file. */
+  | { readonly kind: 'file'; readonly text: string; readonly exec: boolean; readonly inode: string }
   | { readonly kind: 'symlink'; readonly target: string }
   | { readonly kind: 'other' };
 
@@ -152,7 +153,8 @@ export class Programs {
         if (stat.kind === 'folder') {
           found.set(path, { kind: 'folder' });
           walk(path);
-        } else if (stat.kind === 'file') found.set(path, { kind: 'file', text: this.read(path), exec: stat.exec });
+        } else if (stat.kind === 'file')
+          found.set(path, { kind: 'file', text: this.read(path), exec: stat.exec, inode: String(stat.ino) });
         else if (stat.kind === 'symlink') found.set(path, { kind: 'symlink', target: this.#target(path) });
         else found.set(path, { kind: 'other' });
       }
@@ -204,7 +206,7 @@ export function difference(left: Tree, right: Tree): string[] {
   };
   for (const path of [...new Set([...left.keys(), ...right.keys()])].sort()) {
     const [one, other] = [left.get(path), right.get(path)];
-    if (JSON.stringify(one) === JSON.stringify(other)) continue;
+    if (isSameNode(one, other)) continue;
     lines.push(`${path}: ${say(one)} | ${say(other)}`);
   }
   return lines;
@@ -212,12 +214,14 @@ export function difference(left: Tree, right: Tree): string[] {
 
 export function sameTree(left: Tree, right: Tree): boolean {
   if (left.size !== right.size) return false;
-  for (const [path, one] of left) {
-    const other = right.get(path);
-    if (!other || other.kind !== one.kind) return false;
-    if (one.kind === 'file' && (other as typeof one).text !== one.text) return false;
-    if (one.kind === 'file' && (other as typeof one).exec !== one.exec) return false;
-    if (one.kind === 'symlink' && (other as typeof one).target !== one.target) return false;
-  }
+  for (const [path, one] of left) if (!isSameNode(one, right.get(path))) return false;
   return true;
+}
+
+/** Whether two names lead to one file is no device's business but its own. */
+function isSameNode(one: TreeNode | undefined, other: TreeNode | undefined): boolean {
+  if (!one || !other) return one === other;
+  if (one.kind === 'file') return other.kind === 'file' && one.text === other.text && one.exec === other.exec;
+  if (one.kind === 'symlink') return other.kind === 'symlink' && one.target === other.target;
+  return one.kind === other.kind;
 }

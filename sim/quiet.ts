@@ -147,10 +147,13 @@ export async function checkDurability(world: World): Promise<void> {
 
 /** A disk that holds the same, for what one person alone does. */
 export function copyTree(tree: Tree, into: Programs): void {
+  const known = new Map<string, string>();
   for (const [path, node] of tree) {
     if (node.kind === 'folder') into.makeFolder(path);
     else if (node.kind === 'symlink') into.symlink(node.target, path);
+    else if (node.kind === 'file' && known.has(node.inode)) into.hardLink(known.get(node.inode) ?? '', path);
     else if (node.kind === 'file') {
+      known.set(node.inode, path);
       into.write(path, node.text);
       if (node.exec) into.setExec(path, true);
     }

@@ -64,7 +64,7 @@ async function runRound(world: World, seed: string, round: ScriptRound, number: 
   const random = new SimRandom(`${seed} round ${number}`);
   const { scheduler } = world;
   const shadow = round.alone === null ? null : new Programs(plainFileSystem(), '/sync');
-  if (shadow) copyTree(must(world.devices[0], 'there is a device').programs.tree(), shadow);
+  if (shadow) copyTree(must(world.devices[round.alone ?? 0], 'there is a device').programs.tree(), shadow);
   const endMs = scheduler.nowMs + round.lengthMs;
   for (const device of world.devices) device.user.shadow = shadow;
   for (const operation of round.operations) {

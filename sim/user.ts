@@ -226,6 +226,8 @@ export class User {
     const to = childOf(this.#folder(folders), random.pick(FILE_NAMES));
     const text = this.#read(programs, from);
     if (text === null || from === to || programs.kindAt(to) === 'folder' || programs.kindAt(to) === 'symlink') return;
+    // The same bytes over the same bytes are no edit to anybody.
+    if (programs.kindAt(to) === 'file' && this.#read(programs, to) === text) return;
     this.#do('copy', to, [to], [(on) => on.write(to, text)], [text]);
   }
 

@@ -3,8 +3,10 @@ import { existsSync } from 'node:fs';
 import { MessageChannel } from 'node:worker_threads';
 import type { DeviceState, Launcher, RunningNodes, RunningServer, ServerPlan, StartedNode } from '#cli/launcher.ts';
 import { linkDirectory, linkStatePath, readIdentity, writeIdentity, type Identity } from '#cli/home.ts';
+import { chooseAt, readNotSelected } from '#client/choose.ts';
 import { readState } from '#client/status.ts';
 import { must } from '#core/assert.ts';
+import { HoldfastError } from '#core/errors.ts';
 import type { ClusterId, Pin } from '#core/ids.ts';
 import { verifyKeyList } from '#core/key-list.ts';
 import type { Peer } from '#protocol/wire.ts';
@@ -16,6 +18,7 @@ import { portPeer } from '#world/real/port.ts';
 import { nodePrimitives } from '#world/real/primitives.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
 import { indexBackups } from './backup-directory.ts';
+import { ringLink } from './link-bell.ts';
 import { startRole } from './role.ts';
 
 export type ServerInfo = {
@@ -84,6 +87,17 @@ export const launcher: Launcher = {
     const state = existsSync(path) ? readState(sqliteOpener, path) : null;
     // A client that was killed could not say that it ended; its lock can.
     return state && { ...state, running: isLocked(linkDirectory(home, identity.cluster, link)) };
+  },
+  readNotSelected: (home, identity, link) => {
+    const path = linkStatePath(home, identity.cluster, link);
+    return existsSync(path) ? readNotSelected(sqliteOpener, path) : null;
+  },
+  choose: (home, identity, link, path, wanted) => {
+    const statePath = linkStatePath(home, identity.cluster, link);
+    if (!existsSync(statePath))
+      throw new HoldfastError('not_found', 'this folder was never synced, so that nothing in the space is known yet');
+    chooseAt(sqliteOpener, statePath, path, wanted);
+    ringLink(linkDirectory(home, identity.cluster, link));
   },
   connect: (home, identity) => connectTo(home, identity),
   connectTo: (addresses, { cluster, pin, webpki }) =>

@@ -18,6 +18,7 @@ import { sqliteOpener } from '#world/real/sql.ts';
 import { realWatcher } from '#world/real/watcher.ts';
 import { bootOfThisMachine } from '#world/real/boot.ts';
 import { connectTo } from './launcher.ts';
+import { hearLink } from './link-bell.ts';
 import type { Role } from './role.ts';
 
 export type DevicePlan = {
@@ -55,6 +56,7 @@ export async function start(plan: unknown): Promise<Role> {
       space: link.space,
     });
     endWith(client);
+    const stopHearing = hearLink(directory, () => client.chosen());
     return {
       info: {},
       control: async () => {
@@ -71,6 +73,7 @@ export async function start(plan: unknown): Promise<Role> {
       },
       accept: (purpose, port) => given?.take(portPeer(port, (purpose as { readonly token: string }).token)),
       close: async () => {
+        stopHearing();
         await client.close();
         lock.release();
       },

@@ -312,11 +312,15 @@ export class RigDevice {
       readonly inline?: boolean;
       /** Default: everything was pulled. */
       readonly cursor?: Cursor;
+      /** Of the whole batch that the commit is a part of. */
+      readonly deletes?: number;
+      readonly updates?: number;
     } = {},
   ): Promise<{ readonly answers: readonly Answer[]; readonly head: Cursor }> {
     const blocks = options.inline === false ? [] : files.flatMap((file) => file.blocks);
     const unique = [...new Map(blocks.map((block) => [block.id, block])).values()];
-    const totals = { plan: newId<OpId>(), creates: 0, updates: 0, moves: 0, deletes: 0 };
+    const { deletes = 0, updates = 0 } = options;
+    const totals = { plan: newId<OpId>(), creates: 0, updates, moves: 0, deletes };
     const request = {
       op: options.op ?? newId<OpId>(),
       ...(await this.standing(options.cursor)),

@@ -23,10 +23,11 @@ import { bytesText, shown, table } from './output.ts';
 export async function withServer<T>(
   context: Context,
   work: (peer: Peer, signal: AbortSignal) => Promise<T>,
+  waitMsMax: number = REQUEST_MS_MAX,
 ): Promise<T> {
   const peer = context.launcher.connect(context.home, requireIdentity(context.home));
   try {
-    return await work(peer, within(context.stop, REQUEST_MS_MAX));
+    return await work(peer, within(context.stop, waitMsMax));
   } finally {
     await peer.close();
   }

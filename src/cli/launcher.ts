@@ -63,6 +63,8 @@ export type DeviceState = {
   readonly inSync: boolean;
   /** Entries that are not yet the same on both sides. */
   readonly waiting: number;
+  /** Files of the space that are not on this disk, by the reason. */
+  readonly notHere: Readonly<Record<string, number>>;
   readonly problems: readonly { readonly path: string; readonly code: string; readonly message: string }[];
   /** Copies that conflicts left. */
   readonly conflicts: readonly {
@@ -72,6 +74,8 @@ export type DeviceState = {
     readonly date: string;
   }[];
 };
+
+export type NotSelected = { readonly path: string; readonly kind: string; readonly selected: 'none' | 'part' };
 
 export interface RunningDevice extends Running {
   untilInSync(): Promise<void>;
@@ -114,6 +118,10 @@ export interface Launcher {
   startDevice(home: string, identity: Identity, link: Link, server: RunningServer | null): Promise<RunningDevice>;
   /** Null: it never ran. */
   readDeviceState(home: string, identity: Identity, link: Link): DeviceState | null;
+  /** What was chosen not to be on this device; null: it never ran. */
+  readNotSelected(home: string, identity: Identity, link: Link): readonly NotSelected[] | null;
+  /** Durable when it returns; a client that runs takes it up at once. `path`: in the space. Throws `not_found`. */
+  choose(home: string, identity: Identity, link: Link, path: string, wanted: boolean): void;
   /** A connection to the identity's server; a key list that it learns is stored in `home`. */
   connect(home: string, identity: Identity): Peer;
   /** A connection for redeeming an invite: no credential yet. */

@@ -7,7 +7,9 @@ import { makeContext, type Context, type Surroundings } from './context.ts';
 import { exitCodeOf, lineOf } from './exit.ts';
 import { fetchCommand } from './fetch.ts';
 import { listMerged, mergeOff, mergeOn } from './merge.ts';
+import * as holds from './holds.ts';
 import { node, serve } from './roles.ts';
+import { changeSelection, listSelection, type SelectOptions } from './select.ts';
 import { status } from './status.ts';
 import { join, sync } from './sync.ts';
 import { up } from './up.ts';
@@ -144,6 +146,21 @@ function build(surroundings: Surroundings, version: string): Command {
     .option('--space <space>', 'another space than your own');
   command(program, 'status', 'what is in sync, what is not and why', (context) => status(context));
 
+  const selection = program.command('select').description('what of the space this device keeps on its disk');
+  const FOLDER_HELP = 'the linked folder, where there are several';
+  command<SelectOptions>(selection, 'list', 'what it does not keep', (context, _, options) =>
+    listSelection(context, options),
+  ).option('--folder <folder>', FOLDER_HELP);
+  command<SelectOptions>(
+    selection,
+    'remove <paths...>',
+    'do not keep these here; they stay on the server and on other devices',
+    (context, [paths], options) => changeSelection(context, paths as string[], false, options),
+  ).option('--folder <folder>', FOLDER_HELP);
+  command<SelectOptions>(selection, 'add <paths...>', 'keep these here again', (context, [paths], options) =>
+    changeSelection(context, paths as string[], true, options),
+  ).option('--folder <folder>', FOLDER_HELP);
+
   const rules = program.command('rules').description("which pool a file's bytes belong to");
   command(rules, 'list', 'rules in the order in which they are tried', (context) => cluster.listRules(context));
   command<{ pool: string; first: boolean }>(
@@ -175,6 +192,16 @@ function build(surroundings: Surroundings, version: string): Command {
     'turn it off for files with these extensions',
     (context, [extensions], { space }) => mergeOff(context, extensions as string[], space ?? null),
   ).option(...ofSpace);
+  const held = program
+    .command('holds')
+    .description('changes that wait for your yes: they look like an accident or an attack');
+  command(held, 'list', 'all of them', (context) => holds.listHolds(context));
+  command(held, 'approve [hold]', 'let them go through', (context, [hold]) =>
+    holds.decideHold(context, (hold as string) ?? null, 'approve'),
+  );
+  command(held, 'reject [hold]', 'undo them where they were made', (context, [hold]) =>
+    holds.decideHold(context, (hold as string) ?? null, 'reject'),
+  );
   const devices = program.command('devices').description('the devices that are linked');
   command(devices, 'list', 'all of them', (context) => cluster.listDevices(context));
   command(devices, 'revoke <device>', "end a device's access at once", (context, [device]) =>

@@ -2,10 +2,12 @@
 import { HoldfastError } from '#core/errors.ts';
 import { ask } from '#protocol/call.ts';
 import { poolsList, serverStatus } from '#protocol/cluster.ts';
+import { holdsList, type HoldRow } from '#protocol/holds.ts';
 import { REQUEST_MS_MAX, within } from './cancel.ts';
 import { nodeLine } from './cluster-commands.ts';
 import type { Context } from './context.ts';
 import { lineOf } from './exit.ts';
+import { whatText } from './holds.ts';
 import { readLinks, requireIdentity } from './home.ts';
 import type { DeviceState } from './launcher.ts';
 import { bytesText, shown, table } from './output.ts';
@@ -43,11 +45,13 @@ export async function status(context: Context): Promise<void> {
       uploading: server.status.uploading,
     },
     nodes: server.status?.nodes ?? [],
+    held: server.held,
     links: links.map(({ link, state }) => ({
       folder: link.folder,
       running: state?.running ?? false,
       inSync: state?.inSync ?? false,
       waiting: state?.waiting ?? 0,
+      notHere: state?.notHere ?? {},
     })),
   });
   for (const line of textLines(inSync, problems, server, links)) context.output.line(line);
@@ -59,14 +63,19 @@ type ServerSide = {
   readonly status: Awaited<ReturnType<typeof askStatus>>['status'] | null;
   readonly unprotected: readonly string[];
   readonly problems: readonly Problem[];
+  readonly held: readonly HoldRow[];
 };
 
 async function askStatus(context: Context, identity: ReturnType<typeof requireIdentity>) {
   const peer = context.launcher.connect(context.home, identity);
   try {
     const signal = within(context.stop, REQUEST_MS_MAX);
-    const [status, pools] = await Promise.all([ask(peer, serverStatus, {}, signal), ask(peer, poolsList, {}, signal)]);
-    return { status: status.response, pools: pools.response.pools };
+    const [status, pools, held] = await Promise.all([
+      ask(peer, serverStatus, {}, signal),
+      ask(peer, poolsList, {}, signal),
+      ask(peer, holdsList, {}, signal),
+    ]);
+    return { status: status.response, pools: pools.response.pools, held: held.response.holds };
   } finally {
     await peer.close();
   }
@@ -74,15 +83,21 @@ async function askStatus(context: Context, identity: ReturnType<typeof requireId
 
 async function serverSide(context: Context, identity: ReturnType<typeof requireIdentity>): Promise<ServerSide> {
   try {
-    const { status, pools } = await askStatus(context, identity);
+    const { status, pools, held } = await askStatus(context, identity);
     return {
       status,
+      held,
       unprotected: pools.filter((pool) => pool.copies < 2).map((pool) => pool.pool),
       problems: status.problems,
     };
   } catch (error) {
     if (!(error instanceof HoldfastError) || (error.code !== 'unreachable' && error.code !== 'timeout')) throw error;
-    return { status: null, unprotected: [], problems: [{ path: '', code: error.code, message: lineOf(error) }] };
+    return {
+      status: null,
+      held: [],
+      unprotected: [],
+      problems: [{ path: '', code: error.code, message: lineOf(error) }],
+    };
   }
 }
 
@@ -98,12 +113,16 @@ function textLines(
   const lines = [inSync ? 'In sync.' : 'Not in sync.'];
   for (const { link, state } of links)
     lines.push(
-      `  ${shown(link.folder)}: ${!state?.running ? 'not running' : state.inSync ? 'in sync' : `${state.waiting} to do`}`,
+      `  ${shown(link.folder)}: ${!state?.running ? 'not running' : state.inSync ? 'in sync' : `${state.waiting} to do`}${notHereText(state?.notHere ?? {})}`,
     );
   const { status } = server;
   if (status) {
     lines.push(`${status.files} files, ${bytesText(status.plainBytes)}; ${status.uploading} uploading.`);
     if (server.unprotected.length > 0) lines.push(`Pools ${server.unprotected.join(', ')}: 1 copy, not protected.`);
+    for (const hold of server.held)
+      lines.push(
+        `Held, from ${shown(hold.device.name)}: ${whatText(hold)}. "holdfast holds" shows more; approve or reject ${hold.hold}.`,
+      );
     if (status.copiesAtRisk > 0) lines.push(`Copies at risk: ${status.copiesAtRisk}.`);
     lines.push(...table(status.nodes.map((node) => ['  node', ...nodeLine(node)])));
   }
@@ -114,4 +133,10 @@ function textLines(
   for (const problem of problems)
     lines.push(`! ${problem.path ? `${shown(problem.path)}: ` : ''}${shown(problem.message)} [${problem.code}]`);
   return lines;
+}
+
+/** `not_selected` and its like are words that people can read. */
+function notHereText(notHere: Readonly<Record<string, number>>): string {
+  const parts = Object.entries(notHere).map(([why, files]) => `${files} ${why.replaceAll('_', ' ')}`);
+  return parts.length === 0 ? '' : `; not on this disk: ${parts.join(', ')}`;
 }

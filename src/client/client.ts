@@ -22,8 +22,11 @@ import type { Device } from './device.ts';
 import { Dirty } from './dirty.ts';
 import { Engine } from './engine.ts';
 import { guardedFolder } from './guarded-folder.ts';
+import { Ignoring } from './ignoring.ts';
+import { Held } from './held.ts';
 import { isOutage, Line } from './line.ts';
 import { Problems } from './problems.ts';
+import { Selection } from './selection.ts';
 import { askSpaceKeys } from './space-keys.ts';
 import { openState, type State } from './state.ts';
 import { NOT_YET, storeStatus, type Status } from './status.ts';
@@ -53,6 +56,8 @@ export type ClientOptions = {
 
 export interface Client {
   status(): Status;
+  /** Another process wrote down a choice (`selection.ts`): it is looked for at once. */
+  chosen(): void;
   /**
    * Resolves when both sides are in sync, or all that is left has problems that waiting does not solve (`inSync` says which). Rejects
    * where the client ends before, or the signal aborts.
@@ -81,6 +86,7 @@ class RunningClient implements Client {
   #status: Status = NOT_YET;
   #keys: SealKeys | null = null;
   readonly ended: Promise<void>;
+  #onChosen: () => void = () => {};
 
   constructor(options: ClientOptions, state: State) {
     this.#options = options;
@@ -97,6 +103,10 @@ class RunningClient implements Client {
 
   status(): Status {
     return this.#status;
+  }
+
+  chosen(): void {
+    this.#onChosen();
   }
 
   untilInSync(signal: AbortSignal): Promise<Status> {
@@ -128,21 +138,31 @@ class RunningClient implements Client {
     const problems = new Problems(this.#state);
     const trees = new Trees(this.#state, (entry, kind) => dirty.add(entry, kind));
     const folder = guardedFolder(this.#options.folder);
-    const device: Device = {
+    const selection = new Selection(this.#state, trees, dirty);
+    const grounds: Omit<Device, 'ignoring'> = {
       ...this.#options,
       folder,
       space,
       state: this.#state,
       trees,
+      selection,
       dirty,
       problems,
       deferrals: new Deferrals(dirty, problems, clock, random),
+      held: new Held({ state: this.#state, trees, dirty, problems }),
       line,
       wake,
       unflushed: new UnflushedFiles(this.#state, trees, folder, clock),
       keys: () => must(this.#keys, 'the keys were asked for at the start'),
       signal: this.#stop.signal,
     };
+    const ignoring = new Ignoring(grounds);
+    trees.wish = (remote) => {
+      if (!selection.isWanted(remote.entry)) return 'not_selected';
+      return ignoring.isIgnored('remote', remote, remote.kind === 'folder') ? 'ignored' : null;
+    };
+    const device: Device = { ...grounds, ignoring };
+    this.#onChosen = () => wake.call();
     const engine = new Engine(device, {
       refreshKeys: async (how) => {
         const { keys } = await askSpaceKeys(line, space, this.#stop.signal);

@@ -137,10 +137,11 @@ export class Commits {
   }
 
   #take(sent: readonly Sent[], answers: readonly Answer[], head: Cursor): Settled {
-    const { state, deferrals } = this.#device;
+    const { state, deferrals, held } = this.#device;
     const applied: Sent[] = [];
     const seqs: number[] = [];
     const again: EntryId[] = [];
+    let someHeld = false;
     state.transaction(() => {
       sent.forEach((one, index) => {
         const answer = answers[index];
@@ -152,9 +153,11 @@ export class Commits {
         } else {
           again.push(subjectOf(one));
           if (answer?.kind === 'conflict' && answer.why === 'exists') this.#meet(subjectOf(one), head);
+          else if (answer?.kind === 'held' && held.mark(one, answer.hold)) someHeld = true;
           else if (answer) this.#judge(subjectOf(one), answer);
         }
       });
+      if (someHeld) held.tell();
       state.setMeta('pending_op', null);
     });
     const deletes = applied.some(({ kind }) => kind === 'delete');
@@ -201,7 +204,7 @@ export class Commits {
       case 'pool_unavailable':
         return failed('storage_unavailable', answer.detail);
       case 'held':
-        return failed('forbidden', `held until somebody approves it (${answer.hold})`);
+        return failed('held', `held until somebody approves it (${answer.hold})`);
       case 'forbidden':
         return failed('forbidden', answer.detail);
       case 'invalid':

@@ -4,6 +4,8 @@ import type { EntryId } from '#core/ids.ts';
 import type { SqlStatement } from '#world/sql.ts';
 import type { State } from './state.ts';
 
+const FIRST_RANK = -1;
+
 export class Dirty {
   readonly #add: SqlStatement;
   readonly #take: SqlStatement;
@@ -17,9 +19,9 @@ export class Dirty {
 
   constructor({ sql }: State) {
     this.#add = sql.prepare(
-      'INSERT INTO dirty (entry, rank) VALUES (?, ?) ON CONFLICT (entry) DO UPDATE SET deferred = 0, touched = touched + 1',
+      'INSERT INTO dirty (entry, rank) VALUES (?, ?) ON CONFLICT (entry) DO UPDATE SET deferred = 0, touched = touched + 1, rank = min(rank, excluded.rank)',
     );
-    this.#take = sql.prepare('SELECT entry, touched FROM dirty WHERE deferred = 0 ORDER BY rank, n LIMIT ?');
+    this.#take = sql.prepare('SELECT entry, touched, rank FROM dirty WHERE deferred = 0 ORDER BY rank, n LIMIT ?');
     this.#drop = sql.prepare('DELETE FROM dirty WHERE entry = ? AND touched = ?');
     this.#defer = sql.prepare(
       'INSERT INTO dirty (entry, rank, deferred) VALUES (?, 1, 1) ON CONFLICT (entry) DO UPDATE SET deferred = 1',
@@ -36,9 +38,17 @@ export class Dirty {
     this.#add.run(entry, kind === 'folder' ? 0 : 1);
   }
 
+  /** What has to be settled before anything else is planned. */
+  addFirst(entry: EntryId): void {
+    this.#add.run(entry, FIRST_RANK);
+  }
+
   /** With a mark for each, to `drop` it by. */
   take(limit: number): Map<EntryId, number> {
-    return new Map(this.#take.all(limit).map((row) => [row['entry'] as EntryId, row['touched'] as number]));
+    const rows = this.#take.all(limit);
+    const isFirst = rows[0]?.['rank'] === FIRST_RANK;
+    const taken = isFirst ? rows.filter((row) => row['rank'] === FIRST_RANK) : rows;
+    return new Map(taken.map((row) => [row['entry'] as EntryId, row['touched'] as number]));
   }
 
   /** Unless it became dirty again since it was taken. */

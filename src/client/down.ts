@@ -62,6 +62,8 @@ class DownRun {
   /** What both sides agree on once the disk has it for good. */
   #agreed: (() => void)[] = [];
   #placed: string[] = [];
+  /** Folders that could not be removed because something is in them. */
+  #leftovers: { readonly entry: EntryId; readonly path: string }[] = [];
 
   constructor(device: Device, observer: Observer, large: LargeDownloads, again: Set<EntryId>) {
     this.#device = device;
@@ -121,11 +123,15 @@ class DownRun {
 
   #writeDownPlaces(actions: readonly DownAction[]): void {
     const { state, trees } = this.#device;
-    const placing = state.sql.prepare('INSERT OR REPLACE INTO placing VALUES (?, ?, ?, ?)');
-    const rows: (readonly [string, EntryId, string, number])[] = [];
+    const placing = state.sql.prepare('INSERT OR REPLACE INTO placing VALUES (?, ?, ?, ?, ?)');
+    const rows: (readonly [string, EntryId, string, number, string])[] = [];
     const places = new Map<EntryId, Place>();
-    for (const action of actions)
-      if ('parent' in action) places.set(action.entry, { parent: action.parent, name: nameHere(action) });
+    const names = new Map<EntryId, string>();
+    for (const action of actions) {
+      if (!('parent' in action)) continue;
+      places.set(action.entry, { parent: action.parent, name: nameHere(action) });
+      names.set(action.entry, action.name);
+    }
     // What is placed, or a folder above, may move first, or fail to: where all goes well comes last, and has the last word.
     const after = this.#pathsOnce((entry) => places.get(entry) ?? this.#placeNow(entry));
     const before = this.#pathsOnce((entry) => this.#placeNow(entry) ?? places.get(entry) ?? null);
@@ -134,9 +140,11 @@ class DownRun {
       const remote = trees.remote(action.entry);
       if (!remote?.content) continue;
       const { contentId } = remote.content;
+      const nameNow = trees.local(action.entry)?.name ?? remote.name;
+      const nameThen = names.get(action.entry) ?? nameNow;
       const [then, now] = [after(action.entry), before(action.entry)];
-      if (then !== null) rows.push([then, remote.entry, contentId, remote.mtimeUs]);
-      if (now !== null && now !== then) rows.unshift([now, remote.entry, contentId, remote.mtimeUs]);
+      if (then !== null) rows.push([then, remote.entry, contentId, remote.mtimeUs, nameThen]);
+      if (now !== null && now !== then) rows.unshift([now, remote.entry, contentId, remote.mtimeUs, nameNow]);
     }
     if (rows.length === 0) return;
     state.durably(() => {
@@ -284,7 +292,7 @@ class DownRun {
   }
 
   async #addMove(action: Extract<DownAction, { kind: 'down_move' }>, path: string | null, expect: Stat): Promise<void> {
-    const { trees, state } = this.#device;
+    const { trees, state, ignoring } = this.#device;
     const { entry, parent, name } = action;
     const place = { parent, name: nameHere(action) };
     const slot = trees.local(entry)?.slot ?? null;
@@ -303,6 +311,8 @@ class DownRun {
       const isPlace = remote?.parent === parent && remote.name === name;
       if (remote && isPlace) this.#agreed.push(() => trees.moveSynced(entry, parent, name, remote.placed));
       if (expect.kind === 'folder') this.#observer.folderMoved(path ?? to, to);
+      // Ignored under its new name it is let go.
+      if (ignoring.isIgnored('local', { parent, name }, expect.kind === 'folder')) this.#observer.lookAt(to);
     };
     const step: FolderStep =
       slot !== null ? { kind: 'unpark', slot, path: to } : { kind: 'move', from: path ?? '', expect, to };
@@ -378,6 +388,33 @@ class DownRun {
       });
     });
     this.#newPaths.clear();
+    await this.#judgeLeftovers();
+  }
+
+  /** A folder that holds nothing but what nobody syncs stays, and is in no other tree from now on. */
+  async #judgeLeftovers(): Promise<void> {
+    const { folder, state, trees, dirty, deferrals } = this.#device;
+    const leftovers = this.#leftovers;
+    if (leftovers.length === 0) return;
+    this.#leftovers = [];
+    const listings = await folder.list(leftovers.map(({ path }) => path));
+    state.transaction(() => {
+      leftovers.forEach(({ entry, path }, index) => {
+        const listing = listings[index];
+        const isRemnant =
+          listing?.kind === 'found' &&
+          listing.entries.length + listing.unnameable.length > 0 &&
+          listing.entries.every((seen) => this.#observer.isLeftAlone(entry, seen));
+        if (isRemnant) {
+          trees.setPresence(entry, 'ignored');
+          dirty.add(entry, 'folder');
+          return;
+        }
+        this.#observer.lookAt(path);
+        this.#observer.list(path);
+        deferrals.retry(entry);
+      });
+    });
   }
 
   #judge(step: Step, outcome: StepOutcome): void {
@@ -393,11 +430,19 @@ class DownRun {
       if (step.step.kind === 'place') this.#large.forget(entry);
       return;
     }
+    if (outcome.kind === 'failed' && outcome.code === 'unsupported_by_disk' && trees.local(entry) === null) {
+      const remote = trees.remote(entry);
+      if (remote) trees.putSynced(remote, 'link_unsupported');
+      return;
+    }
     this.#again.add(entry);
     if (step.step.kind === 'unpark') this.#observer.lookAt(path);
     if (outcome.kind === 'stale') {
+      if (step.step.kind === 'remove' && step.step.expect.kind === 'folder') {
+        this.#leftovers.push({ entry, path });
+        return;
+      }
       this.#observer.lookAt(path);
-      if (step.step.kind === 'remove' && step.step.expect.kind === 'folder') this.#observer.list(path);
       if (step.step.kind === 'move') this.#observer.lookAt(step.step.from);
       deferrals.retry(entry);
       return;

@@ -4,8 +4,10 @@
  */
 import { hasCode, HoldfastError } from '#core/errors.ts';
 import type { SealKeys } from '#core/keyring.ts';
+import { holdsWithdraw } from '#protocol/holds.ts';
 import { Attachment, beginReconcile } from './attachment.ts';
 import { Commits } from './commits.ts';
+import { carryOutDecisions, type Decided } from './decisions.ts';
 import { failureOfOne, type Device } from './device.ts';
 import { Downloader } from './down.ts';
 import { LargeDownloads } from './large-downloads.ts';
@@ -137,12 +139,14 @@ export class Engine {
 
   /** True where something was done. */
   async #turn(): Promise<boolean> {
-    const { deferrals, line, clock } = this.#device;
+    const { deferrals, selection, line, clock } = this.#device;
     if (clock.monotonicMs() < this.#restUntilMs) return false;
     if (!(await this.#rootIsChecked())) return false;
     let progress = deferrals.wakeDue();
     if (line.open) progress = (await this.#talk()) || progress;
     progress = (await this.#observe()) || progress;
+    // What has yet to go up must be known by then.
+    if (this.#scanned) progress = selection.take() || progress;
     await this.#device.unflushed.flushDue();
     if (this.#mayPlan() && this.#device.dirty.ready) progress = (await this.#plans.step()) || progress;
     // What is left of conflicts, once all else is done.
@@ -187,6 +191,7 @@ export class Engine {
       return true;
     }
     const took = await this.#takePulled();
+    this.#pulling.noteHeld();
     this.#pulling.keepAsking();
     return took;
   }
@@ -214,8 +219,13 @@ export class Engine {
     await this.#pulling.restart();
     const union = this.#listing === 'union';
     await readListing(this.#device, this.#remote, !union);
-    // Of a server that was put back, also a lower version is the newest there is.
-    if (union) await this.#hooks.refreshKeys({ anew: true });
+    if (union) {
+      // Of a server that was put back, also a lower version is the newest there is.
+      await this.#hooks.refreshKeys({ anew: true });
+      // What a device asked for that knows nothing of it any more is not what a person should still decide about.
+      const { line, space, signal } = this.#device;
+      await line.ask(holdsWithdraw, { space }, signal);
+    }
     this.#remote.finishListing(union);
     this.#commits.forgetHead();
     this.#listing = 'none';
@@ -236,8 +246,21 @@ export class Engine {
     const applied = this.#remote.apply(pulled);
     this.#more = pulled.more;
     if (applied.kind === 'relist') this.#listing = 'expired';
-    else if (applied.newKeys) await this.#hooks.refreshKeys();
+    else {
+      if (applied.newKeys) await this.#hooks.refreshKeys();
+      await this.#decide(pulled.decided);
+    }
     return true;
+  }
+
+  /** Only with the rows that the decision made: without them, what was approved would look rejected. */
+  async #decide(decided: readonly Decided[]): Promise<void> {
+    const seq = this.#remote.cursor?.seq ?? 0;
+    const now = decided.filter((one) => one.seq <= seq);
+    if (now.length === 0) return;
+    this.#unsettle();
+    const whole = await carryOutDecisions(this.#device, now, (path) => this.#observer.lookAt(path));
+    if (!whole) this.#pulling.postponeDecisions();
   }
 
   #mayPlan(): boolean {

@@ -51,7 +51,9 @@ test('a folder is known by its birth, else by its children', () => {
   const folder: Stat = { ...file, kind: 'folder' };
   const known = { kind: 'folder', stat: statText(folder) };
   assert.equal(isSameThing(known, folder), true);
-  assert.equal(isSameThing(known, { ...folder, birthNs: 9n }), null);
+  assert.equal(isSameThing(known, { ...folder, birthNs: 9n }), false);
+  const birthless = { ...folder, birthNs: 0n };
+  assert.equal(isSameThing({ kind: 'folder', stat: statText(birthless) }, birthless), null);
   assert.ok(mostChildrenRemain(['a', 'b', 'c'], new Set(['a', 'b', 'x'])));
   assert.ok(!mostChildrenRemain(['a', 'b'], new Set(['a'])));
   assert.ok(!mostChildrenRemain([], new Set(['a'])));

@@ -7,12 +7,13 @@ export type Known = { readonly kind: string; readonly stat: string };
 
 /**
  * Same kind, device and inode are the caller's to have checked. A file: the same birth, or the same size and time. A folder: the same
- * birth; null where only its children can tell (a file system without births).
+ * birth; null where only its children can tell (a file system without births). Another birth is another folder, whatever is in it: who deletes
+ * a tree and makes it anew gets the same inodes in another order.
  */
 export function isSameThing(known: Known, now: Stat): boolean | null {
   const before = parseStat(known.stat);
   const sameBirth = before.birthNs !== 0n && before.birthNs === now.birthNs;
-  if (known.kind === 'folder') return sameBirth ? true : null;
+  if (known.kind === 'folder') return before.birthNs === 0n || now.birthNs === 0n ? null : sameBirth;
   if (known.kind === 'symlink') return before.size === now.size && before.mtimeNs === now.mtimeNs;
   return sameBirth || (before.size === now.size && before.mtimeNs === now.mtimeNs);
 }

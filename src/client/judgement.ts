@@ -20,6 +20,14 @@ import type { Unreadable } from './unreadable.ts';
 const JUDGED_AFTER_MS = 300;
 /** However much is going on elsewhere. */
 const PATIENCE_MS = 5000;
+/**
+ * When more than this vanished, it is judged when it is over: what goes in one go is one change, and whether a person should be asked about it depends on
+ * the whole of it. It is over when nothing more vanished for a while and the rest of the folder is quiet, and at the latest after some time of either.
+ */
+const MASS = 100;
+const MASS_QUIET_MS = 1000;
+const MASS_BUSY_MS = 10_000;
+const MASS_PATIENCE_MS = 300_000;
 const PATHS_PER_LOOK = 500;
 
 /** `moment`: of `Unreadable`, when it was missed. */
@@ -35,6 +43,8 @@ export class Judgement {
   readonly #vanished = new Map<EntryId, Vanished>();
   readonly #uncertain = new Map<string, Uncertain>();
   #dropped = false;
+  #massSinceMs: number | null = null;
+  #lastVanishedMs = Number.NEGATIVE_INFINITY;
 
   constructor(device: Device, settling: Settling, sightings: Sightings, unreadable: Unreadable) {
     this.#device = device;
@@ -87,7 +97,18 @@ export class Judgement {
     let nextMs = Number.POSITIVE_INFINITY;
     for (const [, { sinceMs }] of this.#open()) nextMs = Math.min(nextMs, sinceMs + JUDGED_AFTER_MS);
     for (const { sinceMs } of this.#uncertain.values()) nextMs = Math.min(nextMs, sinceMs + JUDGED_AFTER_MS);
-    return nextMs;
+    if (this.#massSinceMs === null || this.#vanished.size <= MASS) return nextMs;
+    const restedMs = this.#device.clock.monotonicMs() - this.#lastVanishedMs;
+    return Math.max(nextMs, this.#lastVanishedMs + (restedMs < MASS_QUIET_MS ? MASS_QUIET_MS : MASS_BUSY_MS));
+  }
+
+  /** More is vanishing than is judged piece by piece, and it is not over. */
+  #isMassGoingOn(count: number, nowMs: number): boolean {
+    if (count <= MASS) this.#massSinceMs = null;
+    else this.#massSinceMs ??= nowMs;
+    if (this.#massSinceMs === null || nowMs - this.#massSinceMs >= MASS_PATIENCE_MS) return false;
+    const restedMs = nowMs - this.#lastVanishedMs;
+    return restedMs < MASS_QUIET_MS || (!this.#settling.quiet && restedMs < MASS_BUSY_MS);
   }
 
   /** Folders that now stand at another path: moved in the tree at once. Returns old and new paths. */
@@ -103,7 +124,7 @@ export class Judgement {
       const now = seen.get(path);
       if (!now || now === 'unknown' || now.stat.kind !== 'folder') continue;
       const known = await this.#movedFrom(candidates, path, now);
-      if (!known) continue;
+      if (!known || this.#liesIn(place.parent, known.entry)) continue;
       const from = this.#device.trees.localPath(known.entry);
       this.#device.state.transaction(() => this.#sightings.move(known, place, now));
       this.#vanished.delete(known.entry);
@@ -124,6 +145,7 @@ export class Judgement {
   ): Promise<{ readonly from: string; readonly to: string }[] | null> {
     if (this.quiet) return null;
     const open = [...this.#open()];
+    if (this.#isMassGoingOn(open.length, nowMs)) return null;
     const due = open.filter(([, { sinceMs, mark }]) => {
       const waitedMs = nowMs - sinceMs;
       return waitedMs >= JUDGED_AFTER_MS && allListed && this.#settling.settledSince(mark);
@@ -181,11 +203,26 @@ export class Judgement {
         if (from !== null) moves.push({ from, to: pathOf(place) });
       }
     }
-    for (const { known, place, now } of found) {
-      this.#sightings.move(known, place, now);
-      this.#vanished.delete(known.entry);
+    // Outer folders first; what would come to lie inside itself was mistaken for something else.
+    let open = found;
+    for (let before = Number.POSITIVE_INFINITY; open.length < before; ) {
+      before = open.length;
+      open = open.filter(({ known, place, now }) => {
+        if (this.#liesIn(place.parent, known.entry)) return true;
+        this.#sightings.move(known, place, now);
+        this.#vanished.delete(known.entry);
+        return false;
+      });
     }
+    for (const { known } of open) taken.delete(known.entry);
     return taken;
+  }
+
+  #liesIn(folder: EntryId, outer: EntryId): boolean {
+    const { trees } = this.#device;
+    for (let at: EntryId | undefined = folder; at !== undefined; at = trees.local(at)?.parent)
+      if (at === outer) return true;
+    return false;
   }
 
   #hasLeft(entry: EntryId, now: ListedEntry, seen: ReadonlyMap<string, Seen>): boolean {
@@ -251,8 +288,9 @@ export class Judgement {
   }
 
   #gone(entry: EntryId, nowMs: number): void {
-    if (!this.#vanished.has(entry))
-      this.#vanished.set(entry, { sinceMs: nowMs, mark: this.#settling.mark, moment: this.#unreadable.moment });
+    if (this.#vanished.has(entry)) return;
+    this.#lastVanishedMs = nowMs;
+    this.#vanished.set(entry, { sinceMs: nowMs, mark: this.#settling.mark, moment: this.#unreadable.moment });
   }
 
   async #movedFrom(candidates: readonly EntryId[], path: string, now: ListedEntry): Promise<LocalRow | null> {

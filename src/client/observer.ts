@@ -6,7 +6,8 @@ import type { EntryId } from '#core/ids.ts';
 import type { Failure, ListedEntry, Listing } from '#world/folder.ts';
 import type { Device } from './device.ts';
 import { escapeForPeople } from '#core/escape.ts';
-import { spotOf } from '#core/name-profile.ts';
+import { IGNORE_FILE } from '#core/ignore.ts';
+import { nameFound, spotOf } from '#core/name-profile.ts';
 import { nameHere } from '#core/plan.ts';
 import { Judgement } from './judgement.ts';
 import type { LocalRow } from './rows.ts';
@@ -48,6 +49,8 @@ export class Observer {
     this.#judgement = new Judgement(device, this.#settling, this.#sightings, this.#unreadable);
     this.#watches = new Watches(device.watcher, device.log);
     this.#wallLeadMs = device.clock.nowMs() - device.clock.monotonicMs();
+    device.ignoring.onReleased = (path) => this.#released(path);
+    device.ignoring.onChanged = (path) => this.#queue.set(path, true);
   }
 
   set rootDev(dev: bigint) {
@@ -123,6 +126,7 @@ export class Observer {
   async step(rootIsThere: () => Promise<boolean>): Promise<boolean> {
     const nowMs = this.#device.clock.monotonicMs();
     this.#takeHints(nowMs);
+    await this.#device.ignoring.catchUp();
     if (this.#mustScan(nowMs)) this.scanAll();
     const due = this.#settling.take(nowMs);
     for (const directory of due.lists) this.list(directory);
@@ -145,8 +149,30 @@ export class Observer {
         // What a watch says last whose directory was moved away, perhaps only for a moment: those below it have ended too.
         if (this.#watches.hasEnded(hint.directory)) this.#queue.set(hint.directory, true);
         else this.#settling.hintDirectory(hint.directory, nowMs);
-      } else this.#settling.hintName(hint.directory, hint.name, nowMs);
+      } else if (!this.#isIgnoredName(hint.directory, hint.name))
+        this.#settling.hintName(hint.directory, hint.name, nowMs);
     }
+  }
+
+  /** Of what is ignored nobody needs to hear: a log that is written all the time costs nothing. */
+  #isIgnoredName(directory: string, name: string): boolean {
+    const parent = this.#device.trees.localFolderAt(directory);
+    return parent !== null && this.#device.ignoring.isIgnoredName({ parent, name });
+  }
+
+  #released(directory: string): void {
+    const { problems } = this.#device;
+    this.folderMoved(directory, null);
+    for (const kind of ['kind', 'name']) problems.clearBelow(`${kind}:${directory}/`, new Set());
+  }
+
+  /** Whether a thing in a folder is one that nobody syncs: for its sake a folder that should go stays. */
+  isLeftAlone(parent: EntryId, seen: ListedEntry): boolean {
+    const { trees, ignoring } = this.#device;
+    if (this.#sightings.isForeign(seen)) return true;
+    if (ignoring.isIgnored('local', { parent, name: seen.name }, seen.stat.kind === 'folder')) return true;
+    const row = trees.localAt(parent, seen.name);
+    return row?.kind === 'folder' && trees.synced(row.entry)?.presence === 'ignored';
   }
 
   #mustScan(nowMs: number): boolean {
@@ -183,6 +209,7 @@ export class Observer {
     const listed = lists.length === 0 ? [] : await this.#listOrQueue(lists);
     const tookMs = clock.monotonicMs() - nowMs;
     const seen = paths.length === 0 ? [] : await folder.look(paths);
+    await this.#learnRules(lists, listed, looks, seen);
     const findings = newFindings();
     state.transaction(() => {
       lists.forEach(([directory, deep], index) => {
@@ -198,6 +225,61 @@ export class Observer {
       }
     });
     await this.#settle(findings);
+  }
+
+  /** Before what lies beside them is compared. Rules that are being written are waited for, where others hold until then. */
+  async #learnRules(
+    lists: readonly (readonly [string, boolean])[],
+    listed: readonly Listing[],
+    looks: readonly Look[],
+    seen: readonly (ListedEntry | null | Failure)[],
+  ): Promise<void> {
+    const found: [string, ListedEntry][] = [];
+    lists.forEach(([directory], index) => {
+      const listing = listed[index];
+      const rules = listing?.kind === 'found' && listing.entries.find(({ name }) => name === IGNORE_FILE);
+      if (rules) found.push([directory, rules]);
+    });
+    let at = 0;
+    for (const { directory, names } of looks) {
+      for (const name of names) {
+        const one = seen[at++] ?? null;
+        if (name === IGNORE_FILE && one !== null && !('kind' in one)) found.push([directory, one]);
+      }
+    }
+    const { trees, ignoring } = this.#device;
+    found.push(
+      ...(await this.#lookAtWaitingRules([...lists.map(([at]) => at), ...looks.map((look) => look.directory)])),
+    );
+    for (const [directory, rules] of found) {
+      const parent = trees.localFolderAt(directory);
+      if (parent === null || (ignoring.isKnown(parent) && this.#ageMs(rules) < FRESH_MS)) continue;
+      await ignoring.learn(parent, pathOf({ directory, name: IGNORE_FILE }), rules);
+    }
+  }
+
+  /** Rules that were hinted at and are to be looked at later, while what was made after them is looked at now. */
+  async #lookAtWaitingRules(directories: readonly string[]): Promise<[string, ListedEntry][]> {
+    const waiting = new Set<string>();
+    for (const directory of directories) {
+      for (let at = directory; ; at = at.slice(0, Math.max(0, at.lastIndexOf('/')))) {
+        if (this.#settling.isWaiting(at, IGNORE_FILE)) waiting.add(at);
+        if (at === '') break;
+      }
+    }
+    if (waiting.size === 0) return [];
+    const places = [...waiting];
+    const seen = await this.#device.folder.look(places.map((directory) => pathOf({ directory, name: IGNORE_FILE })));
+    return places.flatMap((directory, index) => {
+      const one = seen[index] ?? null;
+      return one === null || 'kind' in one ? [] : [[directory, one] satisfies [string, ListedEntry]];
+    });
+  }
+
+  /** Since it was last changed; infinite where the clock says that this is yet to come. */
+  #ageMs(seen: ListedEntry): number {
+    const ageMs = this.#device.clock.nowMs() - Number(seen.stat.ctimeNs / 1_000_000n);
+    return ageMs < 0 ? Number.POSITIVE_INFINITY : ageMs;
   }
 
   /** What could not be listed is still to be listed. */
@@ -250,7 +332,9 @@ export class Observer {
     this.#tellUnnameable(directory, listing.unnameable);
     const known = new Map<string, LocalRow>();
     for (const row of trees.localChildRows(parent)) if (!row.parked) known.set(nameHere(row), row);
-    const compare = (row: LocalRow | null, seen: ListedEntry) => {
+    const here = new Set<string>();
+    const compare = (row: LocalRow | null, seen: ListedEntry): void => {
+      here.add(kindSubject(directory, seen.name));
       if (this.#isFresh(directory, row, seen, nowMs)) return;
       this.#sightings.compare({ directory, parent, name: seen.name }, row, seen, findings);
       const path = pathOf({ directory, name: seen.name });
@@ -259,10 +343,14 @@ export class Observer {
     };
     const others: ListedEntry[] = [];
     for (const seen of listing.entries) {
-      const row = known.get(seen.name);
+      const row = known.get(seen.name) ?? null;
+      if (this.#isIgnored(parent, row, seen)) {
+        if (row?.kind === seen.stat.kind) known.delete(seen.name);
+        continue;
+      }
+      known.delete(seen.name);
       if (row) compare(row, seen);
       else others.push(seen);
-      known.delete(seen.name);
     }
     // What is left may be there under another spelling.
     const bySpot = new Map([...known.values()].map((row) => [spotOf(trees.names, nameHere(row)), row]));
@@ -272,8 +360,17 @@ export class Observer {
       compare(row?.now ?? null, seen);
     }
     for (const row of known.values()) findings.vanished.push(row);
-    const here = new Set(listing.entries.map(({ name }) => kindSubject(directory, name)));
     this.#device.problems.clearBelow(kindSubject(directory, ''), here);
+    if (listing.entries.length + listing.unnameable.length === 0) this.#device.ignoring.emptied(parent);
+  }
+
+  /** What is ignored and was known until now is known no more. */
+  #isIgnored(parent: EntryId, row: LocalRow | null, seen: ListedEntry): boolean {
+    const { ignoring, trees } = this.#device;
+    const name = row?.name ?? nameFound(trees.names, seen.name);
+    if (!ignoring.isIgnored('local', { parent, name }, seen.stat.kind === 'folder')) return false;
+    if (row?.kind === seen.stat.kind) ignoring.release(row);
+    return true;
   }
 
   /** A file that was written just now, found by a listing: it is looked at again when it had time to be finished. */
@@ -283,8 +380,7 @@ export class Observer {
       if (row) this.#judgement.note({ ...newFindings(), present: [row.entry] }, nowMs);
       return true;
     }
-    const ageMs = this.#device.clock.nowMs() - Number(seen.stat.ctimeNs / 1_000_000n);
-    if (ageMs >= FRESH_MS || ageMs < 0) return false;
+    if (this.#ageMs(seen) >= FRESH_MS) return false;
     if (row && row.inode === `${seen.stat.dev}:${seen.stat.ino}` && row.contentId !== null) return false;
     this.#settling.lookAgain(directory, seen.name, nowMs + FRESH_MS, nowMs);
     return true;
@@ -311,14 +407,17 @@ export class Observer {
       this.#settling.listSoon(directory, nowMs + 10 * FRESH_MS, nowMs);
       return;
     }
+    const known = seen.name === name ? row : trees.localListed(parent, seen.name);
+    if (row !== known) this.#settling.listSoon(directory, nowMs + FRESH_MS, nowMs);
+    if (this.#isIgnored(parent, known, seen)) {
+      if (known && known.kind !== seen.stat.kind) findings.vanished.push(known);
+      return;
+    }
     const path = pathOf({ directory, name: seen.name });
     if (this.#unreadable.has(path)) this.#queue.set(path, true);
-    const known = seen.name === name ? row : trees.localListed(parent, seen.name);
     // Whatever is known under another spelling of this name: only the whole directory tells whether it is this.
-    if (row !== known || (!known && trees.localAt(parent, seen.name)))
-      this.#settling.listSoon(directory, nowMs + FRESH_MS, nowMs);
-    if (known || !trees.localAt(parent, seen.name))
-      this.#sightings.compare({ directory, parent, name: seen.name }, known, seen, findings);
+    if (!known && trees.localAt(parent, seen.name)) this.#settling.listSoon(directory, nowMs + FRESH_MS, nowMs);
+    else this.#sightings.compare({ directory, parent, name: seen.name }, known, seen, findings);
   }
 
   #respelled(

@@ -9,7 +9,8 @@ import type { Downloader } from './down.ts';
 import type { Observer } from './observer.ts';
 import type { Pairing } from './pairing.ts';
 import type { PlanReads } from './plan-reads.ts';
-import { applyTreeActions } from './tree-actions.ts';
+import { going } from './going.ts';
+import { applyTreeActions, changeId } from './tree-actions.ts';
 import type { Uploader } from './up.ts';
 
 const ENTRIES_MAX = 4000;
@@ -47,6 +48,7 @@ export class PlanRun {
     const batch = dirty.take(ENTRIES_MAX);
     if (batch.size === 0) return false;
     const date = new Date(clock.nowMs()).toISOString().slice(0, 10);
+    this.#device.held.reconsider(batch.keys(), (found, entry) => changeId(this.#device, found, entry));
     const made = plan(trees, batch.keys(), { deviceName, date });
     const again = new Set(made.waiting);
     const done = await this.#carryOut(made, again);
@@ -66,12 +68,15 @@ export class PlanRun {
   async #carryOut(made: Plan, again: Set<EntryId>): Promise<number> {
     const { state } = this.#device;
     let done = made.tree.length + made.reads.length;
-    if (made.tree.length > 0) state.transaction(() => applyTreeActions(this.#device, made.tree));
+    const apply = () => applyTreeActions(this.#device, made.tree);
+    // What is to leave this disk is written down for good before anything of it does.
+    if (made.tree.some(({ kind }) => kind === 'withdraw')) state.durably(apply);
+    else if (made.tree.length > 0) state.transaction(apply);
     if (made.reads.length > 0) await this.#reads.carryOut(made.reads, again);
     if (made.up.length > 0 || made.conflicts.length > 0) {
       const copies: Copy[] = [];
       const up = this.#pairing.notSuspect(made.up, again);
-      const groups = [...made.conflicts.map((conflict) => [conflict]), ...up];
+      const groups = [...made.conflicts.map((conflict) => [conflict]), ...updatesFirst(up)];
       await this.#uploader.carryOut(groups, this.#totals(made), again, ({ applied }: Settled) => {
         done += applied.length;
         for (const sent of applied) {
@@ -99,7 +104,13 @@ export class PlanRun {
       creates: count('up_create') + made.conflicts.length,
       updates: count('up_update'),
       moves: count('up_move'),
-      deletes: count('up_delete'),
+      deletes: count('up_delete') === 0 ? 0 : going(this.#device),
     };
   }
+}
+
+/** What is written before something is deleted says why: the server looks at it (`weigh.ts`). Updates depend on nothing else of a plan. */
+function updatesFirst(groups: Plan['up']): Plan['up'] {
+  const isUpdate = (group: Plan['up'][number]) => group.every(({ kind }) => kind === 'up_update');
+  return [...groups.filter(isUpdate), ...groups.filter((group) => !isUpdate(group))];
 }

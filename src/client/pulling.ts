@@ -3,14 +3,23 @@ import type { Cursor } from '#core/entry.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { limits } from '#core/limits.ts';
 import { pull } from '#protocol/sync.ts';
+import type { Decided } from './decisions.ts';
 import type { Device } from './device.ts';
 import { isOutage } from './line.ts';
 
 export type Pulled =
-  | { readonly kind: 'rows'; readonly framed: Uint8Array; readonly count: number; readonly more: boolean }
+  | {
+      readonly kind: 'rows';
+      readonly framed: Uint8Array;
+      readonly count: number;
+      readonly more: boolean;
+      readonly decided: readonly Decided[];
+    }
   | { readonly kind: 'reset'; readonly reason: 'epoch_changed' | 'cursor_expired' };
 
-const NOTHING: Pulled = { kind: 'rows', framed: new Uint8Array(), count: 0, more: false };
+const NOTHING = { kind: 'rows', framed: new Uint8Array(), count: 0, more: false } as const;
+
+const DECISIONS_AGAIN_MS = 5000;
 
 export class Pulling {
   readonly #device: Device;
@@ -22,6 +31,8 @@ export class Pulling {
   #holding = false;
   #caughtUp = false;
   #failure: unknown = null;
+  #asked: string[] = [];
+  #askedAboutMs = 0;
 
   constructor(device: Device, cursor: () => Cursor | null) {
     this.#device = device;
@@ -62,6 +73,23 @@ export class Pulling {
     this.#caughtUp = false;
   }
 
+  /** A decision could not be carried out: it is asked about again some time later. */
+  postponeDecisions(): void {
+    this.#askedAboutMs = this.#device.clock.monotonicMs() + DECISIONS_AGAIN_MS;
+  }
+
+  /** What is held since the last request went out is asked about at once. */
+  noteHeld(): void {
+    if (!this.#holding || this.#device.clock.monotonicMs() < this.#askedAboutMs) return;
+    if (this.#device.held.holds.some((hold) => !this.#asked.includes(hold))) this.#hold?.abort();
+  }
+
+  #asksAbout(): string[] {
+    const { held, clock } = this.#device;
+    this.#asked = clock.monotonicMs() < this.#askedAboutMs ? [] : held.holds;
+    return this.#asked;
+  }
+
   async ended(): Promise<void> {
     await this.#running;
   }
@@ -77,13 +105,15 @@ export class Pulling {
           cursors: [{ space, cursor }],
           waitMs: this.#holding ? limits.pullWaitMsMax : 0,
           rowsMax: limits.pullRowsMax,
+          holds: this.#asksAbout(),
         },
         AbortSignal.any([signal, this.#hold.signal]),
       );
       const answer = response.spaces[0];
+      const { decided } = response;
       if (!answer) {
         this.#caughtUp = true;
-        this.#pulled = NOTHING;
+        this.#pulled = { ...NOTHING, decided };
         return;
       }
       if (answer.kind === 'reset') {
@@ -92,10 +122,10 @@ export class Pulling {
         return;
       }
       this.#caughtUp = !answer.more;
-      if (answer.count === 0 && this.#holding) return;
+      if (answer.count === 0 && decided.length === 0 && this.#holding) return;
       const framed = parts[answer.part];
       if (!framed) throw new HoldfastError('integrity', 'the journal’s rows are missing in the answer');
-      this.#pulled = { kind: 'rows', framed, count: answer.count, more: answer.more };
+      this.#pulled = { kind: 'rows', framed, count: answer.count, more: answer.more, decided };
     } catch (error) {
       this.#caughtUp = false;
       if (signal.aborted || this.#hold.signal.aborted) return;

@@ -1,6 +1,7 @@
 /** What a crash or a power cut may have left half done on the disk, settled before anything on it is believed. */
 import type { ContentId, EntryId, UploadId } from '#core/ids.ts';
 import { MIB } from '#core/limits.ts';
+import { nameHere } from '#core/plan.ts';
 import { abandon } from '#protocol/sync.ts';
 import type { ListedEntry, Stat } from '#world/folder.ts';
 import type { Device } from './device.ts';
@@ -17,6 +18,8 @@ type Placing = {
   readonly entry: EntryId;
   readonly content: ContentId;
   readonly mtimeUs: number;
+  /** What it is called, whatever the disk is to call it. */
+  readonly name: string;
 };
 
 export async function recover(device: Device): Promise<void> {
@@ -110,7 +113,8 @@ async function judgeBatch(
   for (const { placing, stat } of batch) {
     const content = await contentOf(device, placing.path, stat);
     if (content === placing.content || content === 'unreadable') {
-      await folder.flush();
+      await folder.flush([placing.path]);
+      if (content === placing.content) agreeOnPlaced(device, placing, stat);
       continue;
     }
     await folder.apply([{ kind: 'remove', path: placing.path, expect: stat }], keys());
@@ -123,6 +127,31 @@ async function judgeBatch(
     });
     device.log.warn('a file had not reached the disk whole; it is fetched again', { path: placing.path });
   }
+}
+
+/**
+ * The bytes stand where they were to be placed, and nobody had the time to say so: this is what both sides last agreed on. Without that a revision
+ * that came meanwhile would meet a file that seems to be somebody's own, and make a conflict of it.
+ */
+function agreeOnPlaced({ state, trees, dirty }: Device, placing: Placing, stat: Stat): void {
+  const { entry, content, path } = placing;
+  const cut = path.lastIndexOf('/');
+  const parent = trees.localFolderAt(cut < 0 ? '' : path.slice(0, cut));
+  const here = path.slice(cut + 1);
+  const remote = trees.remote(entry);
+  const known = trees.local(entry);
+  // It was moved since, or is another thing there: that is for the scan to find out.
+  if (parent === null || remote?.kind !== 'file') return;
+  if (known ? known.parent !== parent || nameHere(known) !== here : trees.localAt(parent, here) !== null) return;
+  const { name } = known ?? placing;
+  const alias = name === here ? null : here;
+  const { exec } = stat;
+  state.transaction(() => {
+    trees.putLocal({ entry, parent, name, alias, kind: 'file', contentId: content, target: null, exec }, stat, false);
+    if (!trees.synced(entry)) trees.putSynced({ ...remote, parent, name });
+    trees.setSyncedContent(entry, content, exec);
+    dirty.add(entry, 'file');
+  });
 }
 
 /**
@@ -150,11 +179,12 @@ async function checkUnflushed(device: Device): Promise<void> {
   state.transaction(() => state.setMeta('boot', device.boot));
 }
 
-/** A file whose bytes are others than those that were agreed on, under the very time that they were read at. */
+/** A file whose bytes are others than those that were agreed on, under the very time that they were read at. One that grew was written to. */
 async function isTorn(device: Device, row: LocalRow, path: string, stat: Stat): Promise<boolean> {
   const agreed = device.trees.synced(row.entry)?.contentId ?? null;
   if (stat.kind !== 'file' || agreed === null || row.contentId !== agreed) return false;
-  if (parseStat(row.stat).mtimeNs !== stat.mtimeNs) return false;
+  const before = parseStat(row.stat);
+  if (before.mtimeNs !== stat.mtimeNs || before.size < stat.size) return false;
   const content = await contentOf(device, path, stat);
   return content !== agreed && content !== 'unreadable';
 }
@@ -201,5 +231,6 @@ function placingOf(row: Readonly<Record<string, unknown>>): Placing {
     entry: row['entry'] as EntryId,
     content: row['content'] as ContentId,
     mtimeUs: row['mtime_us'] as number,
+    name: row['name'] as string,
   };
 }

@@ -2,7 +2,9 @@
 import type { Cursor, Entry, JournalRow } from '#core/entry.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { ROOT_ENTRY, TRASH_ENTRY, type EntryId } from '#core/ids.ts';
+import { IGNORE_FILE } from '#core/ignore.ts';
 import { chainNext, parseRow, parseRows } from '#core/journal-row.ts';
+import { dirtyAbsentBelow, dirtyUnwanted } from './absent.ts';
 import type { Device } from './device.ts';
 import { entryValues } from './trees.ts';
 
@@ -100,7 +102,7 @@ export class RemoteTree {
    * server has lost it, and gets it again.
    */
   finishListing(union: boolean): void {
-    const { state, dirty, trees, log } = this.#device;
+    const { state, trees, log } = this.#device;
     const head = state.meta('listing');
     if (head === null) throw new HoldfastError('integrity', 'a listing ends that was not begun');
     state.transaction(() => {
@@ -109,11 +111,13 @@ export class RemoteTree {
       if (!union) this.#dropTrashed();
       const changed = state.sql
         .prepare(
-          `SELECT l.entry, l.kind FROM listing l LEFT JOIN remote r ON r.entry = l.entry WHERE r.entry IS NULL OR r.seq <> l.seq
-           UNION ALL SELECT r.entry, r.kind FROM remote r LEFT JOIN listing l ON l.entry = r.entry WHERE l.entry IS NULL`,
+          `SELECT l.entry, l.kind, l.name FROM listing l LEFT JOIN remote r ON r.entry = l.entry WHERE r.entry IS NULL OR r.seq <> l.seq
+           UNION ALL SELECT r.entry, r.kind, r.name FROM remote r LEFT JOIN listing l ON l.entry = r.entry WHERE l.entry IS NULL`,
         )
         .all();
-      for (const row of changed) dirty.add(row['entry'] as EntryId, row['kind'] as Entry['kind']);
+      for (const row of changed)
+        this.#changed(row['entry'] as EntryId, row['kind'] as Entry['kind'], row['name'] as string);
+      dirtyUnwanted(this.#device);
       if (union) this.#forgetAgreements();
       state.sql.exec(
         `DELETE FROM remote;
@@ -166,11 +170,14 @@ export class RemoteTree {
         dirty.add(row['entry'] as EntryId, row['kind'] as Entry['kind']);
     }
     const kept = this.#keepCommonHistory();
-    // What a person chose not to have here is no agreement with the server, but with them.
+    // What a person chose not to have here is no agreement with the server, but with them; while it is still here it is compared anew,
+    // since the server may hold less of it now than when it was let go.
+    const isLeaving = `presence = 'not_selected' AND EXISTS (SELECT 1 FROM local WHERE local.entry = synced.entry)`;
     state.sql.exec(
-      `DELETE FROM synced WHERE presence NOT IN ('not_selected', 'ignored', 'placeholder') AND NOT (${kept})`,
+      `DELETE FROM synced WHERE (presence NOT IN ('not_selected', 'ignored', 'placeholder') OR (${isLeaving})) AND NOT (${kept})`,
     );
     state.setMeta('reconcile', null);
+    this.#device.held.forgetAll();
   }
 
   /**
@@ -210,7 +217,7 @@ export class RemoteTree {
 
   /** False where rows alone do not suffice. */
   #applyEntry(entry: Entry): boolean {
-    const { trees, dirty } = this.#device;
+    const { trees } = this.#device;
     const known = trees.remote(entry.entry);
     if (known && known.seq > entry.seq) return true;
     if (entry.parent === TRASH_ENTRY) {
@@ -223,8 +230,15 @@ export class RemoteTree {
     }
     if (known && isSame(known, entry)) return true;
     trees.putRemote(entry);
-    dirty.add(entry.entry, entry.kind);
+    this.#changed(entry.entry, entry.kind, entry.name);
+    if (known && known.placed !== entry.placed) dirtyAbsentBelow(this.#device, entry.entry, entry.kind);
     return true;
+  }
+
+  /** Rules of what is ignored come before whatever they may speak of. */
+  #changed(entry: EntryId, kind: Entry['kind'], name: string): void {
+    if (name === IGNORE_FILE) this.#device.dirty.addFirst(entry);
+    else this.#device.dirty.add(entry, kind);
   }
 
   #drop(folder: Entry): void {

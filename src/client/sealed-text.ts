@@ -1,4 +1,4 @@
-/** Whole small contents, opened and sealed where they are merged: the only plain bytes that leave the folder's worker. */
+/** Whole small contents, opened and sealed where they are merged, and opened where they are rules: the only plain bytes that leave the folder's worker. */
 import { assert } from '#core/assert.ts';
 import { concat, type Bytes } from '#core/bytes.ts';
 import { chunkBytesMax, chunkerForRevision } from '#core/chunker.ts';

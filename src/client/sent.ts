@@ -2,6 +2,7 @@
 import { unreachable } from '#core/assert.ts';
 import type { Entry, FileContent } from '#core/entry.ts';
 import type { EntryId, ManifestId } from '#core/ids.ts';
+import { dirtyAbsentBelow } from './absent.ts';
 import { changeId } from './tree-actions.ts';
 import type { Device } from './device.ts';
 import { noteForMerging } from './merging.ts';
@@ -51,6 +52,7 @@ export function applySent(device: Device, sent: Sent, seq: number): void {
       trees.putSynced(made);
       device.unflushed.note(made.entry);
       if (sent.read && made.content) rememberContent(device, made.entry, made.content, sent.read);
+      device.selection.keepMade(made.entry, made.kind);
       return;
     }
     case 'update': {
@@ -80,6 +82,8 @@ export function applySent(device: Device, sent: Sent, seq: number): void {
       const made: Entry = { ...remote, parent: sent.parent, name: sent.name, placed: seq, seq };
       trees.putRemote(made);
       trees.moveSynced(sent.entry, sent.parent, sent.name, seq);
+      device.selection.keepMade(sent.entry, made.kind);
+      dirtyAbsentBelow(device, sent.entry, made.kind);
       return;
     }
     case 'delete':
@@ -109,9 +113,15 @@ function applyCopy(device: Device, sent: Extract<Sent, { kind: 'copy' }>, seq: n
   if (!content) return;
   if (sent.base) noteForMerging(device, copy, sent.of, sent.base);
   rememberContent(device, sent.found, content, sent.read);
-  if (sent.found !== sent.of) changeId(device, sent.found, sent.of);
+  device.selection.keepMade(copy.entry, 'file');
+  if (sent.found !== sent.of) {
+    changeId(device, sent.found, sent.of);
+    device.selection.keepFound(sent.of);
+  }
   const remote = trees.remote(sent.of);
   if (!trees.synced(sent.of) && remote) trees.putSynced(remote);
   trees.setSyncedContent(sent.of, content.contentId, exec);
+  // It may have been absent until its place was found taken: now it has a merge base.
+  trees.setPresence(sent.of, 'here');
   dirty.add(sent.of, 'file');
 }

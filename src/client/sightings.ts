@@ -171,6 +171,11 @@ export class Sightings {
     );
   }
 
+  /** Neither a file, a folder nor a link, or on another file system. */
+  isForeign(seen: ListedEntry): boolean {
+    return seen.stat.kind === 'other' || seen.stat.dev !== this.rootDev;
+  }
+
   /** Things that cannot be synced are told to people, and never touched. */
   #isPossible(place: Place, seen: ListedEntry): boolean {
     const { problems } = this.#device;

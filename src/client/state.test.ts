@@ -61,7 +61,7 @@ test('a state of a later version is refused and left as it is', () => {
 
 test('paths follow moves of folders', () => {
   const state = openState(sqliteOpener, fresh());
-  const trees = new Trees(state, () => {});
+  const trees = new Trees(state);
   local(trees, id('a'), ROOT_ENTRY, 'a', 'folder');
   local(trees, id('b'), id('a'), 'b', 'folder');
   local(trees, id('c'), id('b'), 'c', 'file');
@@ -82,7 +82,7 @@ test('paths follow moves of folders', () => {
 
 test('an entry that takes another id takes its children along, and all are dirty', () => {
   const state = openState(sqliteOpener, fresh());
-  const trees = new Trees(state, () => {});
+  const trees = new Trees(state);
   const dirty = new Dirty(state);
   local(trees, id('a'), ROOT_ENTRY, 'a', 'folder');
   local(trees, id('b'), id('a'), 'b', 'file');
@@ -114,7 +114,7 @@ test('what became dirty again while it was planned stays dirty; folders come fir
 
 test('the merge base of the bytes moves without the place', () => {
   const state = openState(sqliteOpener, fresh());
-  const trees = new Trees(state, () => {});
+  const trees = new Trees(state);
   const content = { contentId: 'c'.repeat(64) as ContentId, manifestId: 'd'.repeat(64) as never, size: 3 };
   const entry = {
     entry: id('1'),

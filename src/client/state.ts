@@ -32,17 +32,22 @@ CREATE TABLE synced (
 ) WITHOUT ROWID;
 CREATE INDEX synced_parent ON synced (parent);
 CREATE INDEX synced_impossible ON synced (entry) WHERE presence = 'name_impossible';
+CREATE TABLE selection (entry TEXT PRIMARY KEY, self INTEGER NOT NULL, below INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE choosing (n INTEGER PRIMARY KEY, entry TEXT NOT NULL, wanted INTEGER NOT NULL);
+CREATE TABLE rules (folder TEXT PRIMARY KEY, stat TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE dirty (n INTEGER PRIMARY KEY, entry TEXT NOT NULL UNIQUE, rank INTEGER NOT NULL, deferred INTEGER NOT NULL DEFAULT 0, touched INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX dirty_order ON dirty (deferred, rank, n);
 CREATE TABLE uploads (subject TEXT PRIMARY KEY, upload TEXT NOT NULL, target TEXT NOT NULL, stat TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE staging (entry TEXT PRIMARY KEY, stage TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE placing (path TEXT PRIMARY KEY, entry TEXT NOT NULL, content TEXT NOT NULL, mtime_us INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE placing (path TEXT PRIMARY KEY, entry TEXT NOT NULL, content TEXT NOT NULL, mtime_us INTEGER NOT NULL, name TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE parking (slot TEXT PRIMARY KEY, entry TEXT NOT NULL, path TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE unflushed (n INTEGER PRIMARY KEY, entry TEXT NOT NULL UNIQUE);
 CREATE TABLE merges (
   copy TEXT PRIMARY KEY, entry TEXT NOT NULL, base TEXT NOT NULL, made INTEGER NOT NULL,
   theirs INTEGER, merged TEXT, placed INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+CREATE TABLE held (entry TEXT PRIMARY KEY, hold TEXT NOT NULL, kind TEXT NOT NULL, content TEXT) WITHOUT ROWID;
+CREATE INDEX held_by_hold ON held (hold);
 CREATE TABLE problems (subject TEXT PRIMARY KEY, path TEXT NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL) WITHOUT ROWID;
 `;
 
@@ -110,8 +115,8 @@ export class State {
 }
 
 /**
- * Opens or makes a state file. Not exclusively, so that another process can read the status; that one client
- * alone works on it is the caller's to see to. Throws `newer_version` for a file of a later Holdfast, untouched.
+ * Opens or makes a state file. Not exclusively, so that another process can read the status and write down a choice
+ * (`selection.ts`); that one client alone works on it is the caller's to see to. Throws `newer_version` for a file of a later Holdfast, untouched.
  */
 export function openState(opener: SqlOpener, path: string, options: { readonly readOnly?: boolean } = {}): State {
   const readOnly = options.readOnly ?? false;

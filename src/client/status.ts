@@ -1,11 +1,14 @@
 /** What a person, or `--once`, wants to know of a link; written into the state so that another process can read it. */
 import { errorTable } from '#core/errors.ts';
+import type { Absence } from '#core/plan.ts';
 import type { SqlOpener } from '#world/sql.ts';
 import { listConflicts, type Conflict } from './conflict-list.ts';
 import type { Device } from './device.ts';
 import { impossibleNames } from './names.ts';
 import type { Problem } from './problems.ts';
 import { openState, type State } from './state.ts';
+
+export type NotHere = Readonly<Partial<Record<Absence, number>>>;
 
 export type Status = {
   /** Both sides hold the same, and nothing keeps anything from it. What this disk cannot hold is left out of it, and told among the problems. */
@@ -21,6 +24,8 @@ export type Status = {
     readonly waiting: number;
     readonly uploading: number;
     readonly downloading: number;
+    /** Files that are in the space and not on this disk, by the reason. */
+    readonly notHere: NotHere;
   };
   /** Milliseconds since 1970. */
   readonly atMs: number;
@@ -32,7 +37,7 @@ export const NOT_YET: Status = {
   settled: false,
   problems: [],
   problemCount: 0,
-  counts: { files: 0, waiting: 0, uploading: 0, downloading: 0 },
+  counts: { files: 0, waiting: 0, uploading: 0, downloading: 0, notHere: {} },
   atMs: 0,
 };
 
@@ -61,9 +66,15 @@ export class StatusBook {
     const told = [...problems.all()];
     if (paused) told.unshift(paused);
     if (line.down !== null) told.unshift({ path: '', code: line.down.code, message: line.down.message });
-    const files = state.sql
-      .prepare(`SELECT count(*) AS n FROM synced WHERE presence = 'here' AND kind <> 'folder'`)
-      .get();
+    const presences = state.sql
+      .prepare(
+        `SELECT CASE WHEN presence = 'held' AND EXISTS (SELECT 1 FROM local WHERE local.entry = synced.entry) THEN 'here'
+           ELSE presence END AS presence, count(*) AS n FROM synced WHERE kind <> 'folder' GROUP BY 1`,
+      )
+      .all();
+    const counted = presences.map((row) => [row['presence'] as string, Number(row['n'])] as const);
+    const files = counted.find(([presence]) => presence === 'here')?.[1] ?? 0;
+    const notHere = Object.fromEntries(counted.filter(([presence]) => presence !== 'here')) as NotHere;
     const stuck = told.every(({ code }) => errorTable[code].retry === 'never');
     const inSync = idle && all === 0 && told.length === 0;
     const shown = [...told, ...impossibleNames(state, trees)];
@@ -76,7 +87,7 @@ export class StatusBook {
         (idle && paused === null && all === deferred && told.length > 0 && stuck),
       problems: shown.slice(0, PROBLEMS_TOLD_MAX),
       problemCount: shown.length,
-      counts: { files: Number(files?.['n'] ?? 0), waiting: all, uploading: running.up, downloading: running.down },
+      counts: { files, waiting: all, uploading: running.up, downloading: running.down, notHere },
       atMs: clock.nowMs(),
     };
   }
@@ -115,6 +126,7 @@ export type LinkState = {
   /** Never of a client that ended: nobody looks at what happens in its folder. */
   readonly inSync: boolean;
   readonly waiting: number;
+  readonly notHere: NotHere;
   readonly problems: readonly Problem[];
   /** Copies that conflicts left: what a person may look at, and nothing that keeps both sides from being the same. */
   readonly conflicts: readonly Conflict[];
@@ -128,7 +140,14 @@ export function readState(sql: SqlOpener, statePath: string): LinkState | null {
     if (text === null) return null;
     const { inSync, problems, counts } = JSON.parse(text) as Status;
     const running = state.meta('running') === '1';
-    return { running, inSync: running && inSync, waiting: counts.waiting, problems, conflicts: listConflicts(state) };
+    return {
+      running,
+      inSync: running && inSync,
+      waiting: counts.waiting,
+      notHere: counts.notHere,
+      problems,
+      conflicts: listConflicts(state),
+    };
   } finally {
     state.close();
   }

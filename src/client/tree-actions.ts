@@ -22,7 +22,8 @@ function applyTreeAction(device: Device, action: TreeAction): void {
       return;
     }
     case 'adopt':
-      return changeId(device, action.found, action.entry);
+      changeId(device, action.found, action.entry);
+      return device.selection.keepFound(action.entry);
     case 'renew':
       trees.dropSynced(action.entry);
       return changeId(device, action.entry, freshId<EntryId>(random));
@@ -31,6 +32,8 @@ function applyTreeAction(device: Device, action: TreeAction): void {
       if (remote) trees.putSynced(remote, action.why);
       return;
     }
+    case 'withdraw':
+      return trees.setPresence(action.entry, 'not_selected');
     case 'forget':
       trees.dropSynced(action.entry);
       device.dirty.add(action.entry, trees.remote(action.entry)?.kind ?? 'file');

@@ -1,8 +1,9 @@
 /** The three trees in the state's tables: what the planner reads, and what observing and carrying out writes. */
 import type { Entry, EntryKind } from '#core/entry.ts';
 import { ROOT_ENTRY, type ContentId, type EntryId } from '#core/ids.ts';
+import { IGNORE_FILE } from '#core/ignore.ts';
 import { EXACT_NAMES, isRefused, spotOf, type NameProfile } from '#core/name-profile.ts';
-import { nameHere, type Absence, type LocalEntry, type TreesView } from '#core/plan.ts';
+import { nameHere, type Absence, type LocalEntry, type TreesView, type Unwanted } from '#core/plan.ts';
 import type { Stat } from '#world/folder.ts';
 import type { SqlStatement } from '#world/sql.ts';
 import type { State } from './state.ts';
@@ -25,9 +26,13 @@ export class Trees implements TreesView {
   readonly #onFreed: (entry: EntryId, kind: EntryKind) => void;
   #names: NameProfile;
   appliedSeq = 0;
+  /** What the person wants kept from this device. */
+  wish: (entry: Entry) => Unwanted | null = () => null;
+  /** Folders whose file of rules may be another than before, or that have another id. */
+  readonly rulesTouched = new Set<EntryId>();
 
-  /** `onFreed` hears of entries that are here under an alias, and whose own name may be free now. */
-  constructor(state: State, onFreed: (entry: EntryId, kind: EntryKind) => void) {
+  /** `onFreed` hears of entries that are here under an alias, and whose own name may be free now: for whoever changes the local tree. */
+  constructor(state: State, onFreed: (entry: EntryId, kind: EntryKind) => void = () => {}) {
     this.#state = state;
     this.#onFreed = onFreed;
     this.#sql = statements(state);
@@ -110,6 +115,10 @@ export class Trees implements TreesView {
 
   syncedChildren(parent: EntryId): readonly EntryId[] {
     return ids(this.#sql.syncedChildren.all(parent));
+  }
+
+  unwanted(entry: Entry): Unwanted | null {
+    return this.wish(entry);
   }
 
   localChildRows(parent: EntryId): LocalRow[] {
@@ -198,6 +207,7 @@ export class Trees implements TreesView {
 
   /** Not for what changes its place: that is `moveLocal`. */
   putLocal(row: Omit<LocalEntry, 'parked'>, stat: Stat, racy: boolean): void {
+    if (row.name === IGNORE_FILE) this.rulesTouched.add(row.parent);
     this.#sql.putLocal.run(
       row.entry,
       row.parent,
@@ -224,6 +234,8 @@ export class Trees implements TreesView {
   }
 
   moveLocal(entry: EntryId, parent: EntryId, { name, alias }: Called): void {
+    this.#touchRules(entry);
+    if (name === IGNORE_FILE) this.rulesTouched.add(parent);
     this.forgetPaths();
     const freed = this.#waitingFor(entry);
     this.#sql.moveLocal.run(parent, name, alias, ...this.#spots({ name, alias }), entry);
@@ -238,12 +250,15 @@ export class Trees implements TreesView {
 
   /** The same thing under another id, its children with it. */
   renameLocalId(from: EntryId, to: EntryId): void {
+    this.#touchRules(from);
+    if (this.rulesTouched.has(from)) this.rulesTouched.add(to);
     this.forgetPaths();
     this.#sql.renameLocalId.run(to, from);
     this.#sql.reparentLocal.run(to, from);
   }
 
   dropLocal(row: { readonly entry: EntryId; readonly kind: EntryKind }): void {
+    this.#touchRules(row.entry);
     if (row.kind === 'folder') this.forgetPaths();
     const freed = this.#waitingFor(row.entry);
     this.#sql.dropLocal.run(row.entry);
@@ -291,8 +306,20 @@ export class Trees implements TreesView {
     this.#sql.moveSynced.run(parent, name, placed, entry);
   }
 
+  /** What was agreed on stays. */
+  setPresence(entry: EntryId, presence: 'here' | Absence): void {
+    this.#sql.setPresence.run(presence, entry);
+  }
+
   dropSynced(entry: EntryId): void {
     this.#sql.dropSynced.run(entry);
+  }
+
+  /** Before a local row changes its place or its id. */
+  #touchRules(entry: EntryId): void {
+    const row = this.local(entry);
+    if (row?.name === IGNORE_FILE) this.rulesTouched.add(row.parent);
+    if (row?.kind === 'folder') this.rulesTouched.add(row.entry);
   }
 
   forgetPaths(): void {
@@ -368,6 +395,7 @@ function statements({ sql }: State) {
     putSynced: sql.prepare('INSERT OR REPLACE INTO synced VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'),
     setSyncedContent: sql.prepare('UPDATE synced SET content = ?, exec = ?, manifest = NULL WHERE entry = ?'),
     moveSynced: sql.prepare('UPDATE synced SET parent = ?, name = ?, placed = ? WHERE entry = ?'),
+    setPresence: sql.prepare('UPDATE synced SET presence = ? WHERE entry = ?'),
     dropSynced: sql.prepare('DELETE FROM synced WHERE entry = ?'),
   };
 }

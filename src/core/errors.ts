@@ -42,6 +42,7 @@ export const errorTable = {
   cycle: row(409, 5, 'never', 'A folder cannot lie inside itself'),
   version_changed: row(412, 5, 'never', 'It changed in the meantime'),
   idempotency_conflict: row(422, 1, 'never', 'This operation id was used for another request'),
+  held: row(409, 5, 'never', 'Held until a person approves it or rejects it'),
   voided: row(409, 5, 'never', 'This request was given up by its sender'),
   cursor_reset: row(410, 5, 'never', 'The journal no longer continues from this cursor'),
   superseded: row(409, 5, 'never', 'Another client works on the same state'),
@@ -59,6 +60,7 @@ export const errorTable = {
   folder_missing: row(500, 7, 'later', 'The folder is not what it should be'),
   no_space: row(507, 8, 'later', 'The disk is full'),
   quota_exceeded: row(507, 8, 'later', 'Over quota'),
+  unsupported_by_disk: row(500, 4, 'never', 'The file system cannot hold it'),
   disk_failed: row(500, 7, 'later', 'The disk reported an error'),
   not_permitted_by_disk: row(500, 4, 'later', 'The operating system refused access'),
   // Peers.

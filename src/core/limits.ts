@@ -11,6 +11,8 @@ export const limits = {
   nameBytesMax: 255,
   treeDepthMax: 256,
   symlinkTargetBytesMax: 4096,
+  /** One `.holdfastignore`. */
+  ignoreBytesMax: 256 * KIB,
   commitOperationsMax: 1000,
   /** Blocks of one framed batch: whichever comes first. One larger block may travel alone. */
   batchBytesMax: 4 * MIB,
@@ -25,4 +27,12 @@ export const limits = {
   segmentBytesMax: 256 * MIB,
   /** At least: a device that was away for longer reads the space anew. Days are those on which the server ran. */
   journalKept: { days: 90, rows: 100_000 },
+  /** What lets a person be asked before a change is made (`holds.ts`): entries younger than this do not count, */
+  holdYoungMs: 24 * 3_600_000,
+  /** changes of a device within this time are judged as one, */
+  holdWindowMs: 10 * 60_000,
+  /** and it is asked where more than this many go and they are this part of all, or this many rewrites look like an encryption. */
+  holdDeletes: 1000,
+  holdDeletesPart: 0.25,
+  holdRewrites: 200,
 } as const;

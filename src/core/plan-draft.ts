@@ -81,12 +81,14 @@ export class PlanDraft {
   #consider(entry: EntryId, fate: Fate): void {
     switch (fate.kind) {
       case 'nothing':
+      case 'remnant':
         return;
       case 'forgotten':
         this.#tree.push({ kind: 'agree', entry });
         return;
       case 'absent':
         this.#tree.push({ kind: 'absent', entry, why: fate.why });
+        this.#lookAbove(entry);
         return;
       case 'renew':
         this.#tree.push({ kind: 'renew', entry });
@@ -113,6 +115,9 @@ export class PlanDraft {
       case 'remove':
         this.#remove(this.#localOf(entry));
         return;
+      case 'withdraw':
+        this.#withdraw(this.#localOf(entry), fate.marked);
+        return;
       case 'delete':
       case 'leaving':
         this.#delete(this.#remoteOf(entry));
@@ -138,13 +143,21 @@ export class PlanDraft {
     else if (content === 'down') this.#downUpdates.push({ kind: 'down_update', entry });
     else if (content === 'clash' && place === 'same') this.#conflict(remote, local);
     else if (content === 'clash' && place !== 'stuck') this.#waiting.add(entry);
+    const acts = content !== 'none' || place === 'local' || place === 'remote';
+    if (acts) this.#waitToLeave(entry);
     // What must be read or copied first is planned again after that.
     if ((place === 'same' || place === 'local') && content !== 'read' && content !== 'clash') this.#returnToName(local);
-    if (base && !isBehind(base, remote)) return;
-    if (mayAgree(remote, local, base)) this.#tree.push({ kind: 'agree', entry });
-    else {
+    // A folder that stays for the sake of something in it keeps nothing else here.
+    if (this.#view.unwanted(entry) === 'not_selected')
+      for (const child of this.#view.localChildren(entry)) this.look(child);
+    if (base?.presence === 'here' && !isBehind(base, remote)) return;
+    if (mayAgree(remote, local, base)) {
+      this.#tree.push({ kind: 'agree', entry });
+      this.#waitToLeave(entry);
+    } else {
       const settles = { place: place === 'local' || place === 'remote', state: content === 'up' || content === 'down' };
-      if (leftBehind(remote, base, settles)) this.#waiting.add(entry);
+      const isMarked = base !== null && base.presence !== 'here' && acts;
+      if (isMarked || leftBehind(remote, base, settles)) this.#waiting.add(entry);
     }
   }
 
@@ -155,6 +168,8 @@ export class PlanDraft {
     this.#needParentUp(local.parent, local.kind === 'folder', needs);
     const action = { kind: 'up_move', entry, base: remote.placed, parent: local.parent, name: local.name } as const;
     this.#up.set(entry, { entry, action: free ? action : null, needs });
+    // The folder that it left may have stayed for its sake.
+    this.#lookAbove(entry);
   }
 
   #moveDown(remote: Entry, local: LocalEntry): void {
@@ -210,6 +225,9 @@ export class PlanDraft {
     const { entry, parent, name } = remote;
     if (whole) this.#forgetBelow(entry);
     if (this.#view.synced(entry)?.presence === 'name_impossible') this.#comeBelow(entry);
+    // What is in it was kept away with it.
+    if (this.#view.synced(entry) && !this.#view.base(entry))
+      for (const child of this.#view.remoteChildren(entry)) this.look(child);
     this.look(parent);
     const needs: Need[] = [];
     const { free, alias } = this.#standAt(remote, null, needs);
@@ -245,6 +263,30 @@ export class PlanDraft {
     }
     this.#needPath(local, needs);
     this.#down.set(entry, { entry, action: { kind: 'down_remove', entry }, needs });
+  }
+
+  /** The mark in the trees first: what leaves the disk after it is never taken for deleted. */
+  #withdraw(local: LocalEntry, marked: boolean): void {
+    const { entry } = local;
+    this.#waiting.add(entry);
+    this.#lookAbove(entry);
+    if (marked) return this.#remove(local);
+    this.#tree.push({ kind: 'withdraw', entry });
+    for (const child of this.#view.localChildren(entry)) this.look(child);
+    this.#block(entry);
+  }
+
+  /** A folder that is to leave this disk does when the last thing in it has. */
+  #lookAbove(entry: EntryId): void {
+    for (const place of [this.#view.local(entry), this.#view.synced(entry)]) {
+      const isThere = place !== null && this.#view.local(place.parent) !== null;
+      if (isThere && this.#view.unwanted(place.parent) === 'not_selected') this.look(place.parent);
+    }
+  }
+
+  /** What this plan sends or settles is what it needs before it may leave this disk. */
+  #waitToLeave(entry: EntryId): void {
+    if (this.#view.unwanted(entry) === 'not_selected') this.#waiting.add(entry);
   }
 
   /**
@@ -386,7 +428,8 @@ export class PlanDraft {
   /** False where the local place that a remote entry asks for, and another local thing of that name has, cannot be had in this plan. */
   #freeDown(remote: Entry, there: LocalEntry, needs: Need[]): boolean {
     const fate = this.#fates.of(there.entry);
-    const undecided = fate.kind === 'renew' || fate.kind === 'unread' || fate.kind === 'undecided';
+    const undecided =
+      fate.kind === 'renew' || fate.kind === 'unread' || fate.kind === 'undecided' || fate.kind === 'withdraw';
     this.#need(there.entry, 'gone', needs);
     if (this.#leavesSpot(there)) return true;
     const meeting = undecided ? 'waits' : this.#meet(remote, there);
@@ -397,7 +440,7 @@ export class PlanDraft {
   /** By what others did it goes away, or so far that something else can have its place. */
   #leavesSpot(there: LocalEntry): boolean {
     const fate = this.#fates.of(there.entry);
-    if (fate.kind === 'remove') return true;
+    if (fate.kind === 'remove' || (fate.kind === 'withdraw' && fate.marked)) return true;
     const remote = this.#view.remote(there.entry);
     if (!remote || !isMovedDown(fate)) return false;
     const { parent } = there;
@@ -417,7 +460,8 @@ export class PlanDraft {
   }
 
   #judgeMeeting(remote: Entry, local: LocalEntry): Meeting {
-    const isFound = this.#fates.of(local.entry).kind === 'new' && this.#view.local(remote.entry) === null;
+    const { kind } = this.#fates.of(local.entry);
+    const isFound = (kind === 'new' || kind === 'remnant') && this.#view.local(remote.entry) === null;
     if (!isFound || remote.kind !== local.kind) return this.#moveAside(local);
     if (!this.#isReachable(local.entry)) return 'waits';
     if (local.kind === 'symlink' && local.target !== remote.target) return this.#moveAside(local);

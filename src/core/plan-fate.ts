@@ -10,7 +10,7 @@ import { ROOT_ENTRY, type EntryId } from './ids.ts';
 import { nameHere, type Absence, type LocalEntry, type SyncedEntry } from './plan.ts';
 
 export type Fate =
-  /** Left alone: in no tree, absent and unchanged, ignored, held. */
+  /** Left alone: in no tree, absent and unchanged, held. */
   | { readonly kind: 'nothing' }
   /** On neither side any more. */
   | { readonly kind: 'forgotten' }
@@ -29,6 +29,10 @@ export type Fate =
   | { readonly kind: 'unpark' }
   /** Deleted by another, and nothing in it to keep. */
   | { readonly kind: 'remove' }
+  /** To be gone from this disk, which keeps it for what is ignored in it; nothing else is in it. */
+  | { readonly kind: 'remnant' }
+  /** Not wanted on this disk any more, and all of it safe on the server. `marked`: the trees say so durably, so that it may go. */
+  | { readonly kind: 'withdraw'; readonly marked: boolean }
   /** Only in remote, to be here. `whole`: with all that was in it, whatever was deleted here. */
   | { readonly kind: 'arrive'; readonly whole: boolean }
   | { readonly kind: 'absent'; readonly why: Absence }
@@ -38,8 +42,7 @@ export type Fate =
 
 const NOTHING: Fate = { kind: 'nothing' };
 const ARRIVE: Fate = { kind: 'arrive', whole: false };
-/** Causes that only the person, not a change of the entry, takes away. */
-const lasting: ReadonlySet<Absence> = new Set<Absence>(['not_selected', 'ignored', 'placeholder']);
+const chosen: ReadonlySet<Absence> = new Set<Absence>(['not_selected', 'ignored']);
 
 export function isMovedDown(fate: Fate): boolean {
   return fate.kind === 'stays' && fate.place === 'remote';
@@ -76,12 +79,16 @@ export class Fates {
   }
 
   #onBoth(remote: Entry, local: LocalEntry, synced: SyncedEntry | null): Fate {
-    if (synced?.presence === 'ignored') return NOTHING;
     if (synced?.presence === 'held' && unchangedSince(synced, remote)) return NOTHING;
     if (local.parked) return { kind: 'unpark' };
     if (remote.kind !== local.kind) return { kind: 'renew' };
-    const base = synced?.presence === 'here' ? synced : null;
+    const base = this.#view.base(remote.entry);
     if (remote.kind === 'symlink' && contentMove(remote, local, base) === 'clash') return { kind: 'renew' };
+    if (this.#view.unwanted(remote.entry) === 'not_selected') {
+      if (synced?.presence === 'ignored') return { kind: 'remnant' };
+      if (base && this.#mayLeave(remote, local, base))
+        return { kind: 'withdraw', marked: base.presence === 'not_selected' };
+    }
     if (samePlace(remote, local)) return { kind: 'stays', place: 'same' };
     if (this.moves.isLocal(remote.entry)) return { kind: 'stays', place: 'local' };
     return { kind: 'stays', place: this.#mayCome(remote, local) ? 'remote' : 'stuck' };
@@ -93,35 +100,49 @@ export class Fates {
     return !this.#view.refuses(remote) || !this.#view.refuses({ parent: remote.parent, name: nameHere(local) });
   }
 
+  /** Everything in it that is not safe on the server yet goes there first, and stays until then. */
+  #mayLeave(remote: Entry, local: LocalEntry, base: SyncedEntry): boolean {
+    if (this.moves.isLocal(remote.entry)) return false;
+    const content = contentMove(remote, local, base);
+    if (content !== 'none' && content !== 'down') return false;
+    return this.#view.localChildren(remote.entry).every((child) => {
+      const fate = this.of(child);
+      return isMovedDown(fate) || fate.kind === 'remove' || fate.kind === 'withdraw' || fate.kind === 'remnant';
+    });
+  }
+
   #onlyLocal(local: LocalEntry, synced: SyncedEntry | null): Fate {
-    if (synced?.presence === 'ignored' || synced?.presence === 'held') return NOTHING;
+    if (synced?.presence === 'held') return NOTHING;
     if (local.parked) return { kind: 'unpark' };
     if (!synced) return { kind: 'new' };
-    if (synced.presence !== 'here') return { kind: 'renew' };
-    const edited = editedSince(synced, local);
+    if (synced.presence === 'ignored' && local.kind === 'folder') return this.#emptied(local.entry, 'remnant');
+    const base = this.#view.base(local.entry);
+    if (!base) return { kind: 'renew' };
+    const edited = editedSince(base, local);
     if (edited === null) return { kind: 'unread' };
     if (edited) return { kind: 'renew' };
-    return local.kind === 'folder' ? this.#emptied(local.entry) : { kind: 'remove' };
+    return local.kind === 'folder' ? this.#emptied(local.entry, 'remove') : { kind: 'remove' };
   }
 
   /** A folder that another deleted lives on for the sake of anything in it that does. */
-  #emptied(folder: EntryId): Fate {
+  #emptied(folder: EntryId, nothing: 'remove' | 'remnant'): Fate {
     let undecided = false;
     let stuck = false;
     for (const child of this.#view.localChildren(folder)) {
       const fate = this.of(child);
-      if (fate.kind === 'remove') continue;
+      if (fate.kind === 'remove' || fate.kind === 'remnant' || fate.kind === 'withdraw') continue;
       if (isMovedDown(fate)) continue;
       if (fate.kind === 'stays' && fate.place === 'stuck') stuck = true;
       else if (fate.kind === 'unread' || fate.kind === 'undecided' || fate.kind === 'unpark') undecided = true;
       else return { kind: 'renew' };
     }
     if (undecided) return { kind: 'undecided' };
-    return stuck ? NOTHING : { kind: 'remove' };
+    return stuck ? NOTHING : { kind: nothing };
   }
 
   #onlyRemote(remote: Entry, synced: SyncedEntry | null): Fate {
-    const above = remote.kind === 'mount' ? 'not_selected' : this.#absenceOf(remote.parent);
+    const above =
+      remote.kind === 'mount' ? 'not_selected' : (this.#absenceOf(remote.parent) ?? this.#view.unwanted(remote.entry));
     if (above !== null) return absentAs(above, remote, synced);
     const fate = this.#comesOrGoes(remote, synced);
     return fate.kind === 'arrive' && this.#view.refuses(remote) ? absentAs('name_impossible', remote, synced) : fate;
@@ -130,9 +151,10 @@ export class Fates {
   #comesOrGoes(remote: Entry, synced: SyncedEntry | null): Fate {
     if (!synced) return ARRIVE;
     if (synced.presence !== 'here') {
-      const unchanged = unchangedSince(synced, remote);
-      if (unchanged || lasting.has(synced.presence)) return absentAs(synced.presence, remote, synced);
-      return ARRIVE;
+      // What was not wanted is wanted again.
+      if (chosen.has(synced.presence)) return ARRIVE;
+      const stays = synced.presence === 'placeholder' || unchangedSince(synced, remote);
+      return stays ? absentAs(synced.presence, remote, synced) : ARRIVE;
     }
     if (remote.kind === 'folder' && !samePlace(remote, synced)) return { kind: 'arrive', whole: true };
     if (!unchangedSince(synced, remote) || this.#returnsWith(remote.parent)) return ARRIVE;

@@ -3,13 +3,14 @@ import type { Entry } from './entry.ts';
 import { ROOT_ENTRY, type EntryId } from './ids.ts';
 import { spotOf, type NameProfile } from './name-profile.ts';
 import type { Place } from './plan-entry.ts';
-import type { LocalEntry, SyncedEntry, TreesView } from './plan.ts';
+import type { LocalEntry, SyncedEntry, TreesView, Unwanted } from './plan.ts';
 
 export class PlanView {
   readonly #trees: TreesView;
   readonly #remote = new Map<EntryId, Entry | null>();
   readonly #local = new Map<EntryId, LocalEntry | null>();
   readonly #synced = new Map<EntryId, SyncedEntry | null>();
+  readonly #unwanted = new Map<EntryId, Unwanted | null>([[ROOT_ENTRY, null]]);
   readonly #parkedAbove = new Map<EntryId, EntryId | null>([[ROOT_ENTRY, null]]);
 
   constructor(trees: TreesView) {
@@ -32,9 +33,13 @@ export class PlanView {
     return remembered(this.#synced, entry, () => this.#trees.synced(entry));
   }
 
-  /** The merge base: what both sides held when this entry was last equal on both. Null where it is not on this disk, or never was. */
+  /**
+   * The merge base: what both sides held when this entry was last equal on both. Null where it is not on this disk, or never was. What is on
+   * its way out of the disk has one while it is there.
+   */
   base(entry: EntryId): SyncedEntry | null {
     const synced = this.synced(entry);
+    if (synced?.presence === 'not_selected') return this.local(entry) === null ? null : synced;
     return synced?.presence === 'here' ? synced : null;
   }
 
@@ -49,6 +54,16 @@ export class PlanView {
   /** Where no two things can lie side by side on this disk. `name`: what the disk calls it. */
   spot({ parent, name }: Place): string {
     return `${parent}/${spotOf(this.names, name)}`;
+  }
+
+  /** Why a remote entry is not to be on this disk, be it for a folder above it. */
+  unwanted(entry: EntryId): Unwanted | null {
+    const known = this.#unwanted.get(entry);
+    if (known !== undefined) return known;
+    const remote = this.remote(entry);
+    const why = remote && (this.unwanted(remote.parent) ?? this.#trees.unwanted(remote));
+    this.#unwanted.set(entry, why);
+    return why;
   }
 
   remoteAt(parent: EntryId, name: string): Entry | null {

@@ -6,6 +6,8 @@
  * - Every entry in which the trees differ is dirty. Who changes a row of a tree marks its entry; who changes an id (`adopt`, `renew`) marks
  *   both ids and the children. After a plan an entry leaves the dirty set where all its actions succeeded and it is not in `waiting`.
  *   Any part of the dirty set may be planned at a time: what else a decision needs, the planner looks at by itself.
+ * - What is wanted of an entry depends on the folders above it: who moves a folder in remote, or changes what is wanted, marks what is absent
+ *   below it, and for the latter also what is here.
  * - The remote tree is whole: every parent in it is in it as well (a listing is applied in one piece).
  * - Names on a disk are the device's own matter. A local row's `name` is what the entry is called as far as this device has a say; its
  *   `alias`, where there is one, is what the disk calls it: another spelling of that name, or another name because the disk cannot hold
@@ -19,6 +21,9 @@
 import type { Entry, EntryKind } from './entry.ts';
 import type { ContentId, EntryId } from './ids.ts';
 import type { NameProfile } from './name-profile.ts';
+
+/** What the person wants kept from this device, by choice (`selection.ts`) or by rule (`ignore.ts`). */
+export type Unwanted = 'not_selected' | 'ignored';
 
 /** Why an entry is not on this disk although it is in the space. Never read as deleted. */
 export type Absence =
@@ -62,12 +67,19 @@ export type SyncedEntry = {
   readonly placed: number;
   /**
    * `here`, or why not. An absent entry is tried again where others changed it and the cause was its name, kind or size; to try it
-   * again for another reason, forget its synced row and those below it and mark them dirty. `held` and `ignored` are left alone.
+   * again for another reason, forget its synced row and those below it and mark them dirty. What was unwanted is tried again when it is
+   * wanted (`TreesView.unwanted`) and dirty. `held` is left alone.
+   *
+   * With a local row: `not_selected` is on its way out of this disk, and this row is its merge base until it is gone; `ignored` is a folder that
+   * should be gone and stays for what is ignored in it.
    */
   readonly presence: 'here' | Absence;
 };
 
-/** Read access to the trees. All live: trashed entries are not in `remote`. `ROOT_ENTRY` is in none of them and always exists. */
+/**
+ * Read access to the trees. All live: trashed entries are not in `remote`. `ROOT_ENTRY` is in none of them and always exists. What is ignored on
+ * the disk is not in `local`: who stops looking at a thing says so in synced, in one step with dropping its row.
+ */
 export interface TreesView {
   remote(entry: EntryId): Entry | null;
   local(entry: EntryId): LocalEntry | null;
@@ -78,6 +90,8 @@ export interface TreesView {
   remoteChildren(parent: EntryId): readonly EntryId[];
   localChildren(parent: EntryId): readonly EntryId[];
   syncedChildren(parent: EntryId): readonly EntryId[];
+  /** Why this remote entry is not to be on this disk, by itself; what lies in a folder that is not to be here is not asked for. */
+  unwanted(entry: Entry): Unwanted | null;
   /** Seq that the remote tree was applied through. */
   readonly appliedSeq: number;
   /** What this disk makes of names. */
@@ -163,6 +177,11 @@ export type TreeAction =
   | { readonly kind: 'renew'; readonly entry: EntryId }
   /** The device cannot hold it now: synced := remote with this presence, nothing on the disk. */
   | { readonly kind: 'absent'; readonly entry: EntryId; readonly why: Absence }
+  /**
+   * Not wanted here any more, and everything here is on the server: only synced's presence becomes `not_selected`. Durable before anything
+   * of it leaves the disk: so what is half gone after a crash is never taken for deleted.
+   */
+  | { readonly kind: 'withdraw'; readonly entry: EntryId }
   /** The synced row goes: what was deleted here comes back, since another moved a folder above it meanwhile; or a folder can be here now, and what lies in it. */
   | { readonly kind: 'forget'; readonly entry: EntryId };
 

@@ -382,6 +382,8 @@ test('what is absent is never taken for deleted', () => {
     const entry = second.at('/d/a');
     second.trees.localRows.drop(entry);
     second.trees.syncedRows.put({ ...second.trees.synced(entry)!, presence: why });
+    const unwanted = why === 'not_selected' || why === 'ignored' ? why : null;
+    second.trees.wish = (remote) => (remote.entry === entry ? unwanted : null);
     second.dirty.add(entry);
     assert.equal(second.step(), false, why);
     // Nor does the delete of the folder around it reach it.
@@ -407,8 +409,9 @@ test('below a folder that is absent everything is', () => {
   world.converge();
   const { second } = world;
   const entry = second.at('/d');
-  second.trees.localRows.drop(entry);
-  second.trees.syncedRows.put({ ...second.trees.synced(entry)!, presence: 'not_selected' });
+  second.deselect(entry);
+  for (let steps = 0; steps < 5; steps++) second.step();
+  assert.equal(second.trees.synced(entry)?.presence, 'not_selected');
   for (const act of [make('/d/e', folder), make('/d/e/a', file('1'))]) act(world.first);
   world.first.step();
   second.pull();

@@ -2,7 +2,7 @@
 import type { Entry } from './entry.ts';
 import type { EntryId } from './ids.ts';
 import { EXACT_NAMES, isRefused, spotOf, type NameProfile } from './name-profile.ts';
-import { nameHere, type LocalEntry, type SyncedEntry, type TreesView } from './plan.ts';
+import { nameHere, type LocalEntry, type SyncedEntry, type TreesView, type Unwanted } from './plan.ts';
 
 type Row = { readonly entry: EntryId; readonly parent: EntryId; readonly name: string };
 
@@ -12,6 +12,8 @@ export class MemoryTrees implements TreesView {
   readonly localRows: Tree<LocalEntry>;
   readonly syncedRows = new Tree<SyncedEntry>(({ name }) => name);
   appliedSeq = 0;
+  /** What the person wants kept from this device. */
+  wish: (entry: Entry) => Unwanted | null = () => null;
 
   constructor(names: NameProfile = EXACT_NAMES) {
     this.names = names;
@@ -52,6 +54,10 @@ export class MemoryTrees implements TreesView {
 
   syncedChildren(parent: EntryId): readonly EntryId[] {
     return this.syncedRows.children(parent);
+  }
+
+  unwanted(entry: Entry): Unwanted | null {
+    return this.wish(entry);
   }
 }
 

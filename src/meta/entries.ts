@@ -11,14 +11,18 @@ import { insertSlices, lookupSlices } from './slices.ts';
 
 /** Where a file's bytes are, and where the rules want them; both null for what is not a file. */
 export type Pools = { readonly pool: string | null; readonly poolWanted: string | null };
-export type PooledEntry = StoredEntry & Pools;
+export type PooledEntry = StoredEntry &
+  Pools & {
+    /** Server's clock when it was made, milliseconds since 1970. Only ever asked how old something is before a person is asked about it. */
+    readonly madeMs: number;
+  };
 
 const TRASH_BYTES = idBytes(TRASH_ENTRY);
 /**
  * Below every slot. Asking for children also says that their slot is not below this: true of all, and what makes SQLite go by parent. It
  * knows no numbers of rows, thinks a space small, and would read the whole of it for each folder.
  */
-const SLOT_MIN = new Uint8Array(0);
+export const SLOT_MIN = new Uint8Array(0);
 
 /** The named entries and everything above them. */
 export async function entriesWithAncestors(
@@ -274,10 +278,11 @@ function rowOf(space: Uint8Array, entry: PooledEntry): MetaSchema['entry'] {
     placed_by: idBytes(entry.placedBy),
     pool: entry.pool,
     pool_wanted: entry.poolWanted,
+    made_ms: entry.madeMs,
   };
 }
 
-function entryOf(row: MetaSchema['entry']): PooledEntry {
+export function entryOf(row: MetaSchema['entry']): PooledEntry {
   return {
     entry: id16Of(row.entry),
     parent: id16Of(row.parent),
@@ -298,5 +303,6 @@ function entryOf(row: MetaSchema['entry']): PooledEntry {
     placedBy: id16Of(row.placed_by),
     pool: row.pool,
     poolWanted: row.pool_wanted,
+    madeMs: row.made_ms,
   };
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import test from 'node:test';
 import { toHex } from '#core/bytes.ts';
+import { limits } from '#core/limits.ts';
 import type { Presence } from './contents.ts';
 import { findContents, findPresence, insertContents, putPresence } from './contents.ts';
 import {
@@ -18,6 +19,23 @@ import {
   settlePool,
   type PooledEntry,
 } from './entries.ts';
+import {
+  addHeld,
+  addTally,
+  dropHeld,
+  findHolds,
+  forgetHolds,
+  forgetTally,
+  heldAmong,
+  heldOperations,
+  heldTotals,
+  holdsInSpace,
+  putHold,
+  sumTally,
+  unfinishedHolds,
+  type HeldOperation,
+  type StoredHold,
+} from './holds.ts';
 import type { MetaStore } from './meta-store.ts';
 import {
   advanceSpace,
@@ -41,6 +59,7 @@ import {
   removeUploads,
   renewUploads,
 } from './uploads.ts';
+import { countPopulation, filesNamedLike, weighBelow } from './weights.ts';
 import { ROOT_ENTRY, TRASH_ENTRY, type DeviceId, type EntryId, type OpId, type UploadId } from '#core/ids.ts';
 
 const id16 = <Id>(): Id => toHex(randomBytes(16)) as Id;
@@ -81,6 +100,7 @@ function entry(parent: EntryId, name: string, more: Partial<PooledEntry> = {}): 
     placedBy: DEVICE,
     pool: null,
     poolWanted: null,
+    madeMs: 1_700_000_000_000 + seq,
     ...more,
   };
 }
@@ -377,5 +397,138 @@ export function metaStoreContract(
       [false, true, true],
     );
     assert.deepEqual(new Uint8Array(left[1]?.bodyHash ?? []), result.bodyHash);
+  });
+
+  withStore(
+    'a hold keeps its operations in order; what is held anew of an entry takes the old one’s place',
+    async (store) => {
+      const made = space();
+      const hold: StoredHold = {
+        hold: toHex(randomBytes(8)),
+        space: made.space,
+        device: DEVICE,
+        reasons: new Set(['deletes', 'emptied'] as const),
+        state: 'open',
+        madeMs: 5,
+        lastMs: 7,
+        doneSeq: null,
+        decidedMs: null,
+      };
+      const entries = Array.from({ length: 250 }, () => id16<EntryId>());
+      const heldDelete = (entry: EntryId, basis: number): HeldOperation => {
+        return { operation: { kind: 'delete', entry, basis }, pool: null, files: 2, hardened: 0 };
+      };
+      await store.write(async (writer) => {
+        await putHold(writer, hold);
+        await addHeld(
+          writer,
+          hold.hold,
+          entries.map((entry) => heldDelete(entry, 1)),
+        );
+        await addHeld(writer, hold.hold, [{ ...heldDelete(entries[0] as EntryId, 2), pool: 'txt', hardened: 1 }]);
+      });
+      await store.read(async (reader) => {
+        assert.deepEqual(await findHolds(reader, [hold.hold, 'unknown']), [hold]);
+        assert.deepEqual(await holdsInSpace(reader, made.space, { device: DEVICE, state: 'open' }), [hold]);
+        assert.deepEqual(await holdsInSpace(reader, made.space, { device: OTHER }), []);
+        assert.deepEqual(await heldTotals(reader, hold.hold), { operations: 250, files: 500, hardened: 1 });
+        const kept = await heldOperations(reader, hold.hold, 1000);
+        assert.deepEqual(
+          kept.map(({ operation }) => operation.entry),
+          [...entries.slice(1), entries[0]],
+        );
+        assert.deepEqual(kept.at(-1), { ...heldDelete(entries[0] as EntryId, 2), pool: 'txt', hardened: 1 });
+        const among = await heldAmong(reader, [hold.hold], [entries[3] as EntryId, id16<EntryId>()]);
+        assert.deepEqual([...among], [entries[3]]);
+      });
+      await store.write((writer) => dropHeld(writer, [hold.hold], entries.slice(0, 100)));
+      assert.equal((await store.read((reader) => heldTotals(reader, hold.hold))).operations, 150);
+      const approved: StoredHold = { ...hold, state: 'approved', decidedMs: 9 };
+      await store.write((writer) => putHold(writer, approved));
+      assert.deepEqual(await store.read(unfinishedHolds), [approved]);
+      await store.write(async (writer) => {
+        await forgetHolds(writer, 100);
+        await dropHeld(writer, [hold.hold], null);
+      });
+      assert.deepEqual(await store.read((reader) => findHolds(reader, [hold.hold])), [approved], 'it is not done yet');
+      await store.write(async (writer) => {
+        await putHold(writer, { ...approved, doneSeq: 4 });
+        await forgetHolds(writer, 100);
+      });
+      assert.deepEqual(await store.read((reader) => findHolds(reader, [hold.hold])), []);
+    },
+  );
+
+  withStore('what a device did is summed over a time, per space and device, and forgotten', async (store) => {
+    const source = { space: space().space, device: DEVICE };
+    const add = (atMs: number, old: number, from = source) =>
+      store.write((writer) =>
+        addTally(writer, from, id16<OpId>(), { files: 0, old, hardened: 1 }, { atMs, sinceMs: atMs - 10 }),
+      );
+    const sum = (sinceMs: number) => store.read((reader) => sumTally(reader, source, { sinceMs }));
+    await add(100, 1);
+    await add(105, 10);
+    await add(105, 1000, { ...source, device: OTHER });
+    assert.deepEqual(await sum(100), { files: 0, old: 11, hardened: 2 });
+    assert.deepEqual(await sum(101), { files: 0, old: 10, hardened: 1 });
+    await add(112, 100);
+    assert.deepEqual(await sum(0), { files: 0, old: 110, hardened: 2 }, 'what is older than the time is gone');
+    await store.write((writer) => forgetTally(writer, source));
+    assert.deepEqual(await sum(0), { files: 0, old: 0, hardened: 0 });
+  });
+
+  withStore(
+    'what lies in folders is weighed at any depth, but in generated ones; counting stops where it may',
+    async (store) => {
+      const made = space();
+      const day = limits.holdYoungMs;
+      const top = entry(ROOT_ENTRY, 'top');
+      const inner = entry(top.entry, 'inner');
+      const modules = entry(inner.entry, 'node_modules');
+      const git = entry(inner.entry, '.git');
+      const objects = entry(git.entry, 'objects');
+      const plain = entry(inner.entry, 'objects');
+      const trashed = entry(TRASH_ENTRY, 'gone', { trashedFrom: top.entry });
+      const files = [
+        ...Array.from({ length: 90 }, (_, index) => file(inner.entry, `f${index}`, { madeMs: index < 60 ? 0 : day })),
+        ...Array.from({ length: 30 }, (_, index) => file(modules.entry, `f${index}`, { madeMs: 0 })),
+        ...Array.from({ length: 30 }, (_, index) => file(objects.entry, `f${index}`, { madeMs: 0 })),
+        file(plain.entry, 'counts', { madeMs: 0 }),
+        entry(top.entry, 'link', { kind: 'symlink', target: 'x', madeMs: 5 * day }),
+        file(ROOT_ENTRY, 'at the root', { madeMs: 0 }),
+        file(trashed.entry, 'gone', { madeMs: 0 }),
+      ];
+      const all = [top, inner, modules, git, objects, plain, trashed, ...files];
+      await store.write(async (writer) => {
+        await insertSpace(writer, made);
+        await replaceEntries(writer, made.space, all, isNew);
+      });
+      await store.read(async (reader) => {
+        // Made later than now by more than a day: a clock was set back, and it is as good as old.
+        assert.deepEqual(await weighBelow(reader, made.space, top, 1.5 * day), { files: 92, old: 62 });
+        assert.deepEqual(await weighBelow(reader, made.space, plain, day), { files: 1, old: 1 });
+        assert.equal(await countPopulation(reader, made.space, 1000), 93);
+        assert.equal(await countPopulation(reader, made.space, 50), 50);
+        assert.equal(await countPopulation(reader, id16(), 50), 0);
+      });
+    },
+  );
+
+  withStore('files are found by what their names begin with and by when they were made', async (store) => {
+    const made = space();
+    const folder = entry(ROOT_ENTRY, 'folder');
+    const names = ['a.txt', 'a.txt.locked', 'a.locked', 'a', 'ab.txt', 'a-b.txt', 'größe.txt.x'];
+    const files = names.map((name, index) => file(folder.entry, name, { madeMs: index === 2 ? 1 : 10 }));
+    await store.write(async (writer) => {
+      await insertSpace(writer, made);
+      await replaceEntries(writer, made.space, [folder, ...files], isNew);
+    });
+    const ranges = [
+      { parent: folder.entry, stem: 'a' },
+      { parent: folder.entry, stem: 'größe' },
+      { parent: ROOT_ENTRY, stem: 'a' },
+    ];
+    const found = await store.read((reader) => filesNamedLike(reader, made.space, ranges, 5));
+    assert.deepEqual(found.map(({ name }) => name).sort(), ['a.txt', 'a.txt.locked', 'größe.txt.x']);
   });
 }

@@ -80,6 +80,8 @@ export type MetaSchema = {
     /** Where its bytes are, and where the rules want them. Files only. */
     pool: string | null;
     pool_wanted: string | null;
+    /** When it was made, by the server's clock. */
+    made_ms: number;
   };
   /** Entries whose `pool` is not `pool_wanted`: few, and found without reading the others. */
   misplaced: { space: Uint8Array; entry: Uint8Array };
@@ -116,6 +118,34 @@ export type MetaSchema = {
     answer: string | null;
     at_ms: number;
   };
+  /** Changes of a device that wait for a person. `reasons`: why, with commas. */
+  hold: {
+    hold: string;
+    space: Uint8Array;
+    device: Uint8Array;
+    reasons: string;
+    state: string;
+    made_ms: number;
+    /** When something was last added to it. */
+    last_ms: number;
+    /** The journal's head when the decision was carried out; null until then. */
+    done_seq: number | null;
+    decided_ms: number | null;
+  };
+  /** One operation of a hold, as the server would judge it, in the order in which they came. */
+  hold_operation: {
+    hold: string;
+    position: number;
+    entry: Uint8Array;
+    operation: string;
+    /** Where the bytes of an update are. */
+    pool: string | null;
+    /** Files and links that would go by it. */
+    files: number;
+    hardened: number;
+  };
+  /** What a device did lately that counts (`core/holds.ts`), per commit. */
+  tally: { space: Uint8Array; device: Uint8Array; op: Uint8Array; at_ms: number; old: number; hardened: number };
   pool: { pool: string; copies: number };
   /** Files that devices merge, by their extension. */
   merged_extension: { space: Uint8Array; extension: string };

@@ -2,7 +2,7 @@
 import { id16Of, id32Of, idBytes, type Chain, type DeviceId, type Epoch, type OpId, type SpaceId } from '#core/ids.ts';
 import type { MetaReader, MetaWriter } from './meta-store.ts';
 import type { MetaSchema } from './schema.ts';
-import { insertSlices } from './slices.ts';
+import { insertSlices, lookupSlices } from './slices.ts';
 
 export type StoredSpace = {
   readonly space: SpaceId;
@@ -100,6 +100,16 @@ export async function journalAfter({ db }: MetaReader, space: SpaceId, seq: numb
     .orderBy('seq')
     .limit(limit)
     .execute();
+}
+
+/** The rows of these seqs, in no order. */
+export async function journalRowsAt({ db }: MetaReader, space: SpaceId, seqs: readonly number[]) {
+  const found: { seq: number; row: Uint8Array }[] = [];
+  for (const slice of lookupSlices([...new Set(seqs)])) {
+    const query = db.selectFrom('journal').select(['seq', 'row']).where('space', '=', idBytes(space));
+    found.push(...(await query.where('seq', 'in', slice).execute()));
+  }
+  return found;
 }
 
 /** Null where the journal has no row of that seq. */

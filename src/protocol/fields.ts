@@ -51,6 +51,7 @@ export const partIndex = z.number().int().min(0).max(10_000);
 export const name = z.string().max(1024);
 export const label = z.string().min(1).max(255);
 export const poolName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be a-z, 0-9 and -, 63 characters at most');
+export const holdId = z.string().regex(/^[0-9a-f]{16}$/, 'must be 16 lower-case hexadecimal digits');
 /** `https://host:port` or `http://host:port`. */
 export const address = z.string().regex(/^https?:\/\/[^\s/]{1,255}$/, 'must be http(s)://host:port');
 /** 32 random bytes or a hash, as base64url. */

@@ -8,6 +8,7 @@ import {
   blockId,
   entryId,
   installId,
+  holdId,
   name,
   opId,
   partIndex,
@@ -25,7 +26,7 @@ import { verb } from './wire.ts';
 const resetReason = z.enum(['epoch_changed', 'cursor_expired']);
 
 /**
- * Holds until one of the spaces has rows above its cursor, or `waitMs` is over. The only notification there is.
+ * Holds until one of the spaces has rows above its cursor, one of `holds` is decided, or `waitMs` is over. The only notification there is.
  * Parts: for each answer of kind `rows`, in order, its rows (each u32 length | canonical row bytes).
  */
 export const pull = verb(
@@ -38,6 +39,8 @@ export const pull = verb(
       .max(100),
     waitMs: z.number().int().min(0).max(limits.pullWaitMsMax),
     rowsMax: z.number().int().min(1).max(limits.pullRowsMax),
+    /** Holds that this device waits for: those of its operations that were answered `held`. */
+    holds: z.array(holdId).max(100).optional(),
   }),
   z.strictObject({
     spaces: z.array(
@@ -46,6 +49,8 @@ export const pull = verb(
         z.strictObject({ kind: z.literal('reset'), space: spaceId, reason: resetReason, head: cursor }),
       ]),
     ),
+    /** Those of `holds` that wait no more. The rows of what was approved lie at or below `seq`: the device acts once it has them. */
+    decided: z.array(z.strictObject({ hold: holdId, decision: z.enum(['approved', 'rejected', 'withdrawn']), seq })),
   }),
 );
 
@@ -112,7 +117,11 @@ export const answer = z.discriminatedUnion('kind', [
   /** Positions in the manifest's list of blocks. Absent blocks and blocks of other spaces look alike. */
   z.strictObject({ kind: z.literal('need_blocks'), blocks: z.array(blockId) }),
   z.strictObject({ kind: z.literal('pool_unavailable'), pool: poolName, detail: z.string() }),
-  z.strictObject({ kind: z.literal('held'), hold: z.string() }),
+  /**
+   * A person decides (see `holds-list`). The device shows the entry as held, neither sends the same again nor restores anything, and
+   * asks about the hold with `pull`.
+   */
+  z.strictObject({ kind: z.literal('held'), hold: holdId }),
   z.strictObject({ kind: z.literal('forbidden'), detail: z.string() }),
   z.strictObject({
     kind: z.literal('invalid'),
@@ -124,7 +133,10 @@ export const answer = z.discriminatedUnion('kind', [
 ]);
 export type Answer = z.infer<typeof answer>;
 
-/** Totals of the whole settled batch that this commit is a part of, so that a judgement falls before its first operation. */
+/**
+ * Totals of the whole settled batch that this commit is a part of, so that a judgement falls before its first operation. `deletes` counts
+ * files and links that go, at any depth, outside generated folders; the others count operations.
+ */
 const planTotals = z.strictObject({ plan: opId, creates: count, updates: count, moves: count, deletes: count });
 
 /**

@@ -2,6 +2,7 @@
 import { HoldfastError } from '#core/errors.ts';
 import { noteDeviceSeen } from '#meta/accounts.ts';
 import { noteNodeSeen } from '#meta/clusters.ts';
+import { forgetHolds } from '#meta/holds.ts';
 import { forgetOpResults } from '#meta/spaces.ts';
 import { expiredUploads, removeUploads } from '#meta/uploads.ts';
 import type { DeviceId } from '#core/ids.ts';
@@ -16,6 +17,8 @@ const TIDY_MS = 3_600_000;
 /** Answers are kept for devices that were away for long. */
 const OP_RESULT_MS = 30 * 24 * 3_600_000;
 const TIDY_ROWS_MAX = 1000;
+/** A device that was away for longer finds out by itself that nobody knows the hold any more. */
+const HOLD_MS = 365 * 24 * 3_600_000;
 
 export class Care {
   readonly #context: ServerContext;
@@ -118,6 +121,7 @@ export class Care {
     const nowMs = this.#context.clock.nowMs();
     await this.#context.meta.write(async (writer) => {
       await forgetOpResults(writer, nowMs - OP_RESULT_MS, TIDY_ROWS_MAX);
+      await forgetHolds(writer, nowMs - HOLD_MS);
       await removeUploads(writer, await expiredUploads(writer, nowMs, TIDY_ROWS_MAX));
     });
   }

@@ -40,9 +40,11 @@ async function compare(
   const whole = model.commit(device, groups);
   assert.deepEqual(decision.answers, whole.answers);
   const withoutPools = (entries: readonly object[]) =>
-    entries.map((entry) => JSON.stringify({ ...entry, pool: undefined, poolWanted: undefined })).sort();
+    entries
+      .map((entry) => JSON.stringify({ ...entry, pool: undefined, poolWanted: undefined, madeMs: undefined }))
+      .sort();
   assert.deepEqual(withoutPools(decision.changed), withoutPools(whole.changed));
-  const changed = whole.changed.map((entry): PooledEntry => ({ ...entry, pool: null, poolWanted: null }));
+  const changed = whole.changed.map((entry): PooledEntry => ({ ...entry, pool: null, poolWanted: null, madeMs: 1 }));
   await store.write((writer) => replaceEntries(writer, space.space, changed, (entry) => !known.has(entry)));
 }
 

@@ -5,7 +5,7 @@ import { equalBytes, fromHex, toHex, utf8 } from '#core/bytes.ts';
 import { decideCommit, type Decision } from '#core/commit.ts';
 import type { JournalRow } from '#core/entry.ts';
 import { HoldfastError } from '#core/errors.ts';
-import type { BlockId, EntryId, SpaceId } from '#core/ids.ts';
+import type { BlockId, DeviceId, EntryId, SpaceId } from '#core/ids.ts';
 import { limits } from '#core/limits.ts';
 import { poolOf, type Rule } from '#core/rules.ts';
 import { allRules } from '#meta/clusters.ts';
@@ -27,11 +27,13 @@ import type { z } from 'zod';
 import { planBlocks, writeInline, type BlockPlan } from './commit-blocks.ts';
 import { isClaim, readManifests, readOperation, staleKey, type CommitItem } from './commit-claims.ts';
 import { loadCommitState, type LoadedState } from './commit-load.ts';
+import { judgeCommit, recordVerdict, type CommitInHand } from './hold-commit.ts';
 import { allowed, checkStillLinked, deviceRoute, spaceFor, type DeviceIdentity } from './identity.ts';
 import { checkAttached } from './installs.ts';
 import { growJournal } from './journal-writer.ts';
 import { headOf, judgeCursor } from './journal-view.ts';
 import type { ServerContext } from './server-context.ts';
+import { weigh, type Weighed } from './weigh.ts';
 
 type CommitRequest = z.infer<typeof commit.request>;
 type CommitResponse = z.infer<typeof commit.response>;
@@ -56,6 +58,7 @@ type Prepared = {
   readonly plan: BlockPlan;
   readonly uploads: readonly StoredUpload[];
   readonly keyVersion: number;
+  readonly weighed: Weighed;
 };
 
 async function runCommit(
@@ -114,7 +117,9 @@ async function prepare(
     const rules = await allRules(reader);
     const sources = { inline, uploads, rules, currentKeyVersion: space.keyVersion, entries };
     const plan = await planBlocks(reader, space.space, items, sources);
-    return { request, identity, bodyHash, items, plan, uploads, keyVersion: space.keyVersion };
+    const source = { space: space.space, device: identity.device, nowMs: context.clock.nowMs() };
+    const weighed = await weigh(reader, source, items);
+    return { request, identity, bodyHash, items, plan, uploads, keyVersion: space.keyVersion, weighed };
   });
 }
 
@@ -167,8 +172,19 @@ async function apply(
   const refusals = await checkAgain(writer, prepared, space);
   let next = 0;
   const groups = request.groups.map((group) => group.map(() => must(operations[next++], 'groups lie end to end')));
-  const decision = decideCommit<Answer>(state, groups, refusals);
+  const commitInHand: CommitInHand = {
+    space,
+    device: identity.device,
+    op: request.op,
+    declared: request.totals,
+    operations,
+    weighed: prepared.weighed,
+    pools: prepared.plan.pools,
+  };
+  const verdict = await judgeCommit(context, writer, commitInHand, () => decideCommit(state, groups, refusals));
+  const decision = decideCommit<Answer>(state, groups, new Map([...verdict.answers, ...refusals]));
   const grown = await writeDecision(context, writer, prepared, { space, state, decision });
+  await recordVerdict(context, writer, commitInHand, verdict, decision.answers);
   const response: CommitResponse = { answers: [...decision.answers], head: headOf(grown) };
   await insertOpResult(
     writer,
@@ -221,26 +237,41 @@ async function writeDecision(
   const pools = new Map<EntryId, string>();
   const applied = new Set<EntryId>();
   for (const [position, { operation, claim }] of items.entries()) {
-    if (decision.answers[position]?.kind !== 'applied') continue;
+    // What is held keeps its bytes: its device may be gone when it is approved.
+    const kind = decision.answers[position]?.kind;
+    if (kind !== 'applied' && kind !== 'held') continue;
     applied.add(operation.entry);
     if (!isClaim(claim)) continue;
     const { manifestId, contentId, size } = claim.content;
     if (!claim.known) contents.set(manifestId, { manifestId, contentId, size, bytes: claim.bytes });
     for (const row of plan.presence.get(position) ?? []) presence.set(`${row.block}/${row.pool}`, row);
     const pool = plan.pools.get(position);
-    if (pool !== undefined) pools.set(operation.entry, pool);
+    if (pool !== undefined && kind === 'applied') pools.set(operation.entry, pool);
   }
   await insertContents(writer, space.space, [...contents.values()]);
   await putPresence(writer, space.space, [...presence.values()]);
-  const rules = await allRules(writer);
-  const before = new Map(state.entries.map((entry) => [entry.entry, entry]));
-  const changed = decision.changed.map((entry): PooledEntry => {
-    return { ...entry, ...poolsOf(rules, entry, pools.get(entry.entry) ?? before.get(entry.entry)?.pool ?? null) };
-  });
-  await replaceEntries(writer, space.space, changed, (entry) => !before.has(entry));
   const ended = prepared.uploads.filter(({ entry }) => applied.has(entry)).map(({ upload }) => upload);
   await removeUploads(writer, ended);
-  const common = { space: space.space, epoch: space.epoch, device: identity.device, atMs: context.clock.nowMs() };
+  return writeChanges(context, writer, { space, state, decision, device: identity.device, pools });
+}
+
+/** What a decision changed: entries as they are now, and the journal's rows. `pools`: where new contents were put. */
+export async function writeChanges(
+  context: ServerContext,
+  writer: MetaWriter,
+  decided: Decided & { readonly device: DeviceId; readonly pools: ReadonlyMap<EntryId, string> },
+): Promise<StoredSpace> {
+  const { space, state, decision, device, pools } = decided;
+  const rules = await allRules(writer);
+  const before = new Map(state.entries.map((entry) => [entry.entry, entry]));
+  const atMs = context.clock.nowMs();
+  const changed = decision.changed.map((entry): PooledEntry => {
+    const known = before.get(entry.entry);
+    const madeMs = known?.madeMs ?? atMs;
+    return { ...entry, ...poolsOf(rules, entry, pools.get(entry.entry) ?? known?.pool ?? null), madeMs };
+  });
+  await replaceEntries(writer, space.space, changed, (entry) => !before.has(entry));
+  const common = { space: space.space, epoch: space.epoch, device, atMs };
   const rows = decision.rows.map(({ entry, base }): JournalRow => {
     return { kind: 'entry', ...common, seq: entry.seq, base, entry };
   });

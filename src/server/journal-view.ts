@@ -10,6 +10,7 @@ import { chainAt, journalAfter, type StoredSpace } from '#meta/spaces.ts';
 import type { Answered } from '#protocol/call.ts';
 import { list, pull } from '#protocol/sync.ts';
 import type { z } from 'zod';
+import { decidedHolds } from './hold-view.ts';
 import { checkStillLinked, deviceRoute, spaceFor, type DeviceIdentity } from './identity.ts';
 import type { ServerContext } from './server-context.ts';
 
@@ -57,7 +58,8 @@ async function pullOrHold(
     try {
       const found = await context.meta.read((reader) => look(context, reader, request, identity));
       const leftMs = untilMs - clock.monotonicMs();
-      if (found.response.spaces.length > 0 || leftMs <= 0 || signal.aborted || draining.aborted) return found;
+      const { spaces, decided } = found.response;
+      if (spaces.length > 0 || decided.length > 0 || leftMs <= 0 || signal.aborted || draining.aborted) return found;
       await clock.sleep(Math.min(leftMs, LOOK_MS), AbortSignal.any([woken.signal, signal, draining]));
     } finally {
       stop();
@@ -73,10 +75,12 @@ async function look(
 ): Promise<Answered<PullAnswer>> {
   await checkStillLinked(reader, identity);
   const spaces: SpaceAnswer[] = [];
+  const asked: StoredSpace[] = [];
   const parts: Uint8Array[] = [];
   let rowsLeft = request.rowsMax;
   for (const { space: id, cursor } of request.cursors) {
     const space = await spaceFor(reader, identity, id);
+    asked.push(space);
     const reason = await judgeCursor(context, reader, space, cursor);
     if (reason) spaces.push({ kind: 'reset', space: id, reason, head: headOf(space) });
     else if (cursor.seq < space.headSeq && rowsLeft > 0) {
@@ -87,7 +91,8 @@ async function look(
       rowsLeft -= rows.length;
     }
   }
-  return { response: { spaces }, parts };
+  const decided = await decidedHolds(reader, identity, request.holds ?? [], asked);
+  return { response: { spaces, decided }, parts };
 }
 
 /** Null where the journal continues from the cursor. */

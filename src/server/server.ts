@@ -22,6 +22,7 @@ import { clusterRoutes } from './cluster-view.ts';
 import { commitRoutes } from './commits.ts';
 import { contentRoutes } from './contents.ts';
 import { fileRoutes } from './files.ts';
+import { finishHolds, holdRoutes } from './holds.ts';
 import { authorise } from './identity.ts';
 import { installRoutes } from './installs.ts';
 import { createInvite, inviteRoutes } from './invites.ts';
@@ -121,7 +122,10 @@ async function start(options: ServerOptions): Promise<Server> {
   tlsKeys.onChange((identity) => nodes.showFromNowOn(identity));
   const mover = new Mover(context);
   const trim = new JournalTrim(context, options.journalKept);
-  const caring = care.run(async () => ((await mover.step()) === 'busy' ? 'busy' : trim.step()));
+  const caring = care.run(async () => {
+    await finishHolds(context);
+    return (await mover.step()) === 'busy' ? 'busy' : trim.step();
+  });
   return {
     cluster: cluster.cluster,
     handler: serverHandler(context, care, options.backUp ?? null),
@@ -161,6 +165,7 @@ function serverHandler(context: ServerContext, care: Care, backUp: BackUp | null
     ...uploadRoutes(context),
     ...contentRoutes(context),
     ...fileRoutes(context),
+    ...holdRoutes(context),
     ...ruleRoutes(context),
     ...mergeRoutes(context),
     ...clusterRoutes(context),

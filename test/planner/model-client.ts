@@ -15,6 +15,7 @@ import {
   type UpAction,
 } from '#core/plan.ts';
 import { plan } from '#core/planner.ts';
+import { applyChoices, deselect, isSelected, keep, select, type Choice, type ChoiceChange } from '#core/selection.ts';
 import { MemoryTrees } from '#core/trees.ts';
 import { describe, type ModelOperation, type ModelServer, type ModelState } from './model-server.ts';
 
@@ -40,12 +41,14 @@ export class ModelClient {
   readonly #aliased = new Set<EntryId>();
   refusals: string[] = [];
   plans = 0;
+  readonly #choices = new Map<EntryId, Choice>();
 
   constructor(name: string, server: ModelServer, newId: () => EntryId, names: NameProfile = EXACT_NAMES) {
     this.name = name;
     this.trees = new MemoryTrees(names);
     this.#server = server;
     this.#newId = newId;
+    this.trees.wish = ({ entry }) => (this.isWanted(entry) ? null : 'not_selected');
   }
 
   // ---- What a person does ----
@@ -112,6 +115,62 @@ export class ModelClient {
     this.#dropLocal(entry);
     this.bytes.delete(entry);
     this.dirty.add(entry);
+  }
+
+  /** Whether the person wants it on this device. */
+  isWanted(entry: EntryId): boolean {
+    return isSelected(this.#choices, entry, (at) => this.#parentOf(at));
+  }
+
+  deselect(entry: EntryId): void {
+    this.#choose(deselect(this.#choices, entry, (at) => this.#parentOf(at)));
+    this.#dirtyTree(entry);
+    // What is new in it, or was moved to where it is, goes up, and then away with the rest.
+    const walk = (folder: EntryId): void => {
+      for (const child of this.trees.localChildren(folder)) {
+        const local = this.#local(child);
+        const remote = this.trees.remote(child);
+        if (remote?.parent !== local.parent || remote.name !== local.name)
+          this.#choose([[child, { self: false, below: false }]]);
+        walk(child);
+      }
+    };
+    walk(entry);
+  }
+
+  select(entry: EntryId): void {
+    this.#choose(select(this.#choices, entry, (at) => this.#parentOf(at)));
+    this.#dirtyTree(entry);
+  }
+
+  selectAll(): void {
+    this.#choices.clear();
+    this.dirtyAll();
+  }
+
+  #choose(changes: readonly ChoiceChange[]): void {
+    applyChoices(this.#choices, changes);
+    for (const [entry] of changes) this.dirty.add(entry);
+  }
+
+  /** Made or put here by the person, where nothing is selected: it stays. */
+  #keep(entry: EntryId, below: boolean, isMade = false): void {
+    if (isMade && this.#choices.has(entry)) return;
+    this.#choose(keep(this.#choices, entry, (at) => this.#parentOf(at), below));
+  }
+
+  #parentOf(entry: EntryId): EntryId | null {
+    return this.trees.remote(entry)?.parent ?? this.trees.local(entry)?.parent ?? null;
+  }
+
+  #dirtyTree(entry: EntryId): void {
+    this.dirty.add(entry);
+    for (const child of this.trees.remoteChildren(entry)) this.#dirtyTree(child);
+  }
+
+  #dirtyAbsent(entry: EntryId): void {
+    if (!this.trees.local(entry)) this.dirty.add(entry);
+    for (const child of this.trees.remoteChildren(entry)) this.#dirtyAbsent(child);
   }
 
   forgetEverything(): void {
@@ -188,7 +247,10 @@ export class ModelClient {
     if (known && isDeepStrictEqual(known, row)) return;
     this.dirty.add(row.entry);
     if (row.parent === TRASH_ENTRY) this.#dropRemote(row.entry);
-    else this.trees.remoteRows.put(row);
+    else {
+      this.trees.remoteRows.put(row);
+      if (known && known.placed !== row.placed) this.#dirtyAbsent(row.entry);
+    }
   }
 
   #dropRemote(entry: EntryId): void {
@@ -208,6 +270,7 @@ export class ModelClient {
       }
       case 'adopt':
         this.#becomes(action.found, action.entry);
+        this.#keep(action.entry, false);
         return;
       case 'renew':
         syncedRows.drop(action.entry);
@@ -215,6 +278,9 @@ export class ModelClient {
         return;
       case 'absent':
         syncedRows.put({ ...baseOf(remoteRows.get(action.entry)!), presence: action.why });
+        return;
+      case 'withdraw':
+        syncedRows.put({ ...syncedRows.get(action.entry)!, presence: 'not_selected' });
         return;
       case 'forget':
         syncedRows.drop(action.entry);
@@ -308,12 +374,17 @@ export class ModelClient {
     if (action.kind === 'up_create') {
       remoteRows.put(row);
       syncedRows.put(baseOf(row));
+      this.#keep(entry, true, true);
+      if (!this.isWanted(entry)) this.dirty.add(entry);
     } else if (action.kind === 'up_move') {
       if (remote) remoteRows.put({ ...remote, parent, name, placed, seq });
       if (base) syncedRows.put({ ...base, parent, name, placed });
+      this.#keep(entry, true, true);
+      this.#dirtyAbsent(entry);
     } else if (action.kind === 'up_update') {
       if (remote) remoteRows.put({ ...remote, content, target, exec, revision, seq });
-      if (base) syncedRows.put({ ...base, target, exec, revision, contentId: content?.contentId ?? null });
+      if (base)
+        syncedRows.put({ ...base, target, exec, revision, contentId: content?.contentId ?? null, presence: 'here' });
     }
   }
 
@@ -336,6 +407,8 @@ export class ModelClient {
     this.trees.syncedRows.put(baseOf(row));
     const base = this.trees.synced(entry) ?? baseOf(this.trees.remote(entry)!);
     this.trees.syncedRows.put({ ...base, contentId: local.contentId, exec: local.exec, presence: 'here' });
+    this.#keep(copy, true, true);
+    if (found !== entry) this.#keep(entry, false);
     return true;
   }
 

@@ -135,14 +135,14 @@ export class ModelServer {
     }
   }
 
-  /** `path -> what is there`, the same text for the same tree. `shows`: what is left out is left out with what lies in it. */
-  picture(shows: (entry: EntryId) => boolean = () => true): Map<string, string> {
+  /** `path -> what is there`, the same text for the same tree. */
+  picture(isWanted: (entry: EntryId) => boolean = () => true): Map<string, string> {
     const picture = new Map<string, string>();
     const walk = (parent: EntryId, path: string): void => {
       for (const entry of this.children(parent)) {
-        if (!shows(entry.entry)) continue;
         const at = `${path}/${entry.name}`;
         assert.ok(!picture.has(at), `two entries at ${at}`);
+        if (!isWanted(entry.entry)) continue;
         picture.set(at, describe(entry.kind, entry.content?.contentId ?? null, entry.target, entry.exec));
         walk(entry.entry, at);
       }

@@ -62,7 +62,7 @@ export class ModelWorld {
         [...absent].sort(),
         `${client.name} lacks what its disk cannot hold`,
       );
-      const shows = (entry: EntryId) => !absent.has(entry) && !left.has(entry);
+      const shows = (entry: EntryId) => client.isWanted(entry) && !absent.has(entry) && !left.has(entry);
       const [here, there] = [client.picture(shows), this.server.picture(shows)].map(sorted);
       assert.deepEqual(here, there, `${client.name} holds what the server holds`);
       checkAliases(client);

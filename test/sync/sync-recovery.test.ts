@@ -60,8 +60,8 @@ test('bytes that a power cut tore under our own time are fetched again, never up
         b.path(name),
       ]);
       sql
-        .prepare('INSERT INTO placing VALUES (?, ?, ?, ?)')
-        .run(name, row['entry'] as string, row['content'] as string, row['mtime_us'] as number);
+        .prepare('INSERT INTO placing VALUES (?, ?, ?, ?, ?)')
+        .run(name, row['entry'] as string, row['content'] as string, row['mtime_us'] as number, name);
     }
   });
   a.start();

@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { MemoryBlockStore } from '#blocks/memory-block-store.ts';
 import { startClient, type Client } from '#client/client.ts';
 import { linkFolder } from '#client/link.ts';
+import { must } from '#core/assert.ts';
 import { HoldfastError } from '#core/errors.ts';
 import {
   id16Of,
@@ -40,7 +41,7 @@ import { ask } from '#protocol/call.ts';
 import { directPeer } from '#protocol/direct-peer.ts';
 import { attach, commit, list } from '#protocol/sync.ts';
 import type { Peer, Wire } from '#protocol/wire.ts';
-import type { Failure, Folder } from '#world/folder.ts';
+import type { Failure, Folder, FolderStep } from '#world/folder.ts';
 import type { NodeConnection } from '#server/node-connection.ts';
 import { startServer, type Server, type ServerOptions } from '#server/server.ts';
 import { realClock } from '#world/real/clock.ts';
@@ -75,6 +76,10 @@ export type Gate = {
   closed: Set<string>;
   /** Called before directories are listed; what it waits for, the disk is slow with. */
   beforeList?: () => void | Promise<void>;
+  /** Told which. */
+  onList?: (paths: readonly string[]) => void;
+  /** Asked for each step before it is done: what the file system says to it instead. */
+  refuse?: (step: FolderStep) => Failure | null;
   calls: string[];
   /** Bytes beside requests, by verb: as sent, and of those that were answered. */
   sentBytes: Record<string, number>;
@@ -286,6 +291,7 @@ export class Device {
     return {
       ...folder,
       list: async (paths) => {
+        this.gate.onList?.(paths);
         await this.gate.beforeList?.();
         return (await folder.list(paths)).map((listing, at) => refused(paths[at] ?? '') ?? listing);
       },
@@ -299,7 +305,14 @@ export class Device {
       apply: async (steps, keys) => {
         const kinds = steps.map(({ kind }) => kind).join(', ');
         this.#mayDie(`before ${kinds}`);
-        const outcomes = await folder.apply(steps, keys);
+        const refusals = steps.map((step) => this.gate.refuse?.(step) ?? null);
+        const done = Array.from(
+          await folder.apply(
+            steps.filter((_, at) => refusals[at] === null),
+            keys,
+          ),
+        );
+        const outcomes = refusals.map((refusal) => refusal ?? must(done.shift(), 'an outcome for every step'));
         if (this.gate.kill?.()) {
           this.killed = true;
           throw new Killed('killed');

@@ -8,6 +8,7 @@ import { sqliteOpener } from '#world/real/sql.ts';
 import type { SqlOpener } from '#world/sql.ts';
 import { insertCluster } from '../clusters.ts';
 import { childrenOf, countFiles, entriesAt, heightOf } from '../entries.ts';
+import { filesNamedLike, weighBelow } from '../weights.ts';
 import { metaStoreContract } from '../meta-store.contract.ts';
 import { openSqliteMetaStore } from './sqlite-meta-store.ts';
 
@@ -105,10 +106,12 @@ test('what lies in a folder is found by its parent, not by reading the space', a
     await childrenOf(reader, id, [id]);
     await entriesAt(reader, id, [{ parent: id, name: 'a' }]);
     await countFiles(reader, id);
+    await weighBelow(reader, id, { entry: id, name: 'a' }, 0);
+    await filesNamedLike(reader, id, [{ parent: id, stem: 'a' }], 0);
   });
   await store.close();
   const byParent = asked.filter((sql) => sql.includes('parent'));
-  assert.equal(byParent.length, 4);
+  assert.equal(byParent.length, 7);
   const database = new DatabaseSync(file);
   for (const sql of byParent) {
     const values = Array.from(sql.matchAll(/\?/g), () => null);

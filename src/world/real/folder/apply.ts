@@ -59,7 +59,7 @@ export class Applying {
       case 'make_folder':
         return this.#make(step.path, (at) => this.#fs.mkdir(at, 0o777));
       case 'make_symlink':
-        return this.#make(step.path, (at) => this.#fs.symlink(checkedTarget(step.target), at));
+        return this.#make(step.path, (at) => this.#makeSymlink(checkedTarget(step.target), at));
       case 'place':
         return this.#place(step);
       case 'move':
@@ -85,6 +85,16 @@ export class Applying {
     make(spot.at);
     this.#unflushed.directory(spot.directory);
     return { kind: 'done', stat: this.#fs.lstat(spot.at) };
+  }
+
+  /** FAT and its like refuse every link, as if it were a matter of permission. */
+  #makeSymlink(target: string, at: string): void {
+    try {
+      this.#fs.symlink(target, at);
+    } catch (error) {
+      if (!hasErrno(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS')) throw error;
+      throw new HoldfastError('unsupported_by_disk', 'this file system holds no symbolic links', { cause: error });
+    }
   }
 
   #place(step: StepOf<'place'>): StepOutcome {

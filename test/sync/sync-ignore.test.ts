@@ -1,0 +1,288 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { afterEach, beforeEach, test } from 'node:test';
+import { sqliteOpener } from '#world/real/sql.ts';
+import { converged, eventually, SyncWorld, type Device } from './sync-world.ts';
+
+let world: SyncWorld;
+let a: Device;
+let b: Device;
+
+beforeEach(async () => {
+  world = await SyncWorld.start();
+  a = await world.device('anna');
+  b = await world.device('bert');
+  for (const device of [a, b]) device.start();
+  await converged([a, b], {});
+});
+afterEach(() => world.end());
+
+function rows(device: Device, sql: string): readonly Record<string, unknown>[] {
+  const state = sqliteOpener.open(device.statePath, { durability: 'normal', readOnly: true });
+  try {
+    return state.prepare(sql).all();
+  } finally {
+    state.close();
+  }
+}
+/** Names in the space, as `a` has heard of them. */
+const entries = () => rows(a, 'SELECT name FROM remote ORDER BY name').map((row) => row['name']);
+const known = (device: Device) => rows(device, 'SELECT name FROM local ORDER BY name').map((row) => row['name']);
+
+async function inSync(...devices: readonly Device[]): Promise<void> {
+  await eventually(
+    () => devices.every((device) => device.client?.status().inSync),
+    () => devices.map((device) => device.client?.status()),
+  );
+}
+
+async function rulesKnown(device: Device, text: string): Promise<void> {
+  await eventually(
+    () => rows(device, 'SELECT text FROM rules').some((row) => row['text'] === text),
+    () => rows(device, 'SELECT * FROM rules'),
+  );
+  await inSync(device);
+}
+
+test('what is ignored from the start never goes up, is not listed and not watched', async () => {
+  await a.stop();
+  const listed: string[] = [];
+  a.gate.onList = (paths) => void listed.push(...paths);
+  writeFileSync(a.path('.holdfastignore'), 'node_modules\n*.tmp\n');
+  mkdirSync(a.path('node_modules/deep/er'), { recursive: true });
+  mkdirSync(a.path('sub/node_modules'), { recursive: true });
+  for (const path of ['node_modules/deep/er/x', 'sub/node_modules/y', 'sub/a.tmp', 'sub/kept', 'b.tmp'])
+    writeFileSync(a.path(path), path);
+  a.start();
+  await eventually(
+    () => existsSync(b.path('sub/kept')),
+    () => b.tree(),
+  );
+  await inSync(a, b);
+  assert.deepEqual(Object.keys(b.tree()), ['.holdfastignore', 'sub', 'sub/kept']);
+  assert.deepEqual(known(a), ['.holdfastignore', 'kept', 'sub']);
+  // Something happens in it: nobody hears of it.
+  for (let count = 0; count < 100; count++) writeFileSync(a.path(`node_modules/deep/f${count}`), 'x');
+  writeFileSync(a.path('sub/other'), 'x');
+  await eventually(
+    () => existsSync(b.path('sub/other')),
+    () => b.tree(),
+  );
+  await inSync(a);
+  delete a.gate.onList;
+  assert.deepEqual([...new Set(listed)].sort(), ['', 'sub']);
+});
+
+test('a synced file that comes to be ignored stays where it is, everywhere, and is not synced', async () => {
+  writeFileSync(a.path('log'), 'one');
+  mkdirSync(a.path('out'));
+  writeFileSync(a.path('out/x'), 'x');
+  await converged([a, b]);
+  writeFileSync(a.path('.holdfastignore'), 'log\nout/\n');
+  await rulesKnown(a, 'log\nout/\n');
+  await rulesKnown(b, 'log\nout/\n');
+  const both = { '.holdfastignore': 'log\nout/\n', log: 'one', out: '/', 'out/x': 'x' };
+  await converged([a, b], both);
+  writeFileSync(a.path('log'), 'two');
+  unlinkSync(a.path('out/x'));
+  rmSync(b.path('log'));
+  writeFileSync(a.path('seen'), '');
+  await eventually(
+    () => existsSync(b.path('seen')),
+    () => b.tree(),
+  );
+  await inSync(a, b);
+  assert.deepEqual(entries(), ['.holdfastignore', 'log', 'out', 'seen', 'x']);
+  assert.deepEqual(a.tree(), { '.holdfastignore': 'log\nout/\n', log: 'two', out: '/', seen: '' });
+  assert.deepEqual(b.tree(), { '.holdfastignore': 'log\nout/\n', out: '/', 'out/x': 'x', seen: '' });
+  assert.deepEqual(a.client?.status().counts.notHere, { ignored: 2 });
+});
+
+test('what is no longer ignored is united: edits become conflict copies, nothing is deleted', async () => {
+  writeFileSync(a.path('log'), 'one');
+  writeFileSync(a.path('same'), 'same');
+  await converged([a, b]);
+  writeFileSync(a.path('.holdfastignore'), 'log\nsame\nnew\n');
+  await rulesKnown(a, 'log\nsame\nnew\n');
+  await rulesKnown(b, 'log\nsame\nnew\n');
+  writeFileSync(a.path('log'), 'edited');
+  writeFileSync(a.path('new'), 'new');
+  unlinkSync(b.path('log'));
+  unlinkSync(a.path('same'));
+  unlinkSync(a.path('.holdfastignore'));
+  await eventually(
+    () => Object.keys(b.tree()).length === 4,
+    () => [a.tree(), b.tree()],
+  );
+  await converged([a, b]);
+  const tree = a.tree();
+  const copy = Object.keys(tree).find((name) => name.includes('conflicted copy'));
+  assert.ok(copy);
+  assert.deepEqual(tree, { [copy]: 'edited', log: 'one', new: 'new', same: 'same' });
+});
+
+test('rules that another device changes hold here as well, in both directions', async () => {
+  writeFileSync(a.path('x.o'), 'x');
+  writeFileSync(a.path('keep.o'), 'k');
+  await converged([a, b]);
+  writeFileSync(b.path('.holdfastignore'), '*.o\n');
+  await rulesKnown(a, '*.o\n');
+  assert.deepEqual(known(a), ['.holdfastignore']);
+  writeFileSync(a.path('x.o'), 'changed');
+  writeFileSync(b.path('.holdfastignore'), '*.o\n!keep.o\n');
+  await rulesKnown(a, '*.o\n!keep.o\n');
+  await eventually(
+    () => known(a).includes('keep.o'),
+    () => known(a),
+  );
+  writeFileSync(a.path('keep.o'), 'k2');
+  await eventually(
+    () => readFileSync(b.path('keep.o'), 'utf8') === 'k2',
+    () => b.tree(),
+  );
+  await inSync(a, b);
+  assert.equal(readFileSync(b.path('x.o'), 'utf8'), 'x');
+  assert.deepEqual(entries(), ['.holdfastignore', 'keep.o', 'x.o']);
+});
+
+test('a folder that another device deletes stays for what is ignored in it, on this disk alone', async () => {
+  writeFileSync(a.path('.holdfastignore'), '*.o\n');
+  mkdirSync(a.path('d/e'), { recursive: true });
+  for (const path of ['d/a', 'd/e/b']) writeFileSync(a.path(path), path);
+  await eventually(
+    () => existsSync(b.path('d/e/b')),
+    () => b.tree(),
+  );
+  writeFileSync(b.path('d/e/mine.o'), 'mine');
+  await inSync(a, b);
+  rmSync(a.path('d'), { recursive: true });
+  await eventually(
+    () => !existsSync(b.path('d/a')),
+    () => b.tree(),
+  );
+  await inSync(a, b);
+  assert.deepEqual(b.tree(), { '.holdfastignore': '*.o\n', d: '/', 'd/e': '/', 'd/e/mine.o': 'mine' });
+  assert.deepEqual(entries(), ['.holdfastignore']);
+  // After a restart it is still nobody's business.
+  await b.stop();
+  b.start();
+  await inSync(b);
+  assert.deepEqual(entries(), ['.holdfastignore']);
+  // A new file takes the folders up again; what is ignored in them stays here.
+  writeFileSync(b.path('d/e/new'), 'new');
+  await eventually(
+    () => existsSync(a.path('d/e/new')),
+    () => [a.tree(), b.client?.status()],
+  );
+  assert.equal(existsSync(a.path('d/e/mine.o')), false);
+  // Without the ignored file it goes like any other.
+  rmSync(a.path('d'), { recursive: true });
+  await eventually(
+    () => !existsSync(b.path('d/e/new')),
+    () => b.tree(),
+  );
+  await inSync(b);
+  unlinkSync(b.path('d/e/mine.o'));
+  await eventually(
+    () => !existsSync(b.path('d')),
+    () => b.tree(),
+  );
+  await inSync(b);
+});
+
+test('renames across the border: into the ignored is a delete, out of it a new file', async () => {
+  writeFileSync(a.path('.holdfastignore'), '*.bak\n');
+  writeFileSync(a.path('notes'), 'notes');
+  writeFileSync(a.path('old.bak'), 'old');
+  await eventually(
+    () => existsSync(b.path('notes')),
+    () => b.tree(),
+  );
+  renameSync(a.path('notes'), a.path('notes.bak'));
+  renameSync(a.path('old.bak'), a.path('old'));
+  await eventually(
+    () => existsSync(b.path('old')) && !existsSync(b.path('notes')),
+    () => b.tree(),
+  );
+  await inSync(a, b);
+  assert.equal(readFileSync(a.path('notes.bak'), 'utf8'), 'notes');
+  // An editor's way of saving is no delete.
+  renameSync(a.path('old'), a.path('old.bak'));
+  writeFileSync(a.path('old'), 'newer');
+  await eventually(
+    () => readFileSync(b.path('old'), 'utf8') === 'newer',
+    () => b.tree(),
+  );
+  await inSync(a, b);
+  assert.deepEqual(Object.keys(b.tree()), ['.holdfastignore', 'old']);
+});
+
+test('a new device gets the rules first, and nothing that they ignore', async () => {
+  mkdirSync(a.path('p/out'), { recursive: true });
+  for (const path of ['p/out/x', 'p/src']) writeFileSync(a.path(path), path);
+  await converged([a, b]);
+  writeFileSync(a.path('p/.holdfastignore'), '/out\n');
+  await rulesKnown(a, '/out\n');
+  await rulesKnown(b, '/out\n');
+  const c = await world.device('carl');
+  c.start();
+  await eventually(
+    () => c.client?.status().inSync === true,
+    () => c.client?.status(),
+  );
+  assert.deepEqual(Object.keys(c.tree()), ['p', 'p/.holdfastignore', 'p/src']);
+  assert.deepEqual(c.client?.status().counts.notHere, { ignored: 1 });
+});
+
+test('the rules of a folder move with it, and a rule never hides the rules', async () => {
+  mkdirSync(a.path('p'));
+  writeFileSync(a.path('p/.holdfastignore'), '*\n!kept\n');
+  for (const name of ['kept', 'not']) writeFileSync(a.path(`p/${name}`), name);
+  await eventually(
+    () => existsSync(b.path('p/kept')),
+    () => b.tree(),
+  );
+  renameSync(a.path('p'), a.path('q'));
+  writeFileSync(a.path('q/neither'), 'x');
+  await eventually(
+    () => existsSync(b.path('q/kept')),
+    () => b.tree(),
+  );
+  await inSync(a, b);
+  assert.deepEqual(Object.keys(b.tree()), ['q', 'q/.holdfastignore', 'q/kept']);
+});
+
+test('rules that cannot be used leave those before in force', async () => {
+  writeFileSync(a.path('.holdfastignore'), 'secret\n');
+  writeFileSync(a.path('secret'), 's');
+  await rulesKnown(a, 'secret\n');
+  writeFileSync(a.path('.holdfastignore'), `${'x'.repeat(300 * 1024)}\n`);
+  await eventually(
+    () => a.client?.status().problems.some(({ path }) => path === '.holdfastignore') === true,
+    () => a.client?.status(),
+  );
+  assert.equal(entries().includes('secret'), false);
+  writeFileSync(a.path('.holdfastignore'), 'secret\nother\n');
+  await rulesKnown(a, 'secret\nother\n');
+  assert.deepEqual(a.client?.status().problems, []);
+});
+
+test('rules that are still being written hold for what is made right after them', async () => {
+  // Each change of the rules makes the client wait longer before it looks at them; not so with the folder.
+  for (let round = 0; round < 5; round++) {
+    writeFileSync(a.path(`d${round}.txt`), '');
+    const name = `made${round}`;
+    mkdirSync(a.path(`p${round}`));
+    await eventually(
+      () => existsSync(b.path(`p${round}`)),
+      () => b.tree(),
+    );
+    writeFileSync(a.path(`p${round}/.holdfastignore`), `${name}\n`);
+    // A save of its own, not a part of the one before: what is tested is what happens between two.
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    writeFileSync(a.path(`p${round}/.holdfastignore`), `${name}\n# again\n`);
+    mkdirSync(a.path(`p${round}/${name}`));
+    await rulesKnown(a, `${name}\n# again\n`);
+    assert.equal(entries().includes(name), false);
+  }
+});
