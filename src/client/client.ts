@@ -136,7 +136,7 @@ class RunningClient implements Client {
     const wake = new Wake(clock);
     const dirty = new Dirty(this.#state);
     const problems = new Problems(this.#state);
-    const trees = new Trees(this.#state);
+    const trees = new Trees(this.#state, (entry, kind) => dirty.add(entry, kind));
     const folder = guardedFolder(this.#options.folder);
     const selection = new Selection(this.#state, trees, dirty);
     const grounds: Omit<Device, 'ignoring'> = {

@@ -29,7 +29,8 @@ export async function linkCopies(device: Device, observer: Observer, copies: rea
       if (outcome?.kind === 'done' && outcome.stat && remote) {
         const { entry, parent, name, kind, target } = remote;
         const contentId = remote.content?.contentId ?? null;
-        trees.putLocal({ entry, parent, name, kind, contentId, target, exec: outcome.stat.exec }, outcome.stat, false);
+        const { stat } = outcome;
+        trees.putLocal({ entry, parent, name, alias: null, kind, contentId, target, exec: stat.exec }, stat, false);
         trees.putSynced(remote);
       } else observer.lookAt(to);
       // The second name moved the first one's times and number of links, nothing else.

@@ -4,8 +4,9 @@
  * cut torn bytes of ours are never taken for somebody's edit; only what was flushed becomes a merge base.
  */
 import type { Entry } from '#core/entry.ts';
-import type { EntryId } from '#core/ids.ts';
-import type { DownAction } from '#core/plan.ts';
+import { ROOT_ENTRY, type EntryId } from '#core/ids.ts';
+import { limits } from '#core/limits.ts';
+import { nameHere, type DownAction } from '#core/plan.ts';
 import type { FolderStep, Stat, StepOutcome } from '#world/folder.ts';
 import type { Device } from './device.ts';
 import { FetchAhead } from './fetch-ahead.ts';
@@ -15,13 +16,18 @@ import type { Fetched } from './manifests.ts';
 import type { Observer } from './observer.ts';
 import { SMALL_BYTES_MAX } from './reader.ts';
 import { parseStat } from './stat-text.ts';
+import type { Called } from './trees.ts';
 
 const STEPS_MAX = 1000;
 
-/** A step on the disk, and what it means to the trees once it is done. */
+/** `name`: what the disk calls it, or is to. */
+type Place = { readonly parent: EntryId; readonly name: string };
+
+/** A step on the disk, and what it means to the trees once it is done. `place`: what it asks for, where it asks for one. */
 type Step = {
   readonly entry: EntryId;
   readonly path: string;
+  readonly place?: Place;
   readonly step: FolderStep;
   readonly done: (stat: Stat | null) => void;
 };
@@ -117,26 +123,54 @@ class DownRun {
 
   #writeDownPlaces(actions: readonly DownAction[]): void {
     const { state, trees } = this.#device;
-    const placing = state.sql.prepare('INSERT OR REPLACE INTO placing VALUES (?, ?, ?, ?)');
-    const rows: (readonly [string, EntryId, string, number])[] = [];
-    const paths = new Map<EntryId, string>();
+    const placing = state.sql.prepare('INSERT OR REPLACE INTO placing VALUES (?, ?, ?, ?, ?)');
+    const rows: (readonly [string, EntryId, string, number, string])[] = [];
+    const places = new Map<EntryId, Place>();
+    const names = new Map<EntryId, string>();
+    for (const action of actions) {
+      if (!('parent' in action)) continue;
+      places.set(action.entry, { parent: action.parent, name: nameHere(action) });
+      names.set(action.entry, action.name);
+    }
+    // What is placed, or a folder above, may move first, or fail to: where all goes well comes last, and has the last word.
+    const after = this.#pathsOnce((entry) => places.get(entry) ?? this.#placeNow(entry));
+    const before = this.#pathsOnce((entry) => this.#placeNow(entry) ?? places.get(entry) ?? null);
     for (const action of actions) {
       if (action.kind !== 'down_create' && action.kind !== 'down_update') continue;
       const remote = trees.remote(action.entry);
-      if (!remote) continue;
-      const path =
-        action.kind === 'down_create'
-          ? this.#childPath(action.parent, action.name, paths)
-          : trees.localPath(action.entry);
-      if (path === null) continue;
-      if (remote.kind === 'folder') paths.set(remote.entry, path);
-      if (remote.content) rows.push([path, remote.entry, remote.content.contentId, remote.mtimeUs]);
+      if (!remote?.content) continue;
+      const { contentId } = remote.content;
+      const nameNow = trees.local(action.entry)?.name ?? remote.name;
+      const nameThen = names.get(action.entry) ?? nameNow;
+      const [then, now] = [after(action.entry), before(action.entry)];
+      if (then !== null) rows.push([then, remote.entry, contentId, remote.mtimeUs, nameThen]);
+      if (now !== null && now !== then) rows.unshift([now, remote.entry, contentId, remote.mtimeUs, nameNow]);
     }
     if (rows.length === 0) return;
     state.durably(() => {
       for (const row of rows) placing.run(...row);
     });
     this.#placed = rows.map(([path]) => path);
+  }
+
+  #placeNow(entry: EntryId): Place | null {
+    const local = this.#device.trees.local(entry);
+    return local && { parent: local.parent, name: nameHere(local) };
+  }
+
+  /** Paths as they are where everything lies at its `placeOf`. */
+  #pathsOnce(placeOf: (entry: EntryId) => Place | null): (entry: EntryId) => string | null {
+    const folders = new Map<EntryId, string | null>([[ROOT_ENTRY, '']]);
+    const path = (entry: EntryId, depth: number): string | null => {
+      const place = depth > limits.treeDepthMax ? null : placeOf(entry);
+      if (!place) return null;
+      const known = folders.get(place.parent);
+      const above = known === undefined ? path(place.parent, depth + 1) : known;
+      folders.set(place.parent, above);
+      if (above === null) return null;
+      return above === '' ? place.name : `${above}/${place.name}`;
+    };
+    return (entry) => path(entry, 0);
   }
 
   #childPath(parent: EntryId, name: string, paths: ReadonlyMap<EntryId, string>): string | null {
@@ -150,9 +184,9 @@ class DownRun {
     const remote = trees.remote(action.entry);
     const local = trees.local(action.entry);
     if (action.kind === 'down_create') {
-      const path = this.#childPath(action.parent, action.name, this.#newPaths);
+      const path = this.#childPath(action.parent, nameHere(action), this.#newPaths);
       if (!remote || path === null) this.#again.add(action.entry);
-      else this.#addCreate(action.parent, action.name, path, remote, fetched);
+      else this.#addCreate(action, path, remote, fetched);
       return;
     }
     const path = trees.localPath(action.entry);
@@ -176,13 +210,21 @@ class DownRun {
     }
   }
 
-  #addCreate(parent: EntryId, name: string, path: string, remote: Entry, fetched: ReadonlyMap<string, Fetched>): void {
+  #addCreate(
+    action: Extract<DownAction, { kind: 'down_create' }>,
+    path: string,
+    remote: Entry,
+    fetched: ReadonlyMap<string, Fetched>,
+  ): void {
     const { trees } = this.#device;
+    const { parent, name, alias } = action;
     const { entry, kind, target } = remote;
+    const place = { parent, name: nameHere(action) };
     const made = (stat: Stat | null, contentId: Entry['content'] = null) => {
       if (!stat) return;
       const exec = kind === 'file' && stat.exec;
-      trees.putLocal({ entry, parent, name, kind, contentId: contentId?.contentId ?? null, target, exec }, stat, false);
+      const bytes = contentId?.contentId ?? null;
+      trees.putLocal({ entry, parent, name, alias, kind, contentId: bytes, target, exec }, stat, false);
       this.#agreed.push(() => this.#agree(remote));
     };
     if (kind === 'folder') {
@@ -191,10 +233,11 @@ class DownRun {
         made(stat);
         this.#observer.list(path);
       };
-      this.#push({ entry, path, step: { kind: 'make_folder', path }, done });
+      this.#push({ entry, path, place, step: { kind: 'make_folder', path }, done });
     } else if (kind === 'symlink' && target !== null)
-      this.#push({ entry, path, step: { kind: 'make_symlink', path, target }, done: made });
-    else if (kind === 'file') this.#addPlace(path, remote, null, fetched, (stat) => made(stat, remote.content));
+      this.#push({ entry, path, place, step: { kind: 'make_symlink', path, target }, done: made });
+    else if (kind === 'file')
+      this.#addPlace({ path, place }, remote, null, fetched, (stat) => made(stat, remote.content));
     else this.#again.add(entry);
   }
 
@@ -213,23 +256,24 @@ class DownRun {
       this.#push({ entry, path, step: { kind: 'make_symlink', path, target }, done: updated });
     } else if (this.#onlyExec(remote)) {
       this.#push({ entry, path, step: { kind: 'set_exec', path, expect, exec: remote.exec }, done: updated });
-    } else this.#addPlace(path, remote, expect, fetched, updated);
+    } else this.#addPlace({ path }, remote, expect, fetched, updated);
   }
 
   #addPlace(
-    path: string,
+    at: Pick<Step, 'path' | 'place'>,
     remote: Entry,
     expect: Stat | null,
     fetched: ReadonlyMap<string, Fetched>,
     done: (stat: Stat | null) => void,
   ): void {
     const { deferrals, trees } = this.#device;
+    const { path } = at;
     const { entry, content, mtimeUs, exec } = remote;
     if (!content) return;
     const place = (manifest: Uint8Array, bytes: Extract<FolderStep, { kind: 'place' }>['bytes']) =>
       this.#push({
+        ...at,
         entry,
-        path,
         step: { kind: 'place', path, expect, manifest, contentId: content.contentId, bytes, mtimeUs, exec },
         done,
       });
@@ -250,15 +294,17 @@ class DownRun {
   async #addMove(action: Extract<DownAction, { kind: 'down_move' }>, path: string | null, expect: Stat): Promise<void> {
     const { trees, state, ignoring } = this.#device;
     const { entry, parent, name } = action;
+    const place = { parent, name: nameHere(action) };
     const slot = trees.local(entry)?.slot ?? null;
     if (this.#newPaths.has(parent)) await this.#apply();
-    const to = trees.pathIn(parent, name);
+    const to = trees.pathIn(parent, place.name);
     if (to === null) {
       this.#again.add(entry);
       return;
     }
+    if (to === path && slot === null) return await this.#rename(entry, action);
     const done = (stat: Stat | null) => {
-      trees.moveLocal(entry, parent, name);
+      trees.moveLocal(entry, parent, action);
       if (stat) trees.setLocalStat(entry, stat);
       if (slot !== null) state.sql.prepare('DELETE FROM parking WHERE slot = ?').run(slot);
       const remote = trees.remote(entry);
@@ -270,9 +316,23 @@ class DownRun {
     };
     const step: FolderStep =
       slot !== null ? { kind: 'unpark', slot, path: to } : { kind: 'move', from: path ?? '', expect, to };
-    this.#push({ entry, path: to, step, done });
+    this.#push({ entry, path: to, place, step, done });
     // Paths below a folder, and of whoever takes the free place, are those of the trees: they must know of it first.
     if (expect.kind === 'folder') await this.#apply();
+  }
+
+  /** What the space calls otherwise, and the disk still calls as it did. */
+  async #rename(entry: EntryId, called: Called): Promise<void> {
+    const { trees, state } = this.#device;
+    await this.#apply();
+    const local = trees.local(entry);
+    const remote = trees.remote(entry);
+    if (!local || remote?.parent !== local.parent || remote.name !== called.name) {
+      this.#again.add(entry);
+      return;
+    }
+    state.transaction(() => trees.moveLocal(entry, local.parent, called));
+    this.#agreed.push(() => trees.moveSynced(entry, remote.parent, remote.name, remote.placed));
   }
 
   #addRemove(entry: EntryId, path: string, expect: Stat): void {
@@ -384,6 +444,12 @@ class DownRun {
       }
       this.#observer.lookAt(path);
       if (step.step.kind === 'move') this.#observer.lookAt(step.step.from);
+      deferrals.retry(entry);
+      return;
+    }
+    if (outcome.code === 'invalid_name' && step.place) {
+      // The disk has no such name: the next plan asks for another, or leaves the entry out.
+      trees.refuse(step.place.parent, step.place.name);
       deferrals.retry(entry);
       return;
     }

@@ -15,6 +15,7 @@ import { LargeUploads } from './large-uploads.ts';
 import { isOutage } from './line.ts';
 import { readListing } from './listing.ts';
 import { Merging } from './merging.ts';
+import { learnNames } from './names.ts';
 import { Observer } from './observer.ts';
 import { Pairing } from './pairing.ts';
 import { PlanReads } from './plan-reads.ts';
@@ -287,6 +288,11 @@ export class Engine {
     if (!first && !this.#paused) return true;
     if (clock.monotonicMs() < this.#rootCheckMs) return false;
     if (!(await this.#rootIsThere())) return false;
+    const failure = await learnNames(this.#device);
+    if (failure) {
+      this.#pause({ path: '', code: failure.code, message: `nothing can be made in the folder: ${failure.detail}` });
+      return false;
+    }
     if (!first && this.#recovered) {
       // It may have gone as a power cut goes: pulled out.
       const { state } = this.#device;

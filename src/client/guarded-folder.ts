@@ -8,6 +8,11 @@ export function guardedFolder(folder: Folder): Folder {
     root: () => folder.root(),
     claim: (rootId) => folder.claim(rootId),
     list: async (directories) => checked(await folder.list(directories)),
+    names: async () => {
+      const names = await folder.names();
+      check(names);
+      return names;
+    },
     look: async (paths) => checked(await folder.look(paths)),
     seal: async (files, keys) => checked(await folder.seal(files, keys)),
     openSealing: async (file, keys, previous) => {

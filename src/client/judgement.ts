@@ -5,6 +5,8 @@
  * before that can be read again.
  */
 import type { EntryId } from '#core/ids.ts';
+import { isSpelling } from '#core/name-profile.ts';
+import { nameHere } from '#core/plan.ts';
 import type { ListedEntry } from '#world/folder.ts';
 import type { Device } from './device.ts';
 import { forgetLocal } from './gone.ts';
@@ -113,7 +115,7 @@ export class Judgement {
   async recogniseFolders(nowMs: number): Promise<{ readonly from: string; readonly to: string }[]> {
     const open = [...this.#uncertain].filter(
       ([, { place, candidates }]) =>
-        candidates.length > 0 && this.#device.trees.localAt(place.parent, place.name) === null,
+        candidates.length > 0 && this.#device.trees.localListed(place.parent, place.name) === null,
     );
     if (open.length === 0) return [];
     const moves: { readonly from: string; readonly to: string }[] = [];
@@ -274,7 +276,7 @@ export class Judgement {
     if (!now || now === 'unknown' || now.stat.kind === 'other') return;
     const parentThere = place.directory === '' || trees.localFolderAt(place.directory) === place.parent;
     if (!parentThere) return;
-    const known = trees.localAt(place.parent, place.name);
+    const known = trees.localListed(place.parent, place.name);
     if (!known) {
       this.#sightings.add(place, now, findings);
       return;
@@ -304,7 +306,7 @@ export class Judgement {
       if (isSameThing(row, now.stat) === true) return row;
       const [listing] = await folder.list([path]);
       if (listing?.kind !== 'found') continue;
-      const before = trees.localChildRows(entry).map((child) => child.name);
+      const before = trees.localChildRows(entry).map(nameHere);
       if (mostChildrenRemain(before, new Set(listing.entries.map((child) => child.name)))) return row;
     }
     return null;
@@ -331,9 +333,21 @@ export class Judgement {
       const results = await this.#device.folder.look(some);
       some.forEach((path, index) => {
         const result = results[index] ?? null;
-        seen.set(path, result !== null && 'kind' in result ? 'unknown' : result);
+        if (result !== null && 'kind' in result) seen.set(path, 'unknown');
+        else seen.set(path, result && this.#isCalled(path, result) ? result : null);
       });
     }
     return seen;
+  }
+
+  /** Where letter case does not count a look finds what is called otherwise, too: another thing, unless only the spelling is the disk's. */
+  #isCalled(path: string, seen: ListedEntry): boolean {
+    const { trees } = this.#device;
+    const cut = path.lastIndexOf('/');
+    const name = path.slice(cut + 1);
+    if (seen.name === name) return true;
+    const parent = trees.localFolderAt(cut < 0 ? '' : path.slice(0, cut));
+    if (parent !== null && trees.localListed(parent, seen.name)) return false;
+    return isSpelling(trees.names, name, seen.name);
   }
 }

@@ -89,7 +89,9 @@ export class Merging {
     const { contentId, manifest, blocks } = merged;
     const mtimeUs = clock.nowMs() * 1000;
     state.durably(() => {
-      state.sql.prepare('INSERT OR REPLACE INTO placing VALUES (?, ?, ?, ?)').run(path, row.entry, contentId, mtimeUs);
+      state.sql
+        .prepare('INSERT OR REPLACE INTO placing VALUES (?, ?, ?, ?, ?)')
+        .run(path, row.entry, contentId, mtimeUs, entry.local.name);
       state.sql
         .prepare('UPDATE merges SET theirs = ?, merged = ? WHERE copy = ?')
         .run(entry.remote.revision, contentId, row.copy);

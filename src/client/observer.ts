@@ -7,10 +7,20 @@ import type { Failure, ListedEntry, Listing } from '#world/folder.ts';
 import type { Device } from './device.ts';
 import { escapeForPeople } from '#core/escape.ts';
 import { IGNORE_FILE } from '#core/ignore.ts';
+import { nameFound, spotOf } from '#core/name-profile.ts';
+import { nameHere } from '#core/plan.ts';
 import { Judgement } from './judgement.ts';
 import type { LocalRow } from './rows.ts';
 import { NAMES_LOOKED_AT_MAX, Settling } from './settling.ts';
-import { clearProblemsBelow, kindSubject, newFindings, pathOf, Sightings, type Findings } from './sightings.ts';
+import {
+  clearProblemsBelow,
+  kindSubject,
+  newFindings,
+  pathOf,
+  Sightings,
+  type Findings,
+  type Place,
+} from './sightings.ts';
 import { Unreadable } from './unreadable.ts';
 import { Watches } from './watches.ts';
 
@@ -330,8 +340,17 @@ export class Observer {
     }
     this.#tellUnnameable(directory, listing.unnameable);
     const known = new Map<string, LocalRow>();
-    for (const row of trees.localChildRows(parent)) if (!row.parked) known.set(row.name, row);
+    for (const row of trees.localChildRows(parent)) if (!row.parked) known.set(nameHere(row), row);
     const here = new Set<string>();
+    const compare = (row: LocalRow | null, seen: ListedEntry): void => {
+      here.add(kindSubject(directory, seen.name));
+      if (this.#isFresh(directory, row, seen, nowMs)) return;
+      this.#sightings.compare({ directory, parent, name: seen.name }, row, seen, findings);
+      const path = pathOf({ directory, name: seen.name });
+      if (row?.kind === 'folder' && seen.stat.kind === 'folder' && (deep || this.#unreadable.has(path)))
+        this.#queue.set(path, true);
+    };
+    const others: ListedEntry[] = [];
     for (const seen of listing.entries) {
       const row = known.get(seen.name) ?? null;
       if (this.#isIgnored(parent, row, seen)) {
@@ -339,12 +358,15 @@ export class Observer {
         continue;
       }
       known.delete(seen.name);
-      here.add(kindSubject(directory, seen.name));
-      if (this.#isFresh(directory, row, seen, nowMs)) continue;
-      this.#sightings.compare({ directory, parent, name: seen.name }, row, seen, findings);
-      const path = pathOf({ directory, name: seen.name });
-      if (row?.kind === 'folder' && seen.stat.kind === 'folder' && (deep || this.#unreadable.has(path)))
-        this.#queue.set(path, true);
+      if (row) compare(row, seen);
+      else others.push(seen);
+    }
+    // What is left may be there under another spelling.
+    const bySpot = new Map([...known.values()].map((row) => [spotOf(trees.names, nameHere(row)), row]));
+    for (const seen of others) {
+      const row = this.#respelled({ directory, parent, name: seen.name }, seen, bySpot);
+      if (row) known.delete(row.before);
+      compare(row?.now ?? null, seen);
     }
     for (const row of known.values()) findings.vanished.push(row);
     this.#device.problems.clearBelow(kindSubject(directory, ''), here);
@@ -353,8 +375,9 @@ export class Observer {
 
   /** What is ignored and was known until now is known no more. */
   #isIgnored(parent: EntryId, row: LocalRow | null, seen: ListedEntry): boolean {
-    const { ignoring } = this.#device;
-    if (!ignoring.isIgnored('local', { parent, name: seen.name }, seen.stat.kind === 'folder')) return false;
+    const { ignoring, trees } = this.#device;
+    const name = row?.name ?? nameFound(trees.names, seen.name);
+    if (!ignoring.isIgnored('local', { parent, name }, seen.stat.kind === 'folder')) return false;
     if (row?.kind === seen.stat.kind) ignoring.release(row);
     return true;
   }
@@ -382,7 +405,7 @@ export class Observer {
     const { trees } = this.#device;
     const parent = trees.localFolderAt(directory);
     if (parent === null) return;
-    const row = trees.localAt(parent, name);
+    const row = trees.localListed(parent, name);
     if (seen === null) {
       if (row) findings.vanished.push(row);
       // Whatever it was renamed to is in a directory that also hints; a listing finds what hints missed.
@@ -393,13 +416,30 @@ export class Observer {
       this.#settling.listSoon(directory, nowMs + 10 * FRESH_MS, nowMs);
       return;
     }
-    if (this.#isIgnored(parent, row, seen)) {
-      if (row && row.kind !== seen.stat.kind) findings.vanished.push(row);
+    const known = seen.name === name ? row : trees.localListed(parent, seen.name);
+    if (row !== known) this.#settling.listSoon(directory, nowMs + FRESH_MS, nowMs);
+    if (this.#isIgnored(parent, known, seen)) {
+      if (known && known.kind !== seen.stat.kind) findings.vanished.push(known);
       return;
     }
-    const path = pathOf({ directory, name });
+    const path = pathOf({ directory, name: seen.name });
     if (this.#unreadable.has(path)) this.#queue.set(path, true);
-    this.#sightings.compare({ directory, parent, name }, row, seen, findings);
+    // Whatever is known under another spelling of this name: only the whole directory tells whether it is this.
+    if (!known && trees.localAt(parent, seen.name)) this.#settling.listSoon(directory, nowMs + FRESH_MS, nowMs);
+    else this.#sightings.compare({ directory, parent, name: seen.name }, known, seen, findings);
+  }
+
+  #respelled(
+    place: Place,
+    seen: ListedEntry,
+    bySpot: ReadonlyMap<string, LocalRow>,
+  ): { readonly before: string; readonly now: LocalRow } | null {
+    const row = bySpot.get(spotOf(this.#device.trees.names, place.name));
+    const now = row ? this.#sightings.respelled(place, seen, row) : null;
+    if (!row || !now) return null;
+    const { directory } = place;
+    if (row.kind === 'folder') this.folderMoved(pathOf({ directory, name: nameHere(row) }), pathOf(place));
+    return { before: nameHere(row), now };
   }
 
   #notListed(directory: string, listing: { readonly kind: 'missing' } | Failure, nowMs: number): void {

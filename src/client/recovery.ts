@@ -17,6 +17,8 @@ type Placing = {
   readonly entry: EntryId;
   readonly content: ContentId;
   readonly mtimeUs: number;
+  /** What it is called, whatever the disk is to call it. */
+  readonly name: string;
 };
 
 export async function recover(device: Device): Promise<void> {
@@ -138,5 +140,6 @@ function placingOf(row: Readonly<Record<string, unknown>>): Placing {
     entry: row['entry'] as EntryId,
     content: row['content'] as ContentId,
     mtimeUs: row['mtime_us'] as number,
+    name: row['name'] as string,
   };
 }

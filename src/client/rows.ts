@@ -42,6 +42,7 @@ export function localOf(row: SqlRow): LocalRow {
     entry: row['entry'] as EntryId,
     parent: row['parent'] as EntryId,
     name: row['name'] as string,
+    alias: row['alias'] as string | null,
     kind: row['kind'] as EntryKind,
     contentId: row['content'] as ContentId | null,
     target: row['target'] as string | null,

@@ -7,10 +7,14 @@ import type { EntryId } from '#core/ids.ts';
 import type { ListedEntry, Stat } from '#world/folder.ts';
 import type { Device } from './device.ts';
 import { freshId } from './device.ts';
+import { isSpelling, nameFound } from '#core/name-profile.ts';
+import { nameHere } from '#core/plan.ts';
 import { isSameThing } from './identity.ts';
 import type { LocalRow } from './rows.ts';
 import { inodeText, isRacy, parseStat, statText } from './stat-text.ts';
+import type { Called } from './trees.ts';
 
+/** `name`: as the disk spells it. */
 export type Place = { readonly directory: string; readonly parent: EntryId; readonly name: string };
 
 /** What a comparison asks of its caller. */
@@ -73,7 +77,7 @@ export class Sightings {
     const row = {
       entry,
       parent: place.parent,
-      name: place.name,
+      ...this.#called(place.name),
       kind: stat.kind,
       contentId: null,
       target: stat.kind === 'symlink' ? seen.target : null,
@@ -105,12 +109,38 @@ export class Sightings {
     const { trees, dirty } = this.#device;
     const before = parseStat(known.stat);
     const unchanged = before.size === seen.stat.size && before.mtimeNs === seen.stat.mtimeNs;
-    trees.moveLocal(known.entry, place.parent, place.name);
-    const moved = { ...known, parent: place.parent, name: place.name };
+    const called = this.#calledNow(known, place.name);
+    trees.moveLocal(known.entry, place.parent, called);
+    const moved = { ...known, ...called, parent: place.parent };
     if (known.kind === 'folder' || unchanged)
       trees.putLocal({ ...moved, exec: known.kind === 'file' && seen.stat.exec }, seen.stat, known.racy);
     else this.refresh(moved, seen);
     dirty.add(known.entry, known.kind);
+  }
+
+  /**
+   * What was called otherwise, in a way that this disk does not tell from the present one, is at this place: gives it its new spelling, and
+   * where that is a person's doing its new name. Null where it is another kind of thing, or another known one that may have come here.
+   */
+  respelled(place: Place, seen: ListedEntry, row: LocalRow): LocalRow | null {
+    const { trees, dirty } = this.#device;
+    if (row.kind !== seen.stat.kind) return null;
+    if (row.inode !== inodeText(seen.stat) && this.#candidates(place, seen.stat).length > 0) return null;
+    const called = this.#calledNow(row, place.name);
+    trees.moveLocal(row.entry, row.parent, called);
+    if (called.name !== row.name) dirty.add(row.entry, row.kind);
+    return { ...row, ...called };
+  }
+
+  #called(listed: string): Called {
+    const name = nameFound(this.#device.trees.names, listed);
+    return { name, alias: name === listed ? null : listed };
+  }
+
+  /** The disk's own way to spell it, or a move that left the name alone, is no new name. */
+  #calledNow(known: LocalRow, listed: string): Called {
+    if (!isSpelling(this.#device.trees.names, nameHere(known), listed)) return this.#called(listed);
+    return { name: known.name, alias: known.name === listed ? null : listed };
   }
 
   #compareSame(place: Place, known: LocalRow, seen: ListedEntry, findings: Findings): void {
@@ -144,7 +174,7 @@ export class Sightings {
       (row) =>
         row.kind === stat.kind &&
         !row.parked &&
-        !(row.parent === place.parent && row.name === place.name) &&
+        !(row.parent === place.parent && nameHere(row) === place.name) &&
         isSameThing(row, stat) !== false,
     );
   }

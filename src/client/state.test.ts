@@ -32,7 +32,8 @@ const stat: Stat = {
 };
 
 function local(trees: Trees, entry: EntryId, parent: EntryId, name: string, kind: 'file' | 'folder'): void {
-  trees.putLocal({ entry, parent, name, kind, contentId: null, target: null, exec: false }, { ...stat, kind }, false);
+  const row = { entry, parent, name, alias: null, kind, contentId: null, target: null, exec: false };
+  trees.putLocal(row, { ...stat, kind }, false);
 }
 
 test('what was written is there when it is opened again', () => {
@@ -66,7 +67,7 @@ test('paths follow moves of folders', () => {
   local(trees, id('c'), id('b'), 'c', 'file');
   assert.equal(trees.localPath(id('c')), 'a/b/c');
   assert.equal(trees.localFolderAt('a/b'), id('b'));
-  trees.moveLocal(id('a'), ROOT_ENTRY, 'x');
+  trees.moveLocal(id('a'), ROOT_ENTRY, { name: 'x', alias: null });
   assert.equal(trees.localPath(id('c')), 'x/b/c');
   assert.equal(trees.localFolderAt('a/b'), null);
   assert.equal(trees.localFolderAt('x/b'), id('b'));

@@ -19,10 +19,11 @@ CREATE TABLE listing (
   epoch TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE local (
-  entry TEXT PRIMARY KEY, parent TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+  entry TEXT PRIMARY KEY, parent TEXT NOT NULL, name TEXT NOT NULL, alias TEXT, spot TEXT NOT NULL, awaits TEXT, kind TEXT NOT NULL,
   content TEXT, target TEXT, exec INTEGER NOT NULL, slot TEXT, stat TEXT NOT NULL, inode TEXT NOT NULL, racy INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX local_place ON local (parent, name);
+CREATE INDEX local_place ON local (parent, spot);
+CREATE INDEX local_awaits ON local (parent, awaits) WHERE awaits IS NOT NULL;
 CREATE INDEX local_inode ON local (inode);
 CREATE TABLE synced (
   entry TEXT PRIMARY KEY, parent TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
@@ -30,6 +31,7 @@ CREATE TABLE synced (
   revision INTEGER NOT NULL, placed INTEGER NOT NULL, presence TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX synced_parent ON synced (parent);
+CREATE INDEX synced_impossible ON synced (entry) WHERE presence = 'name_impossible';
 CREATE TABLE selection (entry TEXT PRIMARY KEY, self INTEGER NOT NULL, below INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE choosing (n INTEGER PRIMARY KEY, entry TEXT NOT NULL, wanted INTEGER NOT NULL);
 CREATE TABLE rules (folder TEXT PRIMARY KEY, stat TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
@@ -37,7 +39,7 @@ CREATE TABLE dirty (n INTEGER PRIMARY KEY, entry TEXT NOT NULL UNIQUE, rank INTE
 CREATE INDEX dirty_order ON dirty (deferred, rank, n);
 CREATE TABLE uploads (subject TEXT PRIMARY KEY, upload TEXT NOT NULL, target TEXT NOT NULL, stat TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE staging (entry TEXT PRIMARY KEY, stage TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE placing (path TEXT PRIMARY KEY, entry TEXT NOT NULL, content TEXT NOT NULL, mtime_us INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE placing (path TEXT PRIMARY KEY, entry TEXT NOT NULL, content TEXT NOT NULL, mtime_us INTEGER NOT NULL, name TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE parking (slot TEXT PRIMARY KEY, entry TEXT NOT NULL, path TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE unflushed (n INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT NOT NULL, content TEXT, mtime_us INTEGER NOT NULL);
 CREATE INDEX unflushed_entry ON unflushed (entry);
@@ -55,6 +57,7 @@ export type MetaKey =
   | 'space'
   | 'root_id'
   | 'root_mark'
+  | 'names'
   | 'install_id'
   | 'tick'
   | 'reconcile'

@@ -4,13 +4,14 @@ import type { Absence } from '#core/plan.ts';
 import type { SqlOpener } from '#world/sql.ts';
 import { listConflicts, type Conflict } from './conflict-list.ts';
 import type { Device } from './device.ts';
+import { impossibleNames } from './names.ts';
 import type { Problem } from './problems.ts';
 import { openState, type State } from './state.ts';
 
 export type NotHere = Readonly<Partial<Record<Absence, number>>>;
 
 export type Status = {
-  /** Both sides hold the same, and nothing keeps anything from it. */
+  /** Both sides hold the same, and nothing keeps anything from it. What this disk cannot hold is left out of it, and told among the problems. */
   readonly inSync: boolean;
   /** Nothing more can be done without a person: in sync, or all that is left has a problem that waiting does not solve. */
   readonly settled: boolean;
@@ -62,7 +63,7 @@ export class StatusBook {
 
   /** `idle`: nothing is under way, and the journal was applied to its end. */
   make(idle: boolean, paused: Problem | null, running: { readonly up: number; readonly down: number }): Status {
-    const { dirty, problems, line, state, clock } = this.#device;
+    const { dirty, problems, line, state, trees, clock } = this.#device;
     const { all, deferred } = dirty.count();
     const told = [...problems.all()];
     if (paused) told.unshift(paused);
@@ -78,6 +79,7 @@ export class StatusBook {
     const notHere = Object.fromEntries(counted.filter(([presence]) => presence !== 'here')) as NotHere;
     const stuck = told.every(({ code }) => errorTable[code].retry === 'never');
     const inSync = idle && all === 0 && told.length === 0;
+    const shown = [...told, ...impossibleNames(state, trees)];
     return {
       inSync,
       // A server that refuses this device does so until a person links it again.
@@ -85,8 +87,8 @@ export class StatusBook {
         inSync ||
         line.down?.retry === 'never' ||
         (idle && paused === null && all === deferred && told.length > 0 && stuck),
-      problems: told.slice(0, PROBLEMS_TOLD_MAX),
-      problemCount: told.length,
+      problems: shown.slice(0, PROBLEMS_TOLD_MAX),
+      problemCount: shown.length,
       counts: { files, waiting: all, uploading: running.up, downloading: running.down, notHere },
       atMs: clock.nowMs(),
     };

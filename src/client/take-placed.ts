@@ -6,7 +6,13 @@ import { ROOT_ENTRY, type ContentId, type EntryId } from '#core/ids.ts';
 import type { Stat } from '#world/folder.ts';
 import type { Device } from './device.ts';
 
-export type Placed = { readonly path: string; readonly entry: EntryId; readonly content: ContentId };
+/** `name`: what it is called, whatever the disk calls it. */
+export type Placed = {
+  readonly path: string;
+  readonly entry: EntryId;
+  readonly content: ContentId;
+  readonly name: string;
+};
 
 /** Durable already. False where its place is not, or no longer, in the trees. */
 export async function takePlaced(device: Device, placed: Placed, stat: Stat): Promise<boolean> {
@@ -18,11 +24,13 @@ export async function takePlaced(device: Device, placed: Placed, stat: Stat): Pr
   if (known && trees.localPath(entry) !== path) return false;
   const parent = await folderAt(device, directoryOf(path), remote.parent);
   if (parent === null) return false;
-  const name = nameOf(path);
-  if ((trees.localAt(parent, name)?.entry ?? entry) !== entry) return false;
+  const here = nameOf(path);
+  if ((trees.localAt(parent, here)?.entry ?? entry) !== entry) return false;
+  const { name } = known ?? placed;
+  const alias = name === here ? null : here;
   state.transaction(() => {
     trees.putLocal(
-      { entry, parent, name, kind: 'file', contentId: content, target: null, exec: stat.exec },
+      { entry, parent, name, alias, kind: 'file', contentId: content, target: null, exec: stat.exec },
       stat,
       false,
     );
@@ -48,7 +56,7 @@ async function folderAt(device: Device, path: string, entry: EntryId): Promise<E
   if (!found || !('stat' in found) || found.stat.kind !== 'folder') return null;
   state.transaction(() => {
     trees.putLocal(
-      { entry, parent, name, kind: 'folder', contentId: null, target: null, exec: false },
+      { entry, parent, name, alias: null, kind: 'folder', contentId: null, target: null, exec: false },
       found.stat,
       false,
     );

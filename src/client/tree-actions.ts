@@ -1,7 +1,8 @@
 /** Carries out what a plan asks of the trees alone. What each action means to them: `core/plan.ts`. */
 import { unreachable } from '#core/assert.ts';
 import type { EntryId } from '#core/ids.ts';
-import type { TreeAction } from '#core/plan.ts';
+import { isSpelling } from '#core/name-profile.ts';
+import { nameHere, type TreeAction } from '#core/plan.ts';
 import { freshId, type Device } from './device.ts';
 
 /** Call inside a transaction. Returns entries that are settled by it, in so far as nothing else of the plan names them. */
@@ -42,12 +43,20 @@ function applyTreeAction(device: Device, action: TreeAction): void {
   }
 }
 
-/** The local row of one id becomes that of another; both ids and the children are dirty. */
+/**
+ * The local row of one id becomes that of another; both ids and the children are dirty. Where that is something of the space, at the same
+ * place, it is called what the space calls it, however the disk spells that.
+ */
 export function changeId(device: Device, from: EntryId, to: EntryId): void {
   const { trees, dirty } = device;
   const row = trees.local(from);
   if (!row) return;
   trees.renameLocalId(from, to);
+  const remote = trees.remote(to);
+  const here = nameHere(row);
+  const isThere = remote?.parent === row.parent && isSpelling(trees.names, remote.name, here);
+  if (isThere && remote.name !== row.name && !row.parked)
+    trees.moveLocal(to, row.parent, { name: remote.name, alias: here === remote.name ? null : here });
   dirty.add(from, row.kind);
   dirty.add(to, row.kind);
   for (const child of trees.localChildRows(to)) dirty.add(child.entry, child.kind);

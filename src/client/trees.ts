@@ -2,7 +2,8 @@
 import type { Entry, EntryKind } from '#core/entry.ts';
 import { ROOT_ENTRY, type ContentId, type EntryId } from '#core/ids.ts';
 import { IGNORE_FILE } from '#core/ignore.ts';
-import type { Absence, LocalEntry, TreesView, Unwanted } from '#core/plan.ts';
+import { EXACT_NAMES, isRefused, spotOf, type NameProfile } from '#core/name-profile.ts';
+import { nameHere, type Absence, type LocalEntry, type TreesView, type Unwanted } from '#core/plan.ts';
 import type { Stat } from '#world/folder.ts';
 import type { SqlStatement } from '#world/sql.ts';
 import type { State } from './state.ts';
@@ -11,21 +12,66 @@ import { entryOf, localOf, syncedOf, type LocalRow, type SyncedRow } from './row
 
 const FOLDER_PATHS_MAX = 50_000;
 
+/** What something is called, and what this disk calls it. */
+export type Called = { readonly name: string; readonly alias: string | null };
+
 export class Trees implements TreesView {
   readonly #state: State;
   readonly #sql: ReturnType<typeof statements>;
   /** Paths of folders as they were last asked for; any change of a folder's place empties both. */
   readonly #pathOf = new Map<EntryId, string>();
   readonly #folderAt = new Map<string, EntryId>();
+  /** Paths that the disk refused, whatever its profile says. */
+  readonly #refused = new Set<string>();
+  readonly #onFreed: (entry: EntryId, kind: EntryKind) => void;
+  #names: NameProfile;
   appliedSeq = 0;
   /** What the person wants kept from this device. */
   wish: (entry: Entry) => Unwanted | null = () => null;
   /** Folders whose file of rules may be another than before, or that have another id. */
   readonly rulesTouched = new Set<EntryId>();
 
-  constructor(state: State) {
+  /** `onFreed` hears of entries that are here under an alias, and whose own name may be free now: for whoever changes the local tree. */
+  constructor(state: State, onFreed: (entry: EntryId, kind: EntryKind) => void = () => {}) {
     this.#state = state;
+    this.#onFreed = onFreed;
     this.#sql = statements(state);
+    const kept = state.meta('names');
+    this.#names = kept === null ? EXACT_NAMES : (JSON.parse(kept) as NameProfile);
+  }
+
+  get names(): NameProfile {
+    return this.#names;
+  }
+
+  /** The disk is found to be another than it was. Call inside a transaction. */
+  useNames(names: NameProfile): void {
+    this.#names = names;
+    this.#state.setMeta('names', JSON.stringify(names));
+    this.#refused.clear();
+    let after = '';
+    for (;;) {
+      const rows = this.#sql.localAfter.all(after).map(localOf);
+      for (const row of rows) this.#sql.setLocalSpot.run(...this.#spots(row), row.entry);
+      const last = rows.at(-1);
+      if (!last) return;
+      after = last.entry;
+    }
+  }
+
+  refuses(parent: EntryId, name: string): boolean {
+    if (isRefused(this.#names, parent, name)) return true;
+    const path = this.#refused.size === 0 ? null : this.pathIn(parent, name);
+    return path !== null && this.#refused.has(path);
+  }
+
+  /**
+   * The disk has refused it, be it for the length of the whole path: as long as what is above it stays as it is. Known until the client ends:
+   * then it is tried again. Where the folder above is not there, it was that which was refused.
+   */
+  refuse(parent: EntryId, name: string): void {
+    const path = this.pathIn(parent, name);
+    if (path !== null) this.#refused.add(path);
   }
 
   remote(entry: EntryId): Entry | null {
@@ -49,8 +95,14 @@ export class Trees implements TreesView {
   }
 
   localAt(parent: EntryId, name: string): LocalRow | null {
-    const row = this.#sql.localAt.get(parent, name);
+    const row = this.#sql.localAt.get(parent, spotOf(this.#names, name), name);
     return row ? localOf(row) : null;
+  }
+
+  /** What the disk calls exactly so. */
+  localListed(parent: EntryId, name: string): LocalRow | null {
+    const row = this.localAt(parent, name);
+    return row && nameHere(row) === name ? row : null;
   }
 
   remoteChildren(parent: EntryId): readonly EntryId[] {
@@ -84,11 +136,12 @@ export class Trees implements TreesView {
     if (known !== undefined) return known;
     const row = this.local(entry);
     if (!row || row.parked) return null;
-    const path = this.pathIn(row.parent, row.name);
+    const path = this.pathIn(row.parent, nameHere(row));
     if (path !== null && row.kind === 'folder') this.#keepPath(entry, path);
     return path;
   }
 
+  /** `name`: what the disk calls it. */
   pathIn(parent: EntryId, name: string): string | null {
     const above = this.localPath(parent);
     if (above === null) return null;
@@ -103,7 +156,7 @@ export class Trees implements TreesView {
     const cut = path.lastIndexOf('/');
     const parent = this.localFolderAt(cut < 0 ? '' : path.slice(0, cut));
     if (parent === null) return null;
-    const row = this.localAt(parent, path.slice(cut + 1));
+    const row = this.localListed(parent, path.slice(cut + 1));
     if (row?.kind !== 'folder') return null;
     this.#keepPath(row.entry, path);
     return row.entry;
@@ -114,9 +167,10 @@ export class Trees implements TreesView {
     const names: string[] = [];
     let at = entry;
     while (at !== ROOT_ENTRY && names.length < 300) {
-      const node = this.local(at) ?? this.remote(at) ?? this.synced(at);
+      const local = this.local(at);
+      const node = local ?? this.remote(at) ?? this.synced(at);
       if (!node) break;
-      names.unshift(node.name);
+      names.unshift(local ? nameHere(local) : node.name);
       at = node.parent;
     }
     return names.join('/');
@@ -158,6 +212,8 @@ export class Trees implements TreesView {
       row.entry,
       row.parent,
       row.name,
+      row.alias,
+      ...this.#spots(row),
       row.kind,
       row.contentId,
       row.target,
@@ -177,15 +233,18 @@ export class Trees implements TreesView {
     this.#sql.setLocalContent.run(contentId, racy ? 1 : 0, entry);
   }
 
-  moveLocal(entry: EntryId, parent: EntryId, name: string): void {
+  moveLocal(entry: EntryId, parent: EntryId, { name, alias }: Called): void {
     this.#touchRules(entry);
     if (name === IGNORE_FILE) this.rulesTouched.add(parent);
     this.forgetPaths();
-    this.#sql.moveLocal.run(parent, name, entry);
+    const freed = this.#waitingFor(entry);
+    this.#sql.moveLocal.run(parent, name, alias, ...this.#spots({ name, alias }), entry);
+    this.#tellFreed(freed);
   }
 
   parkLocal(entry: EntryId, slot: string | null): void {
     this.forgetPaths();
+    this.#tellFreed(this.#waitingFor(entry));
     this.#sql.parkLocal.run(slot, entry);
   }
 
@@ -201,7 +260,24 @@ export class Trees implements TreesView {
   dropLocal(row: { readonly entry: EntryId; readonly kind: EntryKind }): void {
     this.#touchRules(row.entry);
     if (row.kind === 'folder') this.forgetPaths();
+    const freed = this.#waitingFor(row.entry);
     this.#sql.dropLocal.run(row.entry);
+    this.#tellFreed(freed);
+  }
+
+  /** Where it is on the disk, and the spot of its own name where that is another. */
+  #spots(called: Called): [string, string | null] {
+    const spot = spotOf(this.#names, nameHere(called));
+    const own = called.alias === null ? spot : spotOf(this.#names, called.name);
+    return [spot, own === spot ? null : own];
+  }
+
+  #waitingFor(entry: EntryId): ReturnType<SqlStatement['all']> {
+    return this.#sql.waitingFor.all(entry);
+  }
+
+  #tellFreed(rows: ReturnType<SqlStatement['all']>): void {
+    for (const row of rows) this.#onFreed(row['entry'] as EntryId, row['kind'] as EntryKind);
   }
 
   putSynced(from: Entry, presence: 'here' | Absence = 'here'): void {
@@ -290,7 +366,15 @@ function statements({ sql }: State) {
     local: sql.prepare('SELECT * FROM local WHERE entry = ?'),
     synced: sql.prepare('SELECT * FROM synced WHERE entry = ?'),
     remoteAt: sql.prepare('SELECT * FROM remote WHERE parent = ? AND name = ?'),
-    localAt: sql.prepare('SELECT * FROM local WHERE parent = ? AND name = ? AND slot IS NULL'),
+    // Some disks tell apart what has one spot: then what is called exactly so comes first.
+    localAt: sql.prepare(
+      'SELECT * FROM local WHERE parent = ? AND spot = ? AND slot IS NULL ORDER BY coalesce(alias, name) = ? DESC LIMIT 1',
+    ),
+    localAfter: sql.prepare('SELECT * FROM local WHERE entry > ? ORDER BY entry LIMIT 1000'),
+    setLocalSpot: sql.prepare('UPDATE local SET spot = ?, awaits = ? WHERE entry = ?'),
+    waitingFor: sql.prepare(
+      'SELECT other.entry, other.kind FROM local AS one JOIN local AS other ON other.parent = one.parent AND other.awaits = one.spot WHERE one.entry = ?',
+    ),
     remoteChildren: sql.prepare('SELECT entry FROM remote WHERE parent = ?'),
     localChildren: sql.prepare('SELECT entry FROM local WHERE parent = ?'),
     syncedChildren: sql.prepare('SELECT entry FROM synced WHERE parent = ?'),
@@ -298,10 +382,12 @@ function statements({ sql }: State) {
     localByInode: sql.prepare('SELECT * FROM local WHERE inode = ?'),
     putRemote: sql.prepare('INSERT OR REPLACE INTO remote VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'),
     dropRemote: sql.prepare('DELETE FROM remote WHERE entry = ?'),
-    putLocal: sql.prepare('INSERT OR REPLACE INTO local VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?)'),
+    putLocal: sql.prepare('INSERT OR REPLACE INTO local VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?)'),
     setLocalStat: sql.prepare('UPDATE local SET stat = ?, inode = ?, exec = ? WHERE entry = ?'),
     setLocalContent: sql.prepare('UPDATE local SET content = ?, racy = ? WHERE entry = ?'),
-    moveLocal: sql.prepare('UPDATE local SET parent = ?, name = ?, slot = NULL WHERE entry = ?'),
+    moveLocal: sql.prepare(
+      'UPDATE local SET parent = ?, name = ?, alias = ?, spot = ?, awaits = ?, slot = NULL WHERE entry = ?',
+    ),
     parkLocal: sql.prepare('UPDATE local SET slot = ? WHERE entry = ?'),
     renameLocalId: sql.prepare('UPDATE local SET entry = ? WHERE entry = ?'),
     reparentLocal: sql.prepare('UPDATE local SET parent = ? WHERE parent = ?'),

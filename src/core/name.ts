@@ -60,15 +60,23 @@ export function conflictName(
   by: { readonly deviceName: string; readonly date: string },
   taken: (name: string) => boolean,
 ): string {
-  const { stem, extension } = splitName(name);
   const device = truncate(
     by.deviceName.toWellFormed().replace(UNFIT_FOR_SOME_SYSTEM, '-').trim(),
     DEVICE_NAME_BYTES_MAX,
   );
   const origin = [device, by.date].filter((part) => part !== '').join(', ');
+  return numberedName(name, (count) => ` (conflicted copy, ${origin}${count})`, taken);
+}
+
+/** `suffix` goes before the extension and is told the number as it is to be shown: '' at first, then ` 2` and on. */
+export function numberedName(
+  name: string,
+  suffix: (count: string) => string,
+  taken: (name: string) => boolean,
+): string {
+  const { stem, extension } = splitName(name);
   for (let number = 1; ; number++) {
-    const count = number === 1 ? '' : ` ${number}`;
-    const tail = ` (conflicted copy, ${origin}${count})${extension}`;
+    const tail = suffix(number === 1 ? '' : ` ${number}`) + extension;
     const candidate = truncate(stem, limits.nameBytesMax - utf8(tail).length) + tail;
     if (!taken(candidate)) return candidate;
   }

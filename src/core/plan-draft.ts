@@ -2,29 +2,35 @@
 import { must } from './assert.ts';
 import type { Entry } from './entry.ts';
 import { ROOT_ENTRY, type EntryId } from './ids.ts';
+import { isSpelling, spotOf } from './name-profile.ts';
 import { contentMove, isBehind, leftBehind, mayAgree, type Place } from './plan-entry.ts';
 import { Fates, isMovedDown, type Fate } from './plan-fate.ts';
+import { PlanNames } from './plan-names.ts';
 import { orderGroups, orderSteps, type Need, type PlanNode } from './plan-order.ts';
 import { Places } from './plan-places.ts';
 import { PlanView } from './plan-view.ts';
-import type {
-  ConflictAction,
-  DownAction,
-  LocalEntry,
-  Plan,
-  PlanOptions,
-  ReadAction,
-  TreeAction,
-  TreesView,
-  UpAction,
+import {
+  nameHere,
+  type ConflictAction,
+  type DownAction,
+  type LocalEntry,
+  type Plan,
+  type PlanOptions,
+  type ReadAction,
+  type TreeAction,
+  type TreesView,
+  type UpAction,
 } from './plan.ts';
 
 /** How two different things that belong at one place get on. `aside`: the local one is moved. `one`: they become one. `waits`: not known yet. */
 type Meeting = 'aside' | 'one' | 'waits';
+/** A place on the disk. `free`: it can be had in this plan. */
+type Standing = { readonly free: boolean; readonly alias: string | null };
 
 export class PlanDraft {
   readonly #view: PlanView;
   readonly #fates: Fates;
+  readonly #names: PlanNames;
   readonly #places: Places;
   /** Looked at, or about to be: grows while it is walked. */
   readonly #entries = new Set<EntryId>();
@@ -38,11 +44,14 @@ export class PlanDraft {
   readonly #downUpdates: DownAction[] = [];
   readonly #waiting = new Set<EntryId>();
   readonly #meetings = new Map<EntryId, Meeting>();
+  /** Remote entries that are here already, as what was found. */
+  readonly #found = new Set<EntryId>();
 
   constructor(trees: TreesView, options: PlanOptions) {
     this.#view = new PlanView(trees);
     this.#fates = new Fates(this.#view);
-    this.#places = new Places(this.#view, this.#fates, options);
+    this.#names = new PlanNames(this.#view);
+    this.#places = new Places(this.#view, this.#fates, this.#names, options);
   }
 
   look(entry: EntryId): void {
@@ -136,6 +145,8 @@ export class PlanDraft {
     else if (content === 'clash' && place !== 'stuck') this.#waiting.add(entry);
     const acts = content !== 'none' || place === 'local' || place === 'remote';
     if (acts) this.#waitToLeave(entry);
+    // What must be read or copied first is planned again after that.
+    if ((place === 'same' || place === 'local') && content !== 'read' && content !== 'clash') this.#returnToName(local);
     // A folder that stays for the sake of something in it keeps nothing else here.
     if (this.#view.unwanted(entry) === 'not_selected')
       for (const child of this.#view.localChildren(entry)) this.look(child);
@@ -164,13 +175,36 @@ export class PlanDraft {
   #moveDown(remote: Entry, local: LocalEntry): void {
     const { entry } = remote;
     const needs: Need[] = [];
-    const free = this.#freeDown(remote, needs);
+    const { free, alias } = this.#standAt(remote, local, needs);
     this.#needParentDown(remote.parent, needs);
     this.#needPath(local, needs);
-    const action = { kind: 'down_move', entry, parent: remote.parent, name: remote.name } as const;
+    const action = { kind: 'down_move', entry, parent: remote.parent, name: remote.name, alias } as const;
     this.#down.set(entry, { entry, action: free ? action : null, needs });
     // A folder that another deleted may have stayed for its sake.
     if (!this.#view.remote(local.parent)) this.look(local.parent);
+  }
+
+  /** What had to take another name on this disk takes its own where that is free by now. */
+  #returnToName(local: LocalEntry): void {
+    const { entry, parent, name, alias } = local;
+    const { names } = this.#view;
+    if (alias === null || spotOf(names, alias) === spotOf(names, name) || this.#view.refuses(local)) return;
+    if (!this.#names.isFree(local, entry)) {
+      // What it was given to may not come after all.
+      if (this.#names.isClashing(local, entry)) this.#waiting.add(entry);
+      return;
+    }
+    // Until its folder is known by the id that it keeps.
+    if (parent !== ROOT_ENTRY && this.#fates.of(parent).kind !== 'stays') {
+      this.look(parent);
+      this.#waiting.add(entry);
+      return;
+    }
+    this.#names.give(local, entry);
+    const needs: Need[] = [];
+    this.#needParentDown(parent, needs);
+    this.#needPath(local, needs);
+    this.#down.set(entry, { entry, action: { kind: 'down_move', entry, parent, name, alias: null }, needs });
   }
 
   // ---- What there is on one side only ----
@@ -184,20 +218,23 @@ export class PlanDraft {
     this.#needParentUp(parent, local.kind === 'folder', needs);
     const action = { kind: 'up_create', entry, parent, name, entryKind: local.kind } as const;
     this.#up.set(entry, { entry, action: free ? action : null, needs });
+    if (free) this.#returnToName(local);
   }
 
   #arrive(remote: Entry, whole: boolean): void {
     const { entry, parent, name } = remote;
     if (whole) this.#forgetBelow(entry);
+    if (this.#view.synced(entry)?.presence === 'name_impossible') this.#comeBelow(entry);
     // What is in it was kept away with it.
     if (this.#view.synced(entry) && !this.#view.base(entry))
       for (const child of this.#view.remoteChildren(entry)) this.look(child);
     this.look(parent);
     const needs: Need[] = [];
-    const free = this.#freeDown(remote, needs);
+    const { free, alias } = this.#standAt(remote, null, needs);
     this.#needParentDown(parent, needs);
-    const action = { kind: 'down_create', entry, parent, name, entryKind: remote.kind } as const;
-    this.#down.set(entry, { entry, action: free ? action : null, needs });
+    const action = { kind: 'down_create', entry, parent, name, alias, entryKind: remote.kind } as const;
+    // Found under an alias, while its own name is another's, it is not to be made a second time.
+    this.#down.set(entry, { entry, action: free && !this.#found.has(entry) ? action : null, needs });
   }
 
   /** Whole subtrees: the server is asked once for the topmost folder. */
@@ -262,22 +299,43 @@ export class PlanDraft {
     const needs: Need[] = [];
     this.#block(entry);
     this.#waiting.add(entry);
-    const place = remote && this.#isFreeNow(remote) ? remote : this.#oldPlace(local);
-    const above = this.#view.parkedAbove(place.parent);
+    const place = remote && this.#isFreeNow(remote, entry) ? { ...remote, alias: null } : this.#oldPlace(local);
+    const { parent, name, alias } = place;
+    this.#names.give({ parent, name: nameHere(place) }, entry);
+    const above = this.#view.parkedAbove(parent);
     if (above !== null) this.#need(above, 'placed', needs);
-    const action = { kind: 'down_move', entry, parent: place.parent, name: place.name } as const;
-    this.#down.set(entry, { entry, action, needs });
+    this.#down.set(entry, { entry, action: { kind: 'down_move', entry, parent, name, alias }, needs });
   }
 
-  #isFreeNow({ parent, name }: Place): boolean {
+  #isFreeNow(place: Place, entry: EntryId): boolean {
+    const { parent, name } = place;
     const isThere = parent === ROOT_ENTRY || this.#view.local(parent) !== null;
-    return isThere && this.#view.parkedAbove(parent) === null && this.#view.localAt(parent, name) === null;
+    if (!isThere || this.#view.parkedAbove(parent) !== null || this.#view.refuses(place)) return false;
+    return this.#view.localAt(parent, name) === null && !this.#names.isClashing(place, entry);
   }
 
-  #oldPlace({ parent, name }: LocalEntry): Place {
+  #oldPlace(local: LocalEntry): Place & { readonly alias: string | null } {
+    const { parent, name, alias } = local;
+    const here = nameHere(local);
     const isThere = parent === ROOT_ENTRY || this.#view.local(parent) !== null;
-    if (!isThere) return { parent: ROOT_ENTRY, name: this.#places.copyName(ROOT_ENTRY, name) };
-    return { parent, name: this.#view.localAt(parent, name) ? this.#places.copyName(parent, name) : name };
+    if (!isThere) return { parent: ROOT_ENTRY, name: this.#places.copyName(ROOT_ENTRY, here), alias: null };
+    const isTaken =
+      this.#view.localAt(parent, here) !== null || this.#names.isClashing({ parent, name: here }, local.entry);
+    return isTaken ? { parent, name: this.#places.copyName(parent, here), alias: null } : { parent, name, alias };
+  }
+
+  /** A folder can be here at last, and so can what lies in it, each thing by its own name. What was here already comes to it. */
+  #comeBelow(folder: EntryId): void {
+    const open = [folder];
+    for (let above = open.pop(); above !== undefined; above = open.pop()) {
+      for (const entry of this.#view.remoteChildren(above)) {
+        if (this.#view.local(entry)) this.look(entry);
+        if (this.#view.synced(entry)?.presence !== 'name_impossible' || this.#forgotten.has(entry)) continue;
+        this.#forgotten.add(entry);
+        this.#tree.push({ kind: 'forget', entry });
+        open.push(entry);
+      }
+    }
   }
 
   #forgetBelow(folder: EntryId): void {
@@ -308,7 +366,7 @@ export class PlanDraft {
 
   /** False where the remote place that a local entry asks for cannot be had in this plan. */
   #freeUp(local: LocalEntry, needs: Need[]): boolean {
-    const there = this.#view.remoteAt(local.parent, local.name);
+    const there = this.#view.remoteAt(local.parent, local.name) ?? this.#foundAs(local);
     if (!there || there.entry === local.entry) return true;
     const fate = this.#fates.of(there.entry);
     const leaves =
@@ -324,19 +382,70 @@ export class PlanDraft {
     return false;
   }
 
-  /** False where the local place that a remote entry asks for cannot be had in this plan. */
-  #freeDown(remote: Entry, needs: Need[]): boolean {
-    const there = this.#view.localAt(remote.parent, remote.name);
-    if (!there || there.entry === remote.entry) return true;
+  /** What is new here is a remote thing that is not here yet, whose name this disk spells in another of Unicode's forms. */
+  #foundAs(local: LocalEntry): Entry | null {
+    const { parent, name } = local;
+    if (this.#view.names.forms === 'distinct' || this.#view.remoteAt(parent, name)) return null;
+    for (const form of ['NFC', 'NFD']) {
+      const there = this.#view.remoteAt(parent, name.normalize(form));
+      if (there && this.#isFoundAs(local, there)) return there;
+    }
+    return null;
+  }
+
+  #isFoundAs(local: LocalEntry, remote: Entry): boolean {
+    return (
+      this.#fates.of(local.entry).kind === 'new' &&
+      this.#fates.of(remote.entry).kind === 'arrive' &&
+      isSpelling({ ...this.#view.names, letterCase: 'distinct' }, remote.name, local.name) &&
+      this.#view.spot(remote) === this.#view.spot({ parent: local.parent, name: nameHere(local) })
+    );
+  }
+
+  /** Where on the disk a remote entry can be at its place. `local`: where it is now. */
+  #standAt(remote: Entry, local: LocalEntry | null, needs: Need[]): Standing {
+    const { entry, parent, name } = remote;
+    if (local && this.#view.refuses(remote))
+      return { free: true, alias: this.#aliasOrNull(name, this.#names.keep(parent, local)) };
+    const found = this.#view.localAt(parent, name);
+    const there = found?.entry === entry ? null : found;
+    const isMet = there !== null && (there.name === name || this.#foundAs(there)?.entry === entry);
+    const clashes = there !== null && !this.#leavesSpot(there) && !(isMet && !isMovedDown(this.#fates.of(there.entry)));
+    if (clashes || this.#names.isClashing(remote, entry)) {
+      // Looked at again when it is there: whatever was in its way may not have come.
+      this.#waiting.add(entry);
+      return { free: true, alias: this.#names.clash(remote, entry) };
+    }
+    const free = there === null || this.#freeDown(remote, there, needs);
+    if (free) this.#names.give(remote, entry);
+    return { free, alias: null };
+  }
+
+  #aliasOrNull(name: string, here: string): string | null {
+    return here === name ? null : here;
+  }
+
+  /** False where the local place that a remote entry asks for, and another local thing of that name has, cannot be had in this plan. */
+  #freeDown(remote: Entry, there: LocalEntry, needs: Need[]): boolean {
     const fate = this.#fates.of(there.entry);
-    const leaves = fate.kind === 'remove' || isMovedDown(fate) || (fate.kind === 'withdraw' && fate.marked);
     const undecided =
       fate.kind === 'renew' || fate.kind === 'unread' || fate.kind === 'undecided' || fate.kind === 'withdraw';
     this.#need(there.entry, 'gone', needs);
-    if (leaves) return true;
+    if (this.#leavesSpot(there)) return true;
     const meeting = undecided ? 'waits' : this.#meet(remote, there);
     if (meeting === 'waits') this.#waiting.add(remote.entry);
     return meeting === 'aside';
+  }
+
+  /** By what others did it goes away, or so far that something else can have its place. */
+  #leavesSpot(there: LocalEntry): boolean {
+    const fate = this.#fates.of(there.entry);
+    if (fate.kind === 'remove' || (fate.kind === 'withdraw' && fate.marked)) return true;
+    const remote = this.#view.remote(there.entry);
+    if (!remote || !isMovedDown(fate)) return false;
+    const { parent } = there;
+    const name = this.#view.refuses(remote) ? nameHere(there) : remote.name;
+    return this.#view.spot({ parent: remote.parent, name }) !== this.#view.spot({ parent, name: nameHere(there) });
   }
 
   /** Two things that belong at one place: `remote` by what others did, `local` by what was done here. Either of them may be looked at first. */
@@ -345,6 +454,7 @@ export class PlanDraft {
     if (known) return known;
     const meeting = this.#judgeMeeting(remote, local);
     this.#meetings.set(local.entry, meeting);
+    if (meeting !== 'aside') this.#found.add(remote.entry);
     if (meeting === 'waits') this.#waiting.add(local.entry);
     return meeting;
   }
@@ -378,7 +488,8 @@ export class PlanDraft {
     const { entry, parent } = local;
     const needs: Need[] = [];
     this.#needPath(local, needs);
-    const action = { kind: 'down_move', entry, parent, name: this.#places.copyName(parent, local.name) } as const;
+    const name = this.#places.copyName(parent, this.#view.refuses(local) ? nameHere(local) : local.name);
+    const action = { kind: 'down_move', entry, parent, name, alias: null } as const;
     this.#down.set(entry, { entry, action, needs });
     this.#waiting.add(entry);
     return 'aside';

@@ -7,14 +7,17 @@ import { PlanMoves } from './plan-moves.ts';
 import type { PlanView } from './plan-view.ts';
 import type { Entry } from './entry.ts';
 import { ROOT_ENTRY, type EntryId } from './ids.ts';
-import type { Absence, LocalEntry, SyncedEntry } from './plan.ts';
+import { nameHere, type Absence, type LocalEntry, type SyncedEntry } from './plan.ts';
 
 export type Fate =
   /** Left alone: in no tree, absent and unchanged, held. */
   | { readonly kind: 'nothing' }
   /** On neither side any more. */
   | { readonly kind: 'forgotten' }
-  /** On both sides. `place`: whose place it takes; `stuck`: remote's, in a folder that is not on this disk, so it stays where it is. */
+  /**
+   * On both sides. `place`: whose place it takes; `stuck`: remote's, in a folder that is not on this disk or cannot hold it, so it stays
+   * where it is.
+   */
   | { readonly kind: 'stays'; readonly place: 'same' | 'local' | 'remote' | 'stuck' }
   /** Only here. */
   | { readonly kind: 'new' }
@@ -88,7 +91,13 @@ export class Fates {
     }
     if (samePlace(remote, local)) return { kind: 'stays', place: 'same' };
     if (this.moves.isLocal(remote.entry)) return { kind: 'stays', place: 'local' };
-    return { kind: 'stays', place: this.#absenceOf(remote.parent) === null ? 'remote' : 'stuck' };
+    return { kind: 'stays', place: this.#mayCome(remote, local) ? 'remote' : 'stuck' };
+  }
+
+  /** Under its own name, or under the one that it has here. */
+  #mayCome(remote: Entry, local: LocalEntry): boolean {
+    if (this.#absenceOf(remote.parent) !== null) return false;
+    return !this.#view.refuses(remote) || !this.#view.refuses({ parent: remote.parent, name: nameHere(local) });
   }
 
   /** Everything in it that is not safe on the server yet goes there first, and stays until then. */
@@ -135,6 +144,11 @@ export class Fates {
     const above =
       remote.kind === 'mount' ? 'not_selected' : (this.#absenceOf(remote.parent) ?? this.#view.unwanted(remote.entry));
     if (above !== null) return absentAs(above, remote, synced);
+    const fate = this.#comesOrGoes(remote, synced);
+    return fate.kind === 'arrive' && this.#view.refuses(remote) ? absentAs('name_impossible', remote, synced) : fate;
+  }
+
+  #comesOrGoes(remote: Entry, synced: SyncedEntry | null): Fate {
     if (!synced) return ARRIVE;
     if (synced.presence !== 'here') {
       // What was not wanted is wanted again.

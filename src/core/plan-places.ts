@@ -2,32 +2,29 @@
 import { ROOT_ENTRY, type EntryId } from './ids.ts';
 import { conflictName } from './name.ts';
 import { isMovedDown, type Fates } from './plan-fate.ts';
+import type { PlanNames } from './plan-names.ts';
 import type { PlanView } from './plan-view.ts';
 import type { PlanOptions } from './plan.ts';
 
 export class Places {
   readonly #view: PlanView;
   readonly #fates: Fates;
+  readonly #names: PlanNames;
   readonly #options: PlanOptions;
-  readonly #namesGiven = new Set<string>();
   readonly #actsUp = new Map<EntryId, EntryId | null>([[ROOT_ENTRY, null]]);
   readonly #actsDown = new Map<EntryId, EntryId | null>([[ROOT_ENTRY, null]]);
 
-  constructor(view: PlanView, fates: Fates, options: PlanOptions) {
+  constructor(view: PlanView, fates: Fates, names: PlanNames, options: PlanOptions) {
     this.#view = view;
     this.#fates = fates;
+    this.#names = names;
     this.#options = options;
   }
 
   /** A conflict name that is free on both sides, and given once. */
   copyName(parent: EntryId, name: string): string {
-    const key = (candidate: string) => `${parent}/${candidate}`;
-    const isTaken = (candidate: string) =>
-      this.#namesGiven.has(key(candidate)) ||
-      this.#view.remoteAt(parent, candidate) !== null ||
-      this.#view.localAt(parent, candidate) !== null;
-    const given = conflictName(name, this.#options, isTaken);
-    this.#namesGiven.add(key(given));
+    const given = conflictName(name, this.#options, (candidate) => !this.#names.isFree({ parent, name: candidate }));
+    this.#names.give({ parent, name: given }, null);
     return given;
   }
 

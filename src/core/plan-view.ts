@@ -1,6 +1,8 @@
 /** The trees as one plan sees them: every row is asked for once, since each is looked at from several sides. */
 import type { Entry } from './entry.ts';
 import { ROOT_ENTRY, type EntryId } from './ids.ts';
+import { spotOf, type NameProfile } from './name-profile.ts';
+import type { Place } from './plan-entry.ts';
 import type { LocalEntry, SyncedEntry, TreesView, Unwanted } from './plan.ts';
 
 export class PlanView {
@@ -39,6 +41,19 @@ export class PlanView {
     const synced = this.synced(entry);
     if (synced?.presence === 'not_selected') return this.local(entry) === null ? null : synced;
     return synced?.presence === 'here' ? synced : null;
+  }
+
+  get names(): NameProfile {
+    return this.#trees.names;
+  }
+
+  refuses({ parent, name }: Place): boolean {
+    return this.#trees.refuses(parent, name);
+  }
+
+  /** Where no two things can lie side by side on this disk. `name`: what the disk calls it. */
+  spot({ parent, name }: Place): string {
+    return `${parent}/${spotOf(this.names, name)}`;
   }
 
   /** Why a remote entry is not to be on this disk, be it for a folder above it. */

@@ -9,6 +9,10 @@
  * - What is wanted of an entry depends on the folders above it: who moves a folder in remote, or changes what is wanted, marks what is absent
  *   below it, and for the latter also what is here.
  * - The remote tree is whole: every parent in it is in it as well (a listing is applied in one piece).
+ * - Names on a disk are the device's own matter. A local row's `name` is what the entry is called as far as this device has a say; its
+ *   `alias`, where there is one, is what the disk calls it: another spelling of that name, or another name because the disk cannot hold
+ *   this one, or not beside its neighbour. Whoever frees a place on the disk marks the entries that wait for it
+ *   under an alias.
  * - Order: `tree`, then `reads` and `conflicts`, then `up`, then `down`; `up` and `down` do not depend on each other.
  * - What succeeded becomes the merge base, aspect by aspect, even where the disk has moved on since: an applied `up_` action puts what was *sent*
  *   into synced (so that the next change is one more change, not a conflict with oneself), a `down_` action what was placed. Where there
@@ -16,6 +20,7 @@
  */
 import type { Entry, EntryKind } from './entry.ts';
 import type { ContentId, EntryId } from './ids.ts';
+import type { NameProfile } from './name-profile.ts';
 
 /** What the person wants kept from this device, by choice (`selection.ts`) or by rule (`ignore.ts`). */
 export type Unwanted = 'not_selected' | 'ignored';
@@ -35,7 +40,10 @@ export type Absence =
 export type LocalEntry = {
   readonly entry: EntryId;
   readonly parent: EntryId;
+  /** What it is called in the space, for all that was done here: a person who renames it gives it another. */
   readonly name: string;
+  /** What it is called on this disk, where that is not `name`. */
+  readonly alias: string | null;
   readonly kind: EntryKind;
   /** Files: null while the bytes behind the present stat were not read. */
   readonly contentId: ContentId | null;
@@ -77,6 +85,7 @@ export interface TreesView {
   local(entry: EntryId): LocalEntry | null;
   synced(entry: EntryId): SyncedEntry | null;
   remoteAt(parent: EntryId, name: string): Entry | null;
+  /** What the disk has at this name, or at one that it does not tell from it. */
   localAt(parent: EntryId, name: string): LocalEntry | null;
   remoteChildren(parent: EntryId): readonly EntryId[];
   localChildren(parent: EntryId): readonly EntryId[];
@@ -85,6 +94,10 @@ export interface TreesView {
   unwanted(entry: Entry): Unwanted | null;
   /** Seq that the remote tree was applied through. */
   readonly appliedSeq: number;
+  /** What this disk makes of names. */
+  readonly names: NameProfile;
+  /** True where this disk cannot hold that name in that place, whatever else it holds: so its profile says, or it refused it before. */
+  refuses(parent: EntryId, name: string): boolean;
 }
 
 /** Operations for the server. An executor adds bytes; a group applies wholly or not at all. */
@@ -116,22 +129,33 @@ export type UpAction =
   /** The whole subtree, of which this device had everything on its disk as it was at `basis`. */
   | { readonly kind: 'up_delete'; readonly entry: EntryId; readonly basis: number };
 
-/** Changes of this disk. Each is carried out only against the observed state that the plan was made from. */
+/**
+ * Changes of this disk. Each is carried out only against the observed state that the plan was made from. `alias`: what the disk is to
+ * call it, where that is not `name`.
+ */
 export type DownAction =
   | {
       readonly kind: 'down_create';
       readonly entry: EntryId;
       readonly parent: EntryId;
       readonly name: string;
+      readonly alias: string | null;
       readonly entryKind: EntryKind;
     }
   /** New bytes, target or exec bit over what is there. */
   | { readonly kind: 'down_update'; readonly entry: EntryId }
   /**
    * To the place that the remote tree gives it; or, where something else must stand in its place, beside it under a conflict name, from
-   * which it then goes up as a change made here. A parked entry is brought back by it.
+   * which it then goes up as a change made here. A parked entry is brought back by it. Where only the name changes, and not what the
+   * disk calls it, nothing is to be done on the disk.
    */
-  | { readonly kind: 'down_move'; readonly entry: EntryId; readonly parent: EntryId; readonly name: string }
+  | {
+      readonly kind: 'down_move';
+      readonly entry: EntryId;
+      readonly parent: EntryId;
+      readonly name: string;
+      readonly alias: string | null;
+    }
   /** A folder only where it is empty by then: what the planner knew in it was removed or moved out before. */
   | { readonly kind: 'down_remove'; readonly entry: EntryId }
   /** Moves it out of its place under a private name, so that the names of a cycle can change places. */
@@ -143,7 +167,7 @@ export type TreeAction =
   | { readonly kind: 'agree'; readonly entry: EntryId }
   /**
    * What was found on the disk as `found` is the remote entry `entry` (a first link, or the same thing made on two devices): the local
-   * row takes that id, and its children with it. An `agree` follows where both are equal in everything.
+   * row takes that id and name, and its children with it. An `agree` follows where both are equal in everything.
    */
   | { readonly kind: 'adopt'; readonly entry: EntryId; readonly found: EntryId }
   /**
@@ -158,14 +182,14 @@ export type TreeAction =
    * of it leaves the disk: so what is half gone after a crash is never taken for deleted.
    */
   | { readonly kind: 'withdraw'; readonly entry: EntryId }
-  /** The synced row goes: what was deleted here comes back, since another moved a folder above it meanwhile. */
+  /** The synced row goes: what was deleted here comes back, since another moved a folder above it meanwhile; or a folder can be here now, and what lies in it. */
   | { readonly kind: 'forget'; readonly entry: EntryId };
 
 /**
  * Two versions of a file at one place, which the remote entry `entry` keeps. `found` is the local row's id there: `entry` itself where both sides
  * edited it, another where both made a file. The local bytes become an entry of their own at (`parent`, `copyName`), in this order: committed
  * as a create whose bytes are read from the old path (id: `found`, or a fresh one where `found` is `entry`); linked to the new name. Then
- * the trees: the copy is in all three; the local row at the old path has the id `entry`; the content and exec bit in synced(`entry`) are
+ * the trees: the copy is in all three; the local row at the old path has the id and name of `entry`; the content and exec bit in synced(`entry`) are
  * those that the copy saved (no row yet: remote's, with these). So the next plan sees a file that only others changed, and replaces it by an
  * ordinary `down_update`, which re-checks the bytes that the copy saved. Only files; other things that meet are moved aside by `down_move`.
  */
@@ -197,3 +221,8 @@ export type PlanOptions = {
   /** YYYY-MM-DD. */
   readonly date: string;
 };
+
+/** What the disk calls it. */
+export function nameHere({ name, alias }: { readonly name: string; readonly alias: string | null }): string {
+  return alias ?? name;
+}

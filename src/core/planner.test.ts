@@ -440,7 +440,7 @@ test('what was parked when the device stopped comes back to a place', () => {
 test('ten thousand new files are planned in well under a second, whatever lies around them', () => {
   const trees = new MemoryTrees();
   const id = (number: number) => number.toString(16).padStart(32, '0') as EntryId;
-  const local = { target: null, exec: false, parked: false } as const;
+  const local = { alias: null, target: null, exec: false, parked: false } as const;
   const dirty: EntryId[] = [];
   for (let number = 1; number <= 10_100; number++) {
     const isFolder = number <= 100;

@@ -1,17 +1,24 @@
 /** Three trees in memory. */
 import type { Entry } from './entry.ts';
 import type { EntryId } from './ids.ts';
-import type { LocalEntry, SyncedEntry, TreesView, Unwanted } from './plan.ts';
+import { EXACT_NAMES, isRefused, spotOf, type NameProfile } from './name-profile.ts';
+import { nameHere, type LocalEntry, type SyncedEntry, type TreesView, type Unwanted } from './plan.ts';
 
 type Row = { readonly entry: EntryId; readonly parent: EntryId; readonly name: string };
 
 export class MemoryTrees implements TreesView {
-  readonly remoteRows = new Tree<Entry>();
-  readonly localRows = new Tree<LocalEntry>();
-  readonly syncedRows = new Tree<SyncedEntry>();
+  readonly names: NameProfile;
+  readonly remoteRows = new Tree<Entry>(({ name }) => name);
+  readonly localRows: Tree<LocalEntry>;
+  readonly syncedRows = new Tree<SyncedEntry>(({ name }) => name);
   appliedSeq = 0;
   /** What the person wants kept from this device. */
   wish: (entry: Entry) => Unwanted | null = () => null;
+
+  constructor(names: NameProfile = EXACT_NAMES) {
+    this.names = names;
+    this.localRows = new Tree<LocalEntry>((row) => spotOf(names, nameHere(row)));
+  }
 
   remote(entry: EntryId): Entry | null {
     return this.remoteRows.get(entry);
@@ -30,7 +37,11 @@ export class MemoryTrees implements TreesView {
   }
 
   localAt(parent: EntryId, name: string): LocalEntry | null {
-    return this.localRows.at(parent, name, (row) => !row.parked);
+    return this.localRows.at(parent, spotOf(this.names, name), (row) => !row.parked);
+  }
+
+  refuses(parent: EntryId, name: string): boolean {
+    return isRefused(this.names, parent, name);
   }
 
   remoteChildren(parent: EntryId): readonly EntryId[] {
@@ -51,17 +62,23 @@ export class MemoryTrees implements TreesView {
 }
 
 export class Tree<Value extends Row> {
+  /** By what its children are told apart in a folder. */
+  readonly #spot: (row: Value) => string;
   readonly #rows = new Map<EntryId, Value>();
   readonly #children = new Map<EntryId, Set<EntryId>>();
   /** More than one where names change places and the second row is yet to come. */
   readonly #named = new Map<string, Set<EntryId>>();
 
+  constructor(spot: (row: Value) => string) {
+    this.#spot = spot;
+  }
+
   get(entry: EntryId): Value | null {
     return this.#rows.get(entry) ?? null;
   }
 
-  at(parent: EntryId, name: string, isThere: (row: Value) => boolean): Value | null {
-    for (const entry of this.#named.get(placeKey({ parent, name })) ?? []) {
+  at(parent: EntryId, spot: string, isThere: (row: Value) => boolean): Value | null {
+    for (const entry of this.#named.get(`${parent}/${spot}`) ?? []) {
       const row = this.#rows.get(entry);
       if (row && isThere(row)) return row;
     }
@@ -77,7 +94,7 @@ export class Tree<Value extends Row> {
     this.drop(row.entry);
     this.#rows.set(row.entry, row);
     insert(this.#children, row.parent, row.entry);
-    insert(this.#named, placeKey(row), row.entry);
+    insert(this.#named, this.#placeKey(row), row.entry);
   }
 
   drop(entry: EntryId): void {
@@ -85,7 +102,7 @@ export class Tree<Value extends Row> {
     if (!row) return;
     this.#rows.delete(entry);
     remove(this.#children, row.parent, entry);
-    remove(this.#named, placeKey(row), entry);
+    remove(this.#named, this.#placeKey(row), entry);
   }
 
   values(): Iterable<Value> {
@@ -95,10 +112,10 @@ export class Tree<Value extends Row> {
   get size(): number {
     return this.#rows.size;
   }
-}
 
-function placeKey({ parent, name }: { readonly parent: EntryId; readonly name: string }): string {
-  return `${parent}/${name}`;
+  #placeKey(row: Value): string {
+    return `${row.parent}/${this.#spot(row)}`;
+  }
 }
 
 function insert<Key>(index: Map<Key, Set<EntryId>>, key: Key, entry: EntryId): void {

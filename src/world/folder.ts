@@ -9,6 +9,7 @@
 import type { ErrorCode } from '#core/errors.ts';
 import type { FileContent } from '#core/entry.ts';
 import type { BlockId, ContentId } from '#core/ids.ts';
+import type { NameProfile } from '#core/name-profile.ts';
 import type { SealKeys } from '#core/keyring.ts';
 
 export type FolderKind = 'file' | 'folder' | 'symlink' | 'other';
@@ -33,6 +34,7 @@ export type RootState =
   | { readonly kind: 'missing' }
   | Failure;
 
+/** `name`: as the file system spells it. */
 export type ListedEntry = { readonly name: string; readonly stat: Stat; readonly target: string | null };
 export type Listing =
   /** `unnameable`: names that are not UTF-8, or that no entry may have, escaped for a person; they are reported, never synced. */
@@ -121,7 +123,12 @@ export interface Folder {
   /** Creates the root where it is missing and writes `.holdfast/root-id`, durably, whatever id was there: a link that had it will stop and say so. */
   claim(rootId: string): Promise<RootState>;
   list(directories: readonly string[]): Promise<readonly Listing[]>;
-  /** Null where there is nothing. */
+  /**
+   * What the file system makes of names, measured at its root, in `.holdfast/tmp`. Asked before anything else of a root that was found:
+   * from then on `look` spells names as the file system does.
+   */
+  names(): Promise<NameProfile | Failure>;
+  /** Null where there is nothing. Where letter case or Unicode's forms do not count, the name of an answer may be spelled otherwise. */
   look(paths: readonly string[]): Promise<readonly (ListedEntry | null | Failure)[]>;
   /** Reads, cuts and seals small files: stable reads, `limits.batchBytesMax` of plain bytes in one call at most. */
   seal(

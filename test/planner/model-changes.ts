@@ -1,7 +1,7 @@
 /** What people do to a small tree, and what must have become of it. */
 import assert from 'node:assert/strict';
 import { ROOT_ENTRY, type EntryId } from '#core/ids.ts';
-import type { LocalEntry } from '#core/plan.ts';
+import { nameHere, type LocalEntry } from '#core/plan.ts';
 import type { ModelClient } from './model-client.ts';
 import type { ModelWorld } from './model-world.ts';
 
@@ -26,12 +26,12 @@ export function snapshot(client: ModelClient): Snapshot {
 let written = 0;
 
 /** One change that a person could make now; none where chance points at nothing possible. */
-export function change(client: ModelClient, draw: Draw): void {
+export function change(client: ModelClient, draw: Draw, names: readonly string[] = NAMES): void {
   const { trees } = client;
   const all = [...trees.localRows.values()].sort((left, right) => (left.entry < right.entry ? -1 : 1));
   const folders = [ROOT_ENTRY, ...all.filter(({ kind }) => kind === 'folder').map(({ entry }) => entry)];
   const parent = folders[draw(folders.length)]!;
-  const name = NAMES[draw(NAMES.length)]!;
+  const name = names[draw(names.length)]!;
   const isFree = trees.localAt(parent, name) === null && depthOf(client, parent) < DEPTH_MAX;
   const one = all[draw(Math.max(1, all.length))];
   // Half of the contents are equal to others on purpose, the other half can be told apart.
@@ -72,8 +72,8 @@ function swap(client: ModelClient, one: LocalEntry, other: LocalEntry): void {
   if (one.entry === other.entry || isInside(client, one.entry, other.entry) || isInside(client, other.entry, one.entry))
     return;
   client.move(one.entry, ROOT_ENTRY, 'between');
-  client.move(other.entry, one.parent, one.name);
-  client.move(one.entry, other.parent, other.name);
+  client.move(other.entry, one.parent, nameHere(one));
+  client.move(one.entry, other.parent, nameHere(other));
 }
 
 function isInside(client: ModelClient, inner: EntryId, outer: EntryId): boolean {

@@ -3,7 +3,17 @@ import assert from 'node:assert/strict';
 import { isDeepStrictEqual } from 'node:util';
 import type { Entry, EntryKind } from '#core/entry.ts';
 import { ROOT_ENTRY, TRASH_ENTRY, type ContentId, type EntryId } from '#core/ids.ts';
-import type { ConflictAction, DownAction, LocalEntry, Plan, SyncedEntry, TreeAction, UpAction } from '#core/plan.ts';
+import { EXACT_NAMES, nameFound, spotOf, type NameProfile } from '#core/name-profile.ts';
+import {
+  nameHere,
+  type ConflictAction,
+  type DownAction,
+  type LocalEntry,
+  type Plan,
+  type SyncedEntry,
+  type TreeAction,
+  type UpAction,
+} from '#core/plan.ts';
 import { plan } from '#core/planner.ts';
 import { applyChoices, deselect, isSelected, keep, select, type Choice, type ChoiceChange } from '#core/selection.ts';
 import { MemoryTrees } from '#core/trees.ts';
@@ -22,18 +32,20 @@ type Made = { readonly kind: EntryKind; readonly content?: string; readonly targ
 
 export class ModelClient {
   readonly name: string;
-  readonly trees = new MemoryTrees();
+  readonly trees: MemoryTrees;
   dirty = new Set<EntryId>();
   /** Bytes on the disk; `contentId` in the local tree is null where they were not read. */
   readonly bytes = new Map<EntryId, string>();
   readonly #server: ModelServer;
   readonly #newId: () => EntryId;
+  readonly #aliased = new Set<EntryId>();
   refusals: string[] = [];
   plans = 0;
   readonly #choices = new Map<EntryId, Choice>();
 
-  constructor(name: string, server: ModelServer, newId: () => EntryId) {
+  constructor(name: string, server: ModelServer, newId: () => EntryId, names: NameProfile = EXACT_NAMES) {
     this.name = name;
+    this.trees = new MemoryTrees(names);
     this.#server = server;
     this.#newId = newId;
     this.trees.wish = ({ entry }) => (this.isWanted(entry) ? null : 'not_selected');
@@ -48,7 +60,7 @@ export class ModelClient {
     this.#putLocal({
       entry,
       parent,
-      name,
+      ...this.#called(name),
       kind: made.kind,
       target: made.target ?? null,
       exec: made.exec ?? false,
@@ -76,13 +88,31 @@ export class ModelClient {
   }
 
   move(entry: EntryId, parent: EntryId, name: string): void {
-    this.#putLocal({ ...this.#local(entry), parent, name });
+    const there = this.trees.localAt(parent, name);
+    assert.ok(!there || there.entry === entry, `${name} is taken`);
+    this.#putLocal({ ...this.#local(entry), parent, ...this.#called(name) });
     this.dirty.add(entry);
+  }
+
+  /** To another folder, as it is called here. */
+  drag(entry: EntryId, parent: EntryId): void {
+    const row = this.#local(entry);
+    assert.equal(this.trees.localAt(parent, nameHere(row)), null);
+    this.#putLocal({ ...row, parent });
+    this.dirty.add(entry);
+  }
+
+  /** What is called so on the disk, and what the disk shows of it. */
+  #called(name: string): { readonly name: string; readonly alias: string | null } {
+    const { names } = this.trees;
+    const listed = names.forms === 'changed' ? name.normalize('NFD') : name;
+    const found = nameFound(names, listed);
+    return { name: found, alias: found === listed ? null : listed };
   }
 
   remove(entry: EntryId): void {
     for (const child of this.trees.localChildren(entry)) this.remove(child);
-    this.trees.localRows.drop(entry);
+    this.#dropLocal(entry);
     this.bytes.delete(entry);
     this.dirty.add(entry);
   }
@@ -239,7 +269,7 @@ export class ModelClient {
         return;
       }
       case 'adopt':
-        this.#relabel(action.found, action.entry);
+        this.#becomes(action.found, action.entry);
         this.#keep(action.entry, false);
         return;
       case 'renew':
@@ -259,10 +289,21 @@ export class ModelClient {
     }
   }
 
+  /** What was found is an entry of the space: its name is that entry's, whatever the disk shows of it. */
+  #becomes(found: EntryId, entry: EntryId): void {
+    this.#relabel(found, entry);
+    const { name } = this.trees.remote(entry)!;
+    const row = this.#local(entry);
+    if (row.name === name) return;
+    const here = nameHere(row);
+    assert.equal(spotOf(this.trees.names, here), spotOf(this.trees.names, name));
+    this.#putLocal({ ...row, name, alias: here === name ? null : here });
+  }
+
   #relabel(from: EntryId, to: EntryId): void {
     const row = this.#local(from);
     assert.equal(this.trees.local(to), null, 'an id is on the disk once');
-    this.trees.localRows.drop(from);
+    this.#dropLocal(from);
     this.#putLocal({ ...row, entry: to });
     for (const child of this.trees.localChildren(from)) {
       this.#putLocal({ ...this.#local(child), parent: to });
@@ -358,8 +399,8 @@ export class ModelClient {
       if (why === 'exists') this.#relabel(found, this.#newId());
       return false;
     }
-    if (found !== entry) this.#relabel(found, entry);
-    this.#putLocal({ ...local, entry: copy, name: copyName });
+    if (found !== entry) this.#becomes(found, entry);
+    this.#putLocal({ ...local, entry: copy, ...this.#called(copyName), name: copyName });
     this.bytes.set(copy, local.contentId!);
     const row = this.#server.entries.get(copy)!;
     this.trees.remoteRows.put(row);
@@ -381,7 +422,9 @@ export class ModelClient {
     };
     if (action.kind === 'down_create' || action.kind === 'down_move') {
       if (!this.#isReachable(action.parent)) return stale('no such folder');
-      if (this.trees.localAt(action.parent, action.name)) return stale('not free');
+      const there = this.trees.localAt(action.parent, nameHere(action));
+      if (there && (action.kind === 'down_create' || there.entry !== entry)) return stale('not free');
+      assert.ok(!this.trees.refuses(action.parent, nameHere(action)), `${nameHere(action)} cannot be made here`);
     }
     if (action.kind === 'down_create') {
       if (this.trees.local(entry)) return stale('is there');
@@ -415,7 +458,7 @@ export class ModelClient {
       case 'down_move': {
         for (let at = action.parent; at !== ROOT_ENTRY; at = this.#local(at).parent)
           if (at === entry) return stale('into itself');
-        this.#putLocal({ ...local, parent: action.parent, name: action.name, parked: false });
+        this.#putLocal({ ...local, ...this.#shown(action), parent: action.parent, parked: false });
         const isRemote = remote?.parent === action.parent && remote.name === action.name;
         if (base && remote && isRemote)
           this.trees.syncedRows.put({ ...base, parent: remote.parent, name: remote.name, placed: remote.placed });
@@ -430,18 +473,34 @@ export class ModelClient {
       case 'down_remove':
         if (this.trees.localChildren(entry).some((child) => !this.#local(child).parked)) return stale('not empty');
         if (local.parked) return stale('parked');
-        this.trees.localRows.drop(entry);
+        this.#dropLocal(entry);
         this.bytes.delete(entry);
         if (!remote) this.trees.syncedRows.drop(entry);
         return true;
     }
   }
 
-  #place(remote: Entry, { parent, name }: { readonly parent: EntryId; readonly name: string }): void {
+  #place(remote: Entry, place: Pick<LocalEntry, 'parent' | 'name' | 'alias'>): void {
     const { entry, kind, target, exec } = remote;
     const contentId = remote.content?.contentId ?? null;
     if (contentId !== null) this.bytes.set(entry, contentId);
-    this.#putLocal({ entry, parent, name, kind, contentId, target, exec, parked: false });
+    this.#putLocal({
+      entry,
+      parent: place.parent,
+      ...this.#shown(place),
+      kind,
+      contentId,
+      target,
+      exec,
+      parked: false,
+    });
+  }
+
+  /** The name of what was put there, and what the disk shows of it. */
+  #shown(place: Pick<LocalEntry, 'name' | 'alias'>): Pick<LocalEntry, 'name' | 'alias'> {
+    const here = nameHere(place);
+    const listed = this.trees.names.forms === 'changed' ? here.normalize('NFD') : here;
+    return { name: place.name, alias: listed === place.name ? null : listed };
   }
 
   #isReachable(folder: EntryId): boolean {
@@ -457,23 +516,74 @@ export class ModelClient {
   }
 
   #putLocal(row: LocalEntry): void {
+    const before = this.trees.local(row.entry);
     this.trees.localRows.put(row);
+    if (row.alias !== null) this.#aliased.add(row.entry);
+    else this.#aliased.delete(row.entry);
+    if (before) this.#freed(before);
   }
 
-  /** `path -> what is there` on the disk. */
-  picture(): Map<string, string> {
+  #dropLocal(entry: EntryId): void {
+    const before = this.#local(entry);
+    this.trees.localRows.drop(entry);
+    this.#aliased.delete(entry);
+    this.#freed(before);
+  }
+
+  /** Whoever has an alias for the sake of what was there can have its name. */
+  #freed({ parent, name, alias }: LocalEntry): void {
+    const { names } = this.trees;
+    const spot = spotOf(names, alias ?? name);
+    for (const entry of this.#aliased) {
+      const row = this.#local(entry);
+      if (row.parent === parent && spotOf(names, row.name) === spot) this.dirty.add(entry);
+    }
+  }
+
+  /**
+   * `path -> what is there` by the names of the space. `(taken)`: somebody gave it a name that another thing has, and that is free on this
+   * disk only because that thing is here under an alias.
+   */
+  picture(shows: (entry: EntryId) => boolean = () => true): Map<string, string> {
+    this.#checkDisk();
     const picture = new Map<string, string>();
     const walk = (parent: EntryId, path: string): void => {
       for (const child of this.trees.localChildren(parent)) {
+        if (!shows(child)) continue;
         const row = this.#local(child);
-        const at = row.parked ? `${path}/${row.name} ${child} (parked)` : `${path}/${row.name}`;
-        assert.ok(!picture.has(at), `two things at ${at}`);
+        const named = `${path}/${row.name}`;
+        const at = row.parked ? `${named} ${child} (parked)` : picture.has(named) ? `${named} ${child} (taken)` : named;
         picture.set(at, describe(row.kind, this.bytes.get(child) ?? null, row.target, row.exec));
         walk(child, at);
       }
     };
     walk(ROOT_ENTRY, '');
     return picture;
+  }
+
+  /** No two things have one spot. */
+  #checkDisk(): void {
+    const spots = new Set<string>();
+    for (const row of this.trees.localRows.values()) {
+      if (row.parked) continue;
+      const spot = `${row.parent}/${spotOf(this.trees.names, nameHere(row))}`;
+      assert.ok(!spots.has(spot), `two things at ${nameHere(row)}`);
+      spots.add(spot);
+    }
+  }
+
+  /** Entries of the space that this disk cannot hold. */
+  absent(): EntryId[] {
+    return [...this.trees.syncedRows.values()]
+      .filter((row) => row.presence === 'name_impossible')
+      .map((row) => row.entry);
+  }
+
+  /** What each thing is called on this disk. */
+  shown(): string[] {
+    const path = (entry: EntryId): string =>
+      entry === ROOT_ENTRY ? '' : `${path(this.#local(entry).parent)}/${nameHere(this.#local(entry))}`;
+    return [...this.trees.localRows.values()].map(({ entry }) => path(entry)).sort();
   }
 
   at(path: string): EntryId {

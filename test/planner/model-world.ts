@@ -1,6 +1,7 @@
 /** One server and some devices, and what must be true of them when nobody changes anything any more. */
 import assert from 'node:assert/strict';
-import type { EntryId } from '#core/ids.ts';
+import { ROOT_ENTRY, type EntryId } from '#core/ids.ts';
+import { EXACT_NAMES, spotOf, type NameProfile } from '#core/name-profile.ts';
 import { CERTAIN, ModelClient, type Chance } from './model-client.ts';
 import { ModelServer } from './model-server.ts';
 
@@ -11,12 +12,14 @@ export class ModelWorld {
   readonly clients: ModelClient[] = [];
   #ids = 0;
 
-  constructor(clients: number) {
-    for (let number = 0; number < clients; number++) this.link();
+  /** How many clients, or what their disks make of names. */
+  constructor(clients: number | readonly NameProfile[]) {
+    const profiles = typeof clients === 'number' ? Array.from({ length: clients }, () => EXACT_NAMES) : clients;
+    for (const names of profiles) this.link(names);
   }
 
-  link(): ModelClient {
-    const client = new ModelClient(`device${this.clients.length + 1}`, this.server, () => this.#newId());
+  link(names: NameProfile = EXACT_NAMES): ModelClient {
+    const client = new ModelClient(`device${this.clients.length + 1}`, this.server, () => this.#newId(), names);
     this.clients.push(client);
     return client;
   }
@@ -53,14 +56,38 @@ export class ModelWorld {
 
   check(): void {
     for (const client of this.clients) {
-      const picture = this.server.picture((entry) => client.isWanted(entry));
-      assert.deepEqual(sorted(client.picture()), sorted(picture), `${client.name} holds what the server holds`);
+      const { absent, left } = this.#absentFrom(client);
+      assert.deepEqual(
+        [...client.absent()].sort(),
+        [...absent].sort(),
+        `${client.name} lacks what its disk cannot hold`,
+      );
+      const shows = (entry: EntryId) => client.isWanted(entry) && !absent.has(entry) && !left.has(entry);
+      const [here, there] = [client.picture(shows), this.server.picture(shows)].map(sorted);
+      assert.deepEqual(here, there, `${client.name} holds what the server holds`);
+      checkAliases(client);
       client.dirtyAll();
       const made = client.makePlan();
       client.dirty.clear();
       const { reads, tree, conflicts, up, down, waiting } = made;
       assert.deepEqual({ reads, tree, conflicts, up, down, waiting }, EMPTY, `${client.name} has nothing left to do`);
     }
+  }
+
+  /** What its disk refuses and what lies in that; `left`: what was there before it went there, and stays where it is. */
+  #absentFrom(client: ModelClient): { readonly absent: Set<EntryId>; readonly left: Set<EntryId> } {
+    const absent = new Set<EntryId>();
+    const left = new Set<EntryId>();
+    const open: EntryId[] = [ROOT_ENTRY];
+    for (let above = open.pop(); above !== undefined; above = open.pop()) {
+      for (const { entry, parent, name } of this.server.children(above)) {
+        const isHere = client.trees.local(entry) !== null;
+        if (!isHere && (absent.has(parent) || client.trees.refuses(parent, name))) absent.add(entry);
+        if (isHere && absent.has(parent)) left.add(entry);
+        open.push(entry);
+      }
+    }
+    return { absent, left };
   }
 
   contents(): string[] {
@@ -73,6 +100,15 @@ export class ModelWorld {
 
   paths(): string[] {
     return [...this.server.picture()].map(([path, text]) => `${path} = ${text}`).sort();
+  }
+}
+
+/** Only what cannot be called by its name is called otherwise. */
+function checkAliases({ name, trees }: ModelClient): void {
+  for (const row of trees.localRows.values()) {
+    if (row.alias === null || spotOf(trees.names, row.alias) === spotOf(trees.names, row.name)) continue;
+    const isNeeded = trees.refuses(row.parent, row.name) || trees.localAt(row.parent, row.name) !== null;
+    assert.ok(isNeeded, `${name} calls ${row.name} ${row.alias}`);
   }
 }
 

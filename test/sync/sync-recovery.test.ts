@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, rmSync, statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { after, before, beforeEach, test } from 'node:test';
 import { readState } from '#client/status.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
@@ -60,13 +60,43 @@ test('bytes that a power cut tore under our own time are fetched again, never up
         b.path(name),
       ]);
       sql
-        .prepare('INSERT INTO placing VALUES (?, ?, ?, ?)')
-        .run(name, row['entry'] as string, row['content'] as string, row['mtime_us'] as number);
+        .prepare('INSERT INTO placing VALUES (?, ?, ?, ?, ?)')
+        .run(name, row['entry'] as string, row['content'] as string, row['mtime_us'] as number, name);
     }
   });
   a.start();
   b.start();
   await converged([a, b], { edited: 'second version', made: 'second version', untouched: 'first' });
+});
+
+test('where a file is placed is written down before, also in a folder that moves first', async () => {
+  mkdirSync(a.path('dir/in'), { recursive: true });
+  writeFileSync(a.path('dir/in/old'), 'first');
+  await converged([a, b]);
+  await b.stop();
+  renameSync(a.path('dir'), a.path('moved'));
+  writeFileSync(a.path('moved/in/old'), 'second');
+  writeFileSync(a.path('moved/new'), 'new');
+  await a.client?.untilInSync(new AbortController().signal);
+  await eventually(
+    () => a.client?.status().counts.files === 2 && a.client.status().inSync,
+    () => a.client?.status(),
+  );
+  const placed: string[] = [];
+  const unknown: string[] = [];
+  b.asFolder = (folder) => ({
+    ...folder,
+    apply: (steps, keys) => {
+      const known = inState(b, (sql) => sql.prepare('SELECT path FROM placing').all()).map(({ path }) => path);
+      for (const step of steps)
+        if (step.kind === 'place') (known.includes(step.path) ? placed : unknown).push(step.path);
+      return folder.apply(steps, keys);
+    },
+  });
+  b.start();
+  await converged([a, b], { moved: '/', 'moved/in': '/', 'moved/in/old': 'second', 'moved/new': 'new' });
+  assert.deepEqual([placed.sort(), unknown], [['moved/in/old', 'moved/new'], []]);
+  b.asFolder = (folder) => folder;
 });
 
 test('what was parked when the client was killed comes back', async () => {

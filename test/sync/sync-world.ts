@@ -52,6 +52,7 @@ import { nodePrimitives } from '#world/real/primitives.ts';
 import { realRandom } from '#world/real/random.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
 import { realWatcher } from '#world/real/watcher.ts';
+import type { Watcher } from '#world/watcher.ts';
 
 const log = stderrLog(process.env['SYNC_LOG'] === '1' ? 'info' : 'silent');
 const never = () => new AbortController().signal;
@@ -168,8 +169,8 @@ export class SyncWorld {
     copyFileSync(copy, this.metaPath);
   }
 
-  /** A linked device with an empty folder, not running. */
-  async device(name: string): Promise<Device> {
+  /** A linked device with an empty folder, not running. `prepare` may mount something there. */
+  async device(name: string, prepare: (folder: string) => void = () => {}): Promise<Device> {
     const { invite } = await this.server.invite({ kind: 'device' });
     const { tokenId, secret } = parseInvite(nodePrimitives, invite);
     const own = realRandom.bytes(32);
@@ -187,6 +188,7 @@ export class SyncWorld {
     );
     const device = this.#add(new Device(this, name, formatDeviceToken({ id: response.tokenId, secret: own })));
     mkdirSync(device.folder);
+    prepare(device.folder);
     await device.link();
     return device;
   }
@@ -220,6 +222,9 @@ export class Device {
   readonly statePath: string;
   readonly gate: Gate = { closed: new Set(), calls: [], sentBytes: {}, answeredBytes: {} };
   readonly token: string;
+  /** Make another disk of the real one. */
+  asFolder: (folder: Folder) => Folder = (folder) => folder;
+  asWatcher: (watcher: Watcher) => Watcher = (watcher) => watcher;
   client: Client | null = null;
   /** Its client ended by a fault; `stop` clears it away. */
   killed = false;
@@ -263,7 +268,7 @@ export class Device {
     assert.equal(this.client, null);
     this.client = startClient({
       folder: this.#mortalFolder(),
-      watcher: realWatcher(this.folder),
+      watcher: this.asWatcher(realWatcher(this.folder)),
       peer: this.peer(),
       sql: sqliteOpener,
       clock: realClock,
@@ -278,7 +283,7 @@ export class Device {
   }
 
   #mortalFolder(): Folder {
-    const folder = openFolder(this.folder);
+    const folder = this.asFolder(openFolder(this.folder));
     const refused = (path: string): Failure | null => {
       const isClosed = [...this.gate.closed].some((closed) => path === closed || path.startsWith(`${closed}/`));
       return isClosed ? { kind: 'failed', code: 'not_permitted_by_disk', detail: `EACCES: ${path}` } : null;

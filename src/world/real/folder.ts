@@ -21,6 +21,7 @@ export function openFolder(rootPath: string): Folder {
     root: () => calls.call('root', []),
     claim: (rootId) => calls.call('claim', [rootId]),
     list: (directories) => calls.call('list', [directories]),
+    names: () => calls.call('names', []),
     look: (paths) => calls.call('look', [paths]),
     seal: (files, keys) => calls.call('seal', [files, keys]),
     openSealing: async (file, keys, previous) => {

@@ -22,6 +22,7 @@ export function inlineFolder(work: FolderWork, turns: Turns): Folder {
     root: () => call('root', () => work.root()),
     claim: (rootId) => call('claim', () => work.claim(rootId)),
     list: (directories) => call('list', () => work.list(directories)),
+    names: () => call('names', () => work.names()),
     look: (paths) => call('look', () => work.look(paths)),
     seal: (files, keys) => inOneCall('seal', () => work.sealInTurns(files, keys)),
     openSealing: async (file, keys, previous) => {

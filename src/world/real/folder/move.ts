@@ -27,7 +27,7 @@ export class Moving {
     const now = this.#fs.lstat(from.at);
     if (now === null || !isUnchanged(expect, now)) return false;
     const there = this.#fs.lstat(to.at);
-    if (there !== null) return isSameInode(there, now) && this.#respell(from, to, expect);
+    if (there !== null) return this.#respell(from, to, expect, isSameInode(there, now));
     if (expect.kind === 'folder') return this.#moveFolder(from, to);
     if (!this.#moveByLink(from, expect, to)) return false;
     this.#unflushed.directory(from.directory);
@@ -79,10 +79,16 @@ export class Moving {
     return true;
   }
 
-  /** Both names lead to one inode: the same entry spelled otherwise where letter case does not count, or two hard links. */
-  #respell(from: Spot, to: Spot, expect: Stat): boolean {
-    if (from.directory !== to.directory || collisionKey(from.name) !== collisionKey(to.name)) return false;
-    if (this.#fs.readdir(from.directory.at('')).includes(to.name)) return false;
+  /**
+   * Both names lead somewhere: to the same entry, where letter case does not count, or to two, or to two hard links of one inode. What has an
+   * inode number for each spelling (some file systems in user space) is the same where nothing else is listed that `to` could mean.
+   */
+  #respell(from: Spot, to: Spot, expect: Stat, isOneInode: boolean): boolean {
+    const key = collisionKey(to.name);
+    if (from.directory !== to.directory || collisionKey(from.name) !== key) return false;
+    const listed = this.#fs.readdir(from.directory.at(''));
+    if (listed.includes(to.name)) return false;
+    if (!isOneInode && listed.some((name) => name !== from.name && collisionKey(name) === key)) return false;
     this.#fs.rename(from.at, to.at);
     this.#unflushed.directory(to.directory);
     if (this.#fs.readdir(from.directory.at('')).includes(to.name)) return true;

@@ -7,6 +7,7 @@ import type { SealKeys } from '#core/keyring.ts';
 import { HoldfastError } from '#core/errors.ts';
 import type { Primitives } from '#core/primitives.ts';
 import type { ContentId } from '#core/ids.ts';
+import { EXACT_NAMES, type NameProfile } from '#core/name-profile.ts';
 import type { FileSystem } from '../../file-system.ts';
 import type {
   Failure,
@@ -22,7 +23,8 @@ import { Applying } from './apply.ts';
 import { failureOf, hasErrno, holdfastErrorOf } from './failure.ts';
 import { Grip } from './grip.ts';
 import { Keyrings } from './keyrings.ts';
-import { listDirectory, lookAt } from './list.ts';
+import { listDirectory } from './list.ts';
+import { measureNames, Spellings } from './names.ts';
 import { OwnNames } from './own-names.ts';
 import { openExpectedManifest } from './place.ts';
 import { checkRootId, claimRoot, rootStateOf } from './root.ts';
@@ -66,6 +68,7 @@ export class FolderWork {
   #sealingCount = 0;
   /** What `root` or `claim` last found. Each batch checks that it is still the same disk. */
   #rootId: string | null = null;
+  #nameProfile: NameProfile = EXACT_NAMES;
 
   constructor({ rootPath, primitives, fileSystem, instance, nowMs, wait }: FolderWorkOptions) {
     this.#rootPath = rootPath;
@@ -92,7 +95,15 @@ export class FolderWork {
   }
 
   look(paths: readonly string[]): readonly (ListedEntry | null | Failure)[] {
-    return this.#each(paths, (grip, path) => lookAt(grip, path));
+    const spellings = new Spellings(this.#nameProfile);
+    return this.#each(paths, (grip, path) => spellings.look(grip, path));
+  }
+
+  names(): NameProfile | Failure {
+    return this.#inFolder((grip) => {
+      this.#nameProfile = measureNames(grip, this.#names);
+      return this.#nameProfile;
+    }, '');
   }
 
   seal(files: readonly SealFile[], keys: SealKeys): readonly SealOutcome[] {

@@ -1,0 +1,72 @@
+/** Disks that no Linux has, by what they make of names. */
+import type { Failure, Folder, FolderStep, StepOutcome } from '#world/folder.ts';
+import type { Watcher } from '#world/watcher.ts';
+
+/** Keeps every name in Unicode's decomposed form, whatever it was given, as HFS+ does; finds it by any. */
+export function decomposing(folder: Folder): Folder {
+  const paths = (path: string) => path.normalize('NFD');
+  const step = (step: FolderStep): FolderStep =>
+    'to' in step ? { ...step, from: paths(step.from), to: paths(step.to) } : { ...step, path: paths(step.path) };
+  return {
+    ...folder,
+    names: async () => {
+      const names = await folder.names();
+      return 'kind' in names ? names : { ...names, forms: 'changed' };
+    },
+    list: (directories) => folder.list(directories.map(paths)),
+    look: (all) => folder.look(all.map(paths)),
+    seal: (files, keys) =>
+      folder.seal(
+        files.map((file) => ({ ...file, path: paths(file.path) })),
+        keys,
+      ),
+    openSealing: (file, keys, previous) => folder.openSealing({ ...file, path: paths(file.path) }, keys, previous),
+    stage: (id, manifest, contentId, old, keys) =>
+      folder.stage(id, manifest, contentId, old && { ...old, path: paths(old.path) }, keys),
+    apply: (steps, keys) => folder.apply(steps.map(step), keys),
+  };
+}
+
+/** Names a directory as it was asked to watch it, and what happens in it as the disk does. */
+export function decomposingWatcher(watcher: Watcher): Watcher {
+  const asked = new Map<string, string>();
+  return {
+    watch: (directory) => {
+      asked.set(directory.normalize('NFD'), directory);
+      return watcher.watch(directory.normalize('NFD'));
+    },
+    unwatch: (directory) => watcher.unwatch(directory.normalize('NFD')),
+    isWatching: (directory) => watcher.isWatching(directory.normalize('NFD')),
+    take: () =>
+      watcher
+        .take()
+        .map((hint) =>
+          'directory' in hint ? { ...hint, directory: asked.get(hint.directory) ?? hint.directory } : hint,
+        ),
+    wait: (signal) => watcher.wait(signal),
+    close: () => watcher.close(),
+  };
+}
+
+/** Refuses to make anything of some names, which its profile does not tell. */
+export function refusing(folder: Folder, refuses: (name: string) => boolean): Folder {
+  const failure: Failure = {
+    kind: 'failed',
+    code: 'invalid_name',
+    detail: 'the name is too long for this file system',
+  };
+  const makes = (step: FolderStep): string | null => {
+    if (step.kind === 'remove' || step.kind === 'set_exec' || step.kind === 'park') return null;
+    if (step.kind === 'place' && step.expect !== null) return null;
+    return 'to' in step ? step.to : step.path;
+  };
+  return {
+    ...folder,
+    apply: async (steps, keys) => {
+      const possible = steps.filter((step) => !(makes(step) ?? '').split('/').some(refuses));
+      const done = possible.length === 0 ? [] : await folder.apply(possible, keys);
+      const outcomes = new Map(possible.map((step, index) => [step, done[index]]));
+      return steps.map((step): StepOutcome => outcomes.get(step) ?? failure);
+    },
+  };
+}
