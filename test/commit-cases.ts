@@ -1,4 +1,4 @@
-/** Random commits by two devices over few entries and names, so that they meet; and a space in memory, all of it loaded for every commit. */
+/** Random commits by some devices over few entries and names, so that they meet; and a space in memory, all of it loaded for every commit. */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { decideCommit, type CommitState, type Decision, type TreeOperation } from '#core/commit.ts';
@@ -19,13 +19,24 @@ export class Space {
   readonly entries = new Map<EntryId, StoredEntry>();
   headSeq = 0;
 
-  commit(device: DeviceId, groups: readonly (readonly TreeOperation[])[]): Decision<never> {
+  commit<Refusal extends { readonly kind: string } = never>(
+    device: DeviceId,
+    groups: readonly (readonly TreeOperation[])[],
+    refusals: ReadonlyMap<number, Refusal> = new Map<number, Refusal>(),
+  ): Decision<Refusal> {
     const state = this.load(device, groups.flat());
-    const decision = decideCommit<never>(state, groups, new Map<number, never>());
+    const decision = decideCommit(state, groups, refusals);
     for (const [index, row] of decision.rows.entries()) assert.equal(row.entry.seq, this.headSeq + index + 1);
     this.headSeq += decision.rows.length;
     for (const entry of decision.changed) this.entries.set(entry.entry, entry);
     return decision;
+  }
+
+  copy(): Space {
+    const copy = new Space();
+    for (const [entry, stored] of this.entries) copy.entries.set(entry, stored);
+    copy.headSeq = this.headSeq;
+    return copy;
   }
 
   load(device: DeviceId, operations: readonly TreeOperation[]): CommitState {
@@ -41,6 +52,46 @@ export class Space {
           all.filter(({ parent }) => parent === entry).map((child) => child.entry),
         );
     return { device, headSeq: this.headSeq, entries: all, children, changedAfter, heights: new Map() };
+  }
+
+  /** No more than `CommitState` asks for. */
+  loadLittle(device: DeviceId, operations: readonly TreeOperation[]): CommitState {
+    const all = this.load(device, operations);
+    const wanted = new Set<EntryId>(all.changedAfter);
+    const heights = new Map<EntryId, number>();
+    const children = new Map<EntryId, readonly EntryId[]>();
+    const want = (entry: EntryId) => [entry, ...this.wayUp(entry)].forEach((one) => wanted.add(one));
+    for (const operation of operations) {
+      want(operation.entry);
+      if ('parent' in operation) {
+        want(operation.parent);
+        for (const { entry, parent, name } of this.entries.values())
+          if (parent === operation.parent && name === operation.name) want(entry);
+      }
+      if (operation.kind === 'move') heights.set(operation.entry, this.#heightOf(operation.entry));
+      if (operation.kind !== 'delete') continue;
+      for (const changed of all.changedAfter) {
+        const way = [changed, ...this.wayUp(changed)];
+        for (const folder of way.slice(0, way.indexOf(operation.entry) + 1)) {
+          if (this.entries.get(folder)?.kind !== 'folder') continue;
+          const inIt = all.children.get(folder) ?? [];
+          children.set(folder, inIt);
+          for (const child of inIt) want(child);
+        }
+      }
+    }
+    for (const entry of wanted) want(entry);
+    return {
+      ...all,
+      entries: Array.from(this.entries.values()).filter(({ entry }) => wanted.has(entry)),
+      children,
+      heights,
+    };
+  }
+
+  #heightOf(folder: EntryId): number {
+    const ways = [...this.entries.keys()].map((entry) => this.wayUp(entry).indexOf(folder) + 1);
+    return Math.max(0, ...ways);
   }
 
   wayUp(entry: EntryId): EntryId[] {
@@ -72,9 +123,16 @@ export class Space {
   }
 }
 
-const anyEntry = fc.nat(9).map(entryOf);
+const anyEntry = fc.oneof(
+  { weight: 30, arbitrary: fc.nat(9).map(entryOf) },
+  { weight: 1, arbitrary: fc.constantFrom(ROOT_ENTRY, TRASH_ENTRY) },
+);
 const anyParent = fc.oneof({ weight: 2, arbitrary: fc.constant(ROOT_ENTRY) }, { weight: 3, arbitrary: anyEntry });
-const anyName = fc.constantFrom(...NAMES);
+const anyName = fc.oneof(
+  { weight: 30, arbitrary: fc.constantFrom(...NAMES) },
+  { weight: 1, arbitrary: fc.constantFrom('', '..', 'a/b') },
+);
+const anyTarget = fc.constantFrom('t', 'u');
 /** Bases are chosen when the operation is sent: mostly what is true then, sometimes not. */
 export type CommitCase = {
   readonly device: DeviceId;
@@ -102,14 +160,18 @@ const draft: fc.Arbitrary<Draft> = fc.record({
             exec: fc.constant(false),
           }),
         },
+        { weight: 1, arbitrary: fc.record({ kind: fc.constant('symlink' as const), target: anyTarget }) },
       ),
     }),
     fc.record({
       kind: fc.constant('update' as const),
       entry: anyEntry,
       base: fc.constant(0),
-      content: fc.nat(2).map(contentOf),
-      target: fc.constant(null),
+      content: fc.oneof(
+        { weight: 4, arbitrary: fc.nat(2).map(contentOf) },
+        { weight: 1, arbitrary: fc.constant(null) },
+      ),
+      target: fc.oneof({ weight: 4, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: anyTarget }),
       mtimeUs: fc.nat(2),
       exec: fc.boolean(),
     }),
@@ -124,14 +186,14 @@ const draft: fc.Arbitrary<Draft> = fc.record({
   ),
 });
 export const anyCommit: fc.Arbitrary<CommitCase> = fc.record({
-  device: fc.nat(1).map(deviceOf),
+  device: fc.nat(2).map(deviceOf),
   lag: fc.nat(6),
   groups: fc.array(fc.array(draft, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 3 }),
 });
 
 export function sent(space: Space, { operation, stale }: Draft, lag: number): TreeOperation {
   const present = space.entries.get(operation.entry);
-  const off = stale ? 1 : 0;
+  const off = stale ? 1000 : 0;
   if (operation.kind === 'update') return { ...operation, base: (present?.revision ?? 0) + off };
   if (operation.kind === 'move') return { ...operation, base: (present?.placed ?? 0) + off };
   if (operation.kind === 'delete') return { ...operation, basis: Math.max(0, space.headSeq - lag) };

@@ -28,8 +28,12 @@ export function judgeCreate(context: CommitContext, operation: Of<'create'>): Tr
   const { tree } = context;
   const present = tree.find(operation.entry);
   if (present) {
+    // Below the trash it is not there, though nothing of its own row says so.
     const same =
-      present.parent === operation.parent && present.name === operation.name && sameState(present, operation.state);
+      present.parent === operation.parent &&
+      present.name === operation.name &&
+      tree.place(present.entry).live &&
+      sameState(present, operation.state);
     return same ? applied(present.seq) : conflict('exists');
   }
   const parentPlace = liveFolder(context, operation.parent);

@@ -61,7 +61,7 @@ export type CommitState = {
    * the listed children, and all their ancestors.
    */
   readonly entries: Iterable<StoredEntry>;
-  /** All children of the folders between deleted folders and what was changed in them. */
+  /** All children of the folders from deleted ones down to what was changed in them, that included. */
   readonly children: ReadonlyMap<EntryId, readonly EntryId[]>;
   /** Entries that were made, changed or placed after the lowest basis of the commit's deletes. */
   readonly changedAfter: readonly EntryId[];

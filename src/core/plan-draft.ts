@@ -46,6 +46,9 @@ export class PlanDraft {
   readonly #meetings = new Map<EntryId, Meeting>();
   /** Remote entries that are here already, as what was found. */
   readonly #found = new Set<EntryId>();
+  /** What comes back from being parked goes first, and what needs it waits: its place may not be the last, and lie in what is to move into it. */
+  readonly #unparked = new Map<EntryId, PlanNode<DownAction>>();
+  readonly #givenBack: Place[] = [];
 
   constructor(trees: TreesView, options: PlanOptions) {
     this.#view = new PlanView(trees);
@@ -60,20 +63,20 @@ export class PlanDraft {
 
   finish(): Plan {
     for (const entry of this.#entries) this.#consider(entry, this.#fates.of(entry));
+    this.#giveWay();
     const up = orderGroups(this.#up);
-    const down = orderSteps(
-      this.#down,
-      (entry) => isMovedDown(this.#fates.of(entry)),
-      (inner, outer) => this.#view.isInside(inner, outer),
-      (entry): DownAction => ({ kind: 'down_park', entry }),
-    );
+    const mayPark = (entry: EntryId): boolean => isMovedDown(this.#fates.of(entry));
+    const isInside = (inner: EntryId, outer: EntryId): boolean => this.#view.isInside(inner, outer);
+    const park = (entry: EntryId): DownAction => ({ kind: 'down_park', entry });
+    const back = orderSteps(this.#unparked, mayPark, isInside, park);
+    const down = orderSteps(this.#down, mayPark, isInside, park);
     for (const entry of [...up.waiting, ...down.waiting]) this.#waiting.add(entry);
     return {
       reads: [...this.#reads.values()],
       tree: this.#tree,
       conflicts: this.#conflicts,
       up: [...up.steps, ...this.#upUpdates.map((action) => [action])],
-      down: [...down.steps, ...this.#downUpdates],
+      down: [...back.steps, ...down.steps, ...this.#downUpdates],
       waiting: [...this.#waiting].sort(),
     };
   }
@@ -299,12 +302,24 @@ export class PlanDraft {
     const needs: Need[] = [];
     this.#block(entry);
     this.#waiting.add(entry);
-    const place = remote && this.#isFreeNow(remote, entry) ? { ...remote, alias: null } : this.#oldPlace(local);
+    const isFree = remote !== null && this.#isFreeNow(remote, entry) && !this.#names.isGiven(remote, entry);
+    const place = isFree ? { ...remote, alias: null } : this.#oldPlace(local);
     const { parent, name, alias } = place;
     this.#names.give({ parent, name: nameHere(place) }, entry);
     const above = this.#view.parkedAbove(parent);
     if (above !== null) this.#need(above, 'placed', needs);
-    this.#down.set(entry, { entry, action: { kind: 'down_move', entry, parent, name, alias }, needs });
+    this.#unparked.set(entry, { entry, action: { kind: 'down_move', entry, parent, name, alias }, needs });
+    this.#givenBack.push({ parent, name });
+  }
+
+  /** Such a place is free, and so looks free to what belongs there; that waits. */
+  #giveWay(): void {
+    for (const { parent, name } of this.#givenBack) {
+      const there = this.#view.remoteAt(parent, name);
+      if (!there || !this.#down.get(there.entry)?.action) continue;
+      this.#down.set(there.entry, { entry: there.entry, action: null, needs: [] });
+      this.#waiting.add(there.entry);
+    }
   }
 
   #isFreeNow(place: Place, entry: EntryId): boolean {
@@ -319,8 +334,11 @@ export class PlanDraft {
     const here = nameHere(local);
     const isThere = parent === ROOT_ENTRY || this.#view.local(parent) !== null;
     if (!isThere) return { parent: ROOT_ENTRY, name: this.#places.copyName(ROOT_ENTRY, here), alias: null };
+    const place = { parent, name: here };
     const isTaken =
-      this.#view.localAt(parent, here) !== null || this.#names.isClashing({ parent, name: here }, local.entry);
+      this.#view.localAt(parent, here) !== null ||
+      this.#names.isClashing(place, local.entry) ||
+      this.#names.isGiven(place, local.entry);
     return isTaken ? { parent, name: this.#places.copyName(parent, here), alias: null } : { parent, name, alias };
   }
 

@@ -5,7 +5,7 @@ import type { Absence } from './plan.ts';
 import { plan } from './planner.ts';
 import { MemoryTrees } from './trees.ts';
 import { ModelWorld } from '../../test/planner/model-world.ts';
-import type { ModelClient } from '../../test/planner/model-client.ts';
+import type { Chance, ModelClient } from '../../test/planner/model-client.ts';
 
 type Act = (client: ModelClient) => void;
 const file = (content: string) => ({ kind: 'file', content }) as const;
@@ -429,12 +429,56 @@ test('what was parked when the device stopped comes back to a place', () => {
   rotate('/a', '/b')(world.first);
   world.first.step();
   world.second.pull();
-  let actions = 0;
   // The park succeeds, nothing after it does.
-  world.second.step({ fails: () => ++actions > 1, some: (items) => items, downFirst: () => false });
+  world.second.step(stopAfter(1));
   assert.deepEqual([...world.second.picture().keys()].filter((path) => path.endsWith('(parked)')).length, 1);
   world.converge();
   assert.deepEqual(world.paths(), ['/a = file 2', '/b = folder', '/b/x = file 1']);
+});
+
+/** Fails once, after so many actions, for the rest of that plan. */
+function stopAfter(actions: number): Chance {
+  let done = 0;
+  return { fails: () => ++done > actions, some: (items) => items, downFirst: () => false };
+}
+
+test('nothing else comes to the place to which a parked thing comes back', () => {
+  const world = new ModelWorld(2);
+  for (const act of [make('/a', folder), make('/b', file('2'))]) act(world.first);
+  world.converge();
+  rotate('/a', '/b')(world.first);
+  world.first.step();
+  world.second.pull();
+  world.second.step(stopAfter(1));
+  const { down, waiting } = world.second.makePlan();
+  const entry = world.first.at('/a');
+  assert.deepEqual(down, [{ kind: 'down_move', entry, parent: ROOT_ENTRY, name: 'b', alias: null }]);
+  assert.deepEqual(waiting, [entry, world.first.at('/b')].sort());
+  world.converge();
+  assert.deepEqual(world.paths(), ['/a = file 2', '/b = folder']);
+});
+
+test('nothing moves into a folder that comes back from being parked before it has come', () => {
+  const world = new ModelWorld(2);
+  for (const act of [make('/a', folder), make('/a/b', folder)]) act(world.first);
+  world.converge();
+  for (const act of [move('/a/b', '/b'), move('/a', '/b/a'), make('/a', file('1'))]) act(world.first);
+  world.first.step();
+  world.second.pull();
+  const b = world.first.at('/b');
+  const parked = world.second.trees.local(b)!;
+  world.second.trees.localRows.put({ ...parked, parked: true });
+  move('/a', '/b')(world.second);
+  world.second.dirtyAll();
+  const { down, waiting } = world.second.makePlan();
+  assert.deepEqual(down[0], { kind: 'down_move', entry: b, parent: world.first.at('/b/a'), name: 'b', alias: null });
+  assert.ok(
+    down.every(({ entry }) => entry !== world.first.at('/b/a')),
+    'a folder into what lies in it',
+  );
+  assert.ok(waiting.includes(world.first.at('/b/a')));
+  world.converge();
+  assert.deepEqual(world.paths(), ['/a = file 1', '/b = folder', '/b/a = folder']);
 });
 
 test('ten thousand new files are planned in well under a second, whatever lies around them', () => {
