@@ -48,7 +48,8 @@ export class PlanDraft {
   readonly #found = new Set<EntryId>();
   /** What comes back from being parked goes first, and what needs it waits: its place may not be the last, and lie in what is to move into it. */
   readonly #unparked = new Map<EntryId, PlanNode<DownAction>>();
-  readonly #givenBack: Place[] = [];
+  /** Where that is. */
+  readonly #givenBack = new Set<string>();
 
   constructor(trees: TreesView, options: PlanOptions) {
     this.#view = new PlanView(trees);
@@ -64,6 +65,7 @@ export class PlanDraft {
   finish(): Plan {
     for (const entry of this.#entries) this.#consider(entry, this.#fates.of(entry));
     this.#giveWay();
+    for (const entry of this.#found) this.#isHere(entry);
     const up = orderGroups(this.#up);
     const mayPark = (entry: EntryId): boolean => isMovedDown(this.#fates.of(entry));
     const isInside = (inner: EntryId, outer: EntryId): boolean => this.#view.isInside(inner, outer);
@@ -302,23 +304,30 @@ export class PlanDraft {
     const needs: Need[] = [];
     this.#block(entry);
     this.#waiting.add(entry);
-    const isFree = remote !== null && this.#isFreeNow(remote, entry) && !this.#names.isGiven(remote, entry);
-    const place = isFree ? { ...remote, alias: null } : this.#oldPlace(local);
+    const place = remote && this.#isFreeNow(remote, entry) ? { ...remote, alias: null } : this.#oldPlace(local);
     const { parent, name, alias } = place;
-    this.#names.give({ parent, name: nameHere(place) }, entry);
+    const spot = { parent, name: nameHere(place) };
+    this.#names.give(spot, entry);
+    this.#givenBack.add(this.#view.spot(spot));
     const above = this.#view.parkedAbove(parent);
     if (above !== null) this.#need(above, 'placed', needs);
     this.#unparked.set(entry, { entry, action: { kind: 'down_move', entry, parent, name, alias }, needs });
-    this.#givenBack.push({ parent, name });
+  }
+
+  /** Found after it was to be made: that was looked at first. */
+  #isHere(entry: EntryId): void {
+    const made = this.#down.get(entry);
+    if (made?.action?.kind === 'down_create') this.#down.set(entry, { ...made, action: null });
   }
 
   /** Such a place is free, and so looks free to what belongs there; that waits. */
   #giveWay(): void {
-    for (const { parent, name } of this.#givenBack) {
-      const there = this.#view.remoteAt(parent, name);
-      if (!there || !this.#down.get(there.entry)?.action) continue;
-      this.#down.set(there.entry, { entry: there.entry, action: null, needs: [] });
-      this.#waiting.add(there.entry);
+    if (this.#givenBack.size === 0) return;
+    for (const [entry, { action }] of this.#down) {
+      if (action?.kind !== 'down_create' && action?.kind !== 'down_move') continue;
+      if (!this.#givenBack.has(this.#view.spot({ parent: action.parent, name: nameHere(action) }))) continue;
+      this.#down.set(entry, { entry, action: null, needs: [] });
+      this.#waiting.add(entry);
     }
   }
 
@@ -326,7 +335,8 @@ export class PlanDraft {
     const { parent, name } = place;
     const isThere = parent === ROOT_ENTRY || this.#view.local(parent) !== null;
     if (!isThere || this.#view.parkedAbove(parent) !== null || this.#view.refuses(place)) return false;
-    return this.#view.localAt(parent, name) === null && !this.#names.isClashing(place, entry);
+    if (this.#view.localAt(parent, name) !== null || this.#givenBack.has(this.#view.spot(place))) return false;
+    return !this.#names.isClashing(place, entry);
   }
 
   #oldPlace(local: LocalEntry): Place & { readonly alias: string | null } {
@@ -337,8 +347,8 @@ export class PlanDraft {
     const place = { parent, name: here };
     const isTaken =
       this.#view.localAt(parent, here) !== null ||
-      this.#names.isClashing(place, local.entry) ||
-      this.#names.isGiven(place, local.entry);
+      this.#givenBack.has(this.#view.spot(place)) ||
+      this.#names.isClashing(place, local.entry);
     return isTaken ? { parent, name: this.#places.copyName(parent, here), alias: null } : { parent, name, alias };
   }
 

@@ -21,12 +21,6 @@ export class PlanNames {
     this.#given.set(this.#view.spot(place), { name: place.name, to });
   }
 
-  /** To something else. */
-  isGiven(place: Place, by: EntryId): boolean {
-    const given = this.#given.get(this.#view.spot(place));
-    return given !== undefined && given.to !== by;
-  }
-
   /** Under another name, to something else: both cannot be had. Who asks for one and the same name is another matter. */
   isClashing(place: Place, by: EntryId): boolean {
     const given = this.#given.get(this.#view.spot(place));
