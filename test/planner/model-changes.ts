@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { ROOT_ENTRY, type EntryId } from '#core/ids.ts';
 import { nameHere, type LocalEntry } from '#core/plan.ts';
-import type { ModelClient } from './model-client.ts';
+import type { Made, ModelClient } from './model-client.ts';
 import type { ModelWorld } from './model-world.ts';
 
 /** A number from 0 to `count` - 1. */
 export type Draw = (count: number) => number;
-const NAMES = ['a', 'b', 'c.txt'];
+export const NAMES = ['a', 'b', 'c.txt'];
 const CONTENTS = ['one', 'two'];
 const DEPTH_MAX = 3;
 
@@ -23,10 +23,27 @@ export function snapshot(client: ModelClient): Snapshot {
   return { rows: new Map(rows), picture: client.picture() };
 }
 
-let written = 0;
+/** Half of the contents are equal to others on purpose, the other half can be told apart. */
+export type Writer = () => string;
+
+let everWritten = 0;
+
+export function writerOf(draw: Draw, next: () => number = counter()): Writer {
+  return () => (draw(2) === 0 ? CONTENTS[draw(CONTENTS.length)]! : `text${next()}`);
+}
+
+function counter(): () => number {
+  let count = 0;
+  return () => ++count;
+}
 
 /** One change that a person could make now; none where chance points at nothing possible. */
-export function change(client: ModelClient, draw: Draw, names: readonly string[] = NAMES): void {
+export function change(
+  client: ModelClient,
+  draw: Draw,
+  names: readonly string[] = NAMES,
+  write: Writer = writerOf(draw, () => ++everWritten),
+): void {
   const { trees } = client;
   const all = [...trees.localRows.values()].sort((left, right) => (left.entry < right.entry ? -1 : 1));
   const folders = [ROOT_ENTRY, ...all.filter(({ kind }) => kind === 'folder').map(({ entry }) => entry)];
@@ -34,10 +51,9 @@ export function change(client: ModelClient, draw: Draw, names: readonly string[]
   const name = names[draw(names.length)]!;
   const isFree = trees.localAt(parent, name) === null && depthOf(client, parent) < DEPTH_MAX;
   const one = all[draw(Math.max(1, all.length))];
-  // Half of the contents are equal to others on purpose, the other half can be told apart.
-  const content = draw(2) === 0 ? CONTENTS[draw(CONTENTS.length)]! : `text${++written}`;
+  const content = write();
   const isRead = draw(3) !== 0;
-  switch (draw(9)) {
+  switch (draw(12)) {
     case 0:
       if (isFree) client.make(parent, name, { kind: 'file', content }, isRead);
       return;
@@ -63,9 +79,31 @@ export function change(client: ModelClient, draw: Draw, names: readonly string[]
     case 7:
       if (one) swap(client, one, all[draw(all.length)]!);
       return;
+    case 8:
+      if (one) renameCase(client, one);
+      return;
+    case 9:
+      if (one) replace(client, one, { kind: 'file', content }, isRead);
+      return;
+    case 10:
+      if (one) replace(client, one, { kind: 'folder' }, true);
+      return;
     default:
       if (one && isFree && !isInside(client, parent, one.entry)) client.move(one.entry, parent, name);
   }
+}
+
+function renameCase(client: ModelClient, row: LocalEntry): void {
+  const name = nameHere(row);
+  const other = name === name.toUpperCase() ? name.toLowerCase() : name.toUpperCase();
+  const there = client.trees.localAt(row.parent, other);
+  if (there === null || there.entry === row.entry) client.move(row.entry, row.parent, other);
+}
+
+/** Deleted and made anew under the same name, as the same kind of thing or another. */
+function replace(client: ModelClient, row: LocalEntry, made: Made, isRead: boolean): void {
+  client.remove(row.entry);
+  client.make(row.parent, nameHere(row), made, isRead);
 }
 
 function swap(client: ModelClient, one: LocalEntry, other: LocalEntry): void {

@@ -1,8 +1,8 @@
 /** A device in memory: its disk, its trees, and an executor that carries plans out exactly as `core/plan.ts` words them. */
 import assert from 'node:assert/strict';
-import { isDeepStrictEqual } from 'node:util';
 import type { Entry, EntryKind } from '#core/entry.ts';
 import { ROOT_ENTRY, TRASH_ENTRY, type ContentId, type EntryId } from '#core/ids.ts';
+import { must } from '#core/assert.ts';
 import { EXACT_NAMES, nameFound, spotOf, type NameProfile } from '#core/name-profile.ts';
 import {
   nameHere,
@@ -12,12 +12,13 @@ import {
   type Plan,
   type SyncedEntry,
   type TreeAction,
+  type TreesView,
   type UpAction,
 } from '#core/plan.ts';
 import { plan } from '#core/planner.ts';
 import { applyChoices, deselect, isSelected, keep, select, type Choice, type ChoiceChange } from '#core/selection.ts';
 import { MemoryTrees } from '#core/trees.ts';
-import { describe, type ModelOperation, type ModelServer, type ModelState } from './model-server.ts';
+import { describe, type ModelJournal, type ModelOperation, type ModelState } from './model-server.ts';
 
 /** What chance decides while a plan is carried out. `fails` stands for a lost connection, a locked file, a full disk. */
 export type Chance = {
@@ -25,10 +26,44 @@ export type Chance = {
   /** Out of `items`, to plan now. */
   readonly some: (items: readonly EntryId[]) => readonly EntryId[];
   readonly downFirst: () => boolean;
+  /** It was done, and this device comes to know only later: the answer of a commit by settling, a change of its disk by looking again. */
+  readonly unheard?: () => boolean;
+  /** The same plan with independent actions in another order. */
+  readonly reorder?: (made: Plan, trees: TreesView) => Plan;
 };
 export const CERTAIN: Chance = { fails: () => false, some: (items) => items, downFirst: () => false };
 
-type Made = { readonly kind: EntryKind; readonly content?: string; readonly target?: string; readonly exec?: boolean };
+export type Made = {
+  readonly kind: EntryKind;
+  readonly content?: string;
+  readonly target?: string;
+  readonly exec?: boolean;
+};
+
+/** Where a case that failed is told, change by change and plan by plan. */
+export const story: { tell: ((line: string) => void) | null } = { tell: null };
+
+/** `unheard`: done, and not known here yet. */
+type Outcome = 'done' | 'failed' | 'unheard' | 'refused';
+
+/** Holds a plan to its word while it is carried out, until something in it was not done. */
+class Side {
+  readonly #client: ModelClient;
+  #isWhole: boolean;
+
+  constructor(client: ModelClient, isWhole: boolean) {
+    this.#client = client;
+    this.#isWhole = isWhole;
+  }
+
+  miss(outcome: Outcome): void {
+    const why = this.#client.refusals.at(-1);
+    // Only the server knows what lies in the trash.
+    const isForeseen = outcome !== 'refused' || why?.startsWith('exists');
+    assert.ok(isForeseen || !this.#isWhole, `an action is possible when its turn comes: ${why}`);
+    this.#isWhole = false;
+  }
+}
 
 export class ModelClient {
   readonly name: string;
@@ -36,14 +71,19 @@ export class ModelClient {
   dirty = new Set<EntryId>();
   /** Bytes on the disk; `contentId` in the local tree is null where they were not read. */
   readonly bytes = new Map<EntryId, string>();
-  readonly #server: ModelServer;
+  readonly #server: ModelJournal;
   readonly #newId: () => EntryId;
   readonly #aliased = new Set<EntryId>();
   refusals: string[] = [];
   plans = 0;
   readonly #choices = new Map<EntryId, Choice>();
+  /** Contents that people put on this disk, and those that they overwrote or deleted there, seeing them. */
+  readonly written = new Set<string>();
+  readonly destroyed = new Set<string>();
+  /** What answers that were not heard will say when this device asks again. */
+  #unheard: (() => void)[] = [];
 
-  constructor(name: string, server: ModelServer, newId: () => EntryId, names: NameProfile = EXACT_NAMES) {
+  constructor(name: string, server: ModelJournal, newId: () => EntryId, names: NameProfile = EXACT_NAMES) {
     this.name = name;
     this.trees = new MemoryTrees(names);
     this.#server = server;
@@ -56,7 +96,10 @@ export class ModelClient {
   make(parent: EntryId, name: string, made: Made, isRead = true): EntryId {
     assert.equal(this.trees.localAt(parent, name), null);
     const entry = this.#newId();
-    if (made.content !== undefined) this.bytes.set(entry, made.content);
+    this.#tell(
+      `makes ${entry}: ${made.kind} ${made.content ?? made.target ?? ''} ${isRead ? '' : 'unread '}in ${parent} as ${name}`,
+    );
+    if (made.content !== undefined) this.#write(entry, made.content);
     this.#putLocal({
       entry,
       parent,
@@ -72,22 +115,27 @@ export class ModelClient {
   }
 
   edit(entry: EntryId, content: string, isRead = true): void {
-    this.bytes.set(entry, content);
+    this.#tell(`edits ${entry}: ${content}${isRead ? '' : ' unread'}`);
+    this.#destroy(entry);
+    this.#write(entry, content);
     this.#putLocal({ ...this.#local(entry), contentId: isRead ? (content as ContentId) : null });
     this.dirty.add(entry);
   }
 
   touch(entry: EntryId): void {
+    this.#tell(`touches ${entry}`);
     this.#putLocal({ ...this.#local(entry), contentId: null });
     this.dirty.add(entry);
   }
 
   change(entry: EntryId, change: { readonly exec?: boolean; readonly target?: string }): void {
+    this.#tell(`changes ${entry}: ${JSON.stringify(change)}`);
     this.#putLocal({ ...this.#local(entry), ...change });
     this.dirty.add(entry);
   }
 
   move(entry: EntryId, parent: EntryId, name: string): void {
+    this.#tell(`moves ${entry} to ${parent} as ${name}`);
     const there = this.trees.localAt(parent, name);
     assert.ok(!there || there.entry === entry, `${name} is taken`);
     this.#putLocal({ ...this.#local(entry), parent, ...this.#called(name) });
@@ -111,8 +159,10 @@ export class ModelClient {
   }
 
   remove(entry: EntryId): void {
+    this.#tell(`removes ${entry}`);
     for (const child of this.trees.localChildren(entry)) this.remove(child);
     this.#dropLocal(entry);
+    this.#destroy(entry);
     this.bytes.delete(entry);
     this.dirty.add(entry);
   }
@@ -173,7 +223,22 @@ export class ModelClient {
     for (const child of this.trees.remoteChildren(entry)) this.#dirtyAbsent(child);
   }
 
+  #tell(line: string): void {
+    story.tell?.(`${this.name} ${line}`);
+  }
+
+  #write(entry: EntryId, content: string): void {
+    this.bytes.set(entry, content);
+    this.written.add(content);
+  }
+
+  #destroy(entry: EntryId): void {
+    const bytes = this.bytes.get(entry);
+    if (bytes !== undefined) this.destroyed.add(bytes);
+  }
+
   forgetEverything(): void {
+    this.#tell('forgets its merge base');
     for (const { entry } of Array.from(this.trees.syncedRows.values())) this.trees.syncedRows.drop(entry);
     this.dirtyAll();
   }
@@ -186,12 +251,20 @@ export class ModelClient {
   // ---- One step of the engine ----
 
   pull(): void {
-    for (const { entry } of this.#server.rows.slice(this.trees.appliedSeq)) this.#applyRow(entry);
+    this.#tell('pulls');
+    this.#settle();
+    const rows = this.#server.rows.slice(this.trees.appliedSeq);
+    if (!rows.every(({ entry }) => this.#applyRow(entry))) this.#list();
     this.trees.appliedSeq = this.#server.head;
   }
 
   get isAtHead(): boolean {
-    return this.trees.appliedSeq === this.#server.head;
+    return this.trees.appliedSeq === this.#server.head && this.#unheard.length === 0;
+  }
+
+  /** Asks what became of commits whose answer was lost, before anything else. Rows come after it: the answer tells how far. */
+  #settle(): void {
+    for (const hear of this.#unheard.splice(0)) hear();
   }
 
   makePlan(dirty: Iterable<EntryId> = this.dirty): Plan {
@@ -200,56 +273,90 @@ export class ModelClient {
 
   /** False where nothing was to do. Rows that others made since the last pull stay unseen; own ones are applied at once. */
   step(chance: Chance = CERTAIN): boolean {
+    if (this.#unheard.length > 0) this.pull();
     const taken = chance.some([...this.dirty]);
+    if (taken.length === 0) return false;
     const made = this.makePlan(taken);
-    if (taken.length > 1)
-      assert.deepEqual(this.makePlan([...taken].reverse()), made, 'the same plan in whatever order the set is told');
-    if (taken.length > 0) this.plans++;
+    if (taken.length > 1) {
+      const other = this.makePlan([...taken].reverse());
+      if (!isSamePlan(other, made)) assert.deepEqual(other, made, 'the same plan in whatever order the set is told');
+    }
+    this.plans++;
     for (const entry of taken) this.dirty.delete(entry);
     const acts = [made.reads, made.tree, made.conflicts, made.up, made.down].some((actions) => actions.length > 0);
     assert.ok(acts || made.waiting.length === 0, `waits for nothing: ${made.waiting}`);
     for (const entry of made.waiting) this.dirty.add(entry);
-    this.#carryOut(made, chance);
+    this.#carryOut(chance.reorder ? chance.reorder(made, this.trees) : made, chance);
     return acts;
   }
 
   #carryOut(made: Plan, chance: Chance): void {
     const seen = new Map([...this.trees.localRows.values()].map((row) => [row.entry, row]));
+    // Where all before it on its side was done, an action is possible in the trees that the plan was made from; up, where they are still
+    // what the server has.
+    const up = new Side(this, this.isAtHead);
+    const down = new Side(this, true);
+    const attempt = (entries: readonly EntryId[], sides: readonly Side[], act: () => Outcome): void => {
+      const outcome = chance.fails() ? 'failed' : act();
+      if (outcome !== 'done') this.#tell(`${outcome}: ${entries}`);
+      if (outcome === 'done') return;
+      for (const entry of entries) this.dirty.add(entry);
+      for (const side of sides) side.miss(outcome);
+    };
+    if (story.tell) this.#tell(`plans at ${this.trees.appliedSeq} ${JSON.stringify(made, null, 1)}`);
     for (const action of made.tree) this.#onTrees(action);
     for (const { entry } of made.reads) {
       if (!chance.fails()) this.#read(entry);
       this.dirty.add(entry);
     }
-    for (const action of made.conflicts) this.#try(action.entry, () => !chance.fails() && this.#conflict(action));
-    const head = this.#server.head;
-    const up = () => {
+    for (const action of made.conflicts) attempt([action.entry], [up, down], () => this.#conflict(action, chance));
+    const { head } = this.#server;
+    const goUp = () => {
       for (const group of made.up)
-        if (chance.fails() || !this.#send(group)) for (const { entry } of group) this.dirty.add(entry);
+        attempt(
+          group.map(({ entry }) => entry),
+          [up],
+          () => this.#send(group, chance),
+        );
     };
-    const down = () => {
-      for (const action of made.down) this.#try(action.entry, () => !chance.fails() && this.#onDisk(action, seen));
+    const goDown = () => {
+      for (const action of made.down) attempt([action.entry], [down], () => this.#onDisk(action, seen, chance));
     };
-    const steps = chance.downFirst() ? [down, up] : [up, down];
+    const steps = chance.downFirst() ? [goDown, goUp] : [goUp, goDown];
     for (const step of steps) step();
     // Rows up to the head that a commit answered with are applied before the next plan: what was sent stands in remote without what others
     // did before it.
-    if (this.#server.head > head) this.pull();
-  }
-
-  #try(entry: EntryId, act: () => boolean): void {
-    if (!act()) this.dirty.add(entry);
+    if (this.#server.head > head && this.#unheard.length === 0) this.pull();
   }
 
   // ---- Trees ----
 
-  #applyRow(row: Entry): void {
+  /** False where rows alone do not suffice: what came back from the trash says nothing of what is in it. */
+  #applyRow(row: Entry): boolean {
     const known = this.trees.remote(row.entry);
-    if (known && isDeepStrictEqual(known, row)) return;
-    this.dirty.add(row.entry);
+    if (known && known.seq > row.seq) return true;
     if (row.parent === TRASH_ENTRY) this.#dropRemote(row.entry);
-    else {
+    else if (!known || !isSameRow(known, row)) {
+      const isBack = !known && row.kind === 'folder' && row.revision !== row.seq;
+      if (isBack || (!known && row.parent !== ROOT_ENTRY && !this.trees.remote(row.parent))) return false;
       this.trees.remoteRows.put(row);
+      this.dirty.add(row.entry);
       if (known && known.placed !== row.placed) this.#dirtyAbsent(row.entry);
+    }
+    return true;
+  }
+
+  #list(): void {
+    const live = new Map(this.#server.live().map((row) => [row.entry, row]));
+    for (const row of Array.from(this.trees.remoteRows.values()))
+      if (!live.has(row.entry)) {
+        this.trees.remoteRows.drop(row.entry);
+        this.dirty.add(row.entry);
+      }
+    for (const row of live.values()) {
+      const known = this.trees.remote(row.entry);
+      if (known?.seq !== row.seq) this.dirty.add(row.entry);
+      this.trees.remoteRows.put(row);
     }
   }
 
@@ -321,18 +428,24 @@ export class ModelClient {
 
   // ---- Up ----
 
-  #send(group: readonly UpAction[]): boolean {
+  #send(group: readonly UpAction[], chance: Chance): Outcome {
     const operations = group.flatMap((action) => this.#operation(action) ?? []);
-    if (operations.length === 0) return true;
+    if (operations.length === 0) return 'done';
     const why = this.#server.commit(this.name, operations);
     if (why !== null) {
       this.refusals.push(`${why}: ${JSON.stringify(group)}`);
       for (const { kind, entry } of why === 'exists' ? group : [])
         if (kind === 'up_create') this.#relabel(entry, this.#newId());
-      return false;
+      return 'refused';
     }
-    for (const action of group) this.#sent(action);
-    return true;
+    if (!chance.unheard?.()) for (const action of group) this.#sent(action);
+    else {
+      // What is heard late is what the server had then, whatever it has by now.
+      const rows = group.map(({ entry }) => must(this.#server.entries.get(entry), 'a row was made'));
+      this.#unheard.push(() => group.forEach((action, index) => this.#sent(action, rows[index])));
+      return 'unheard';
+    }
+    return 'done';
   }
 
   #operation(action: UpAction): ModelOperation | null {
@@ -364,10 +477,9 @@ export class ModelClient {
   }
 
   /** What was sent is the base now, in the aspect that was sent; where there was none, in all. A delete is heard of from the journal. */
-  #sent(action: UpAction): void {
+  #sent(action: UpAction, row = this.#server.entries.get(action.entry)!): void {
     const { entry } = action;
     const { remoteRows, syncedRows } = this.trees;
-    const row = this.#server.entries.get(entry)!;
     const { parent, name, placed, content, target, exec, revision, seq } = row;
     const remote = remoteRows.get(entry);
     const base = syncedRows.get(entry);
@@ -388,7 +500,7 @@ export class ModelClient {
     }
   }
 
-  #conflict({ entry, found, parent, copyName }: ConflictAction): boolean {
+  #conflict({ entry, found, parent, copyName }: ConflictAction, chance: Chance): Outcome {
     const copy = found === entry ? this.#newId() : found;
     const local = this.#local(found);
     const why = this.#server.commit(this.name, [
@@ -397,28 +509,43 @@ export class ModelClient {
     if (why !== null) {
       this.refusals.push(`${why}: conflict`);
       if (why === 'exists') this.#relabel(found, this.#newId());
-      return false;
+      return 'refused';
     }
-    if (found !== entry) this.#becomes(found, entry);
+    const row = this.#server.entries.get(copy)!;
+    if (chance.unheard?.()) {
+      this.#unheard.push(() => this.#copied(entry, found, row));
+      return 'unheard';
+    }
+    this.#copied(entry, found, row);
+    // Its second name, so that no bytes cross the network again. Where that fails it comes down like any other file.
+    if (this.trees.localAt(parent, copyName) !== null) return 'done';
     this.#putLocal({ ...local, entry: copy, ...this.#called(copyName), name: copyName });
     this.bytes.set(copy, local.contentId!);
-    const row = this.#server.entries.get(copy)!;
-    this.trees.remoteRows.put(row);
     this.trees.syncedRows.put(baseOf(row));
-    const base = this.trees.synced(entry) ?? baseOf(this.trees.remote(entry)!);
-    this.trees.syncedRows.put({ ...base, contentId: local.contentId, exec: local.exec, presence: 'here' });
     this.#keep(copy, true, true);
+    return 'done';
+  }
+
+  /** The copy is safe on the server: the old path may be replaced, where it still holds the bytes that were copied. */
+  #copied(entry: EntryId, found: EntryId, row: Entry): void {
+    const { contentId } = row.content!;
+    if (this.trees.local(found) && found !== entry) this.#becomes(found, entry);
+    this.trees.remoteRows.put(row);
+    this.dirty.add(row.entry).add(entry);
+    const remote = this.trees.remote(entry);
+    const base = this.trees.synced(entry) ?? (remote && baseOf(remote));
+    if (base) this.trees.syncedRows.put({ ...base, contentId, exec: row.exec, presence: 'here' });
     if (found !== entry) this.#keep(entry, false);
-    return true;
   }
 
   // ---- Down ----
 
-  #onDisk(action: DownAction, seen: ReadonlyMap<EntryId, LocalEntry>): boolean {
+  #onDisk(action: DownAction, seen: ReadonlyMap<EntryId, LocalEntry>, chance: Chance): Outcome {
     const { entry } = action;
-    const stale = (why: string) => {
+    const unheard = () => action.kind !== 'down_park' && chance.unheard?.() === true;
+    const stale = (why: string): Outcome => {
       this.refusals.push(`${why}: ${JSON.stringify(action)}`);
-      return false;
+      return 'refused';
     };
     if (action.kind === 'down_create' || action.kind === 'down_move') {
       if (!this.#isReachable(action.parent)) return stale('no such folder');
@@ -430,9 +557,10 @@ export class ModelClient {
       if (this.trees.local(entry)) return stale('is there');
       const remote = this.trees.remote(entry);
       if (!remote) return stale('is gone');
+      if (unheard()) return this.#found(remote, action);
       this.#place(remote, action);
       this.trees.syncedRows.put(baseOf(remote));
-      return true;
+      return 'done';
     }
     const local = this.trees.local(entry);
     if (!local) return stale('not there');
@@ -440,21 +568,39 @@ export class ModelClient {
     const isRead = was?.contentId === null || was?.contentId === local.contentId;
     if (was && (!isRead || was.exec !== local.exec)) return stale('not as it was');
     if (!local.parked && !this.#isReachable(local.parent)) return stale('not reachable');
-    return this.#change(action, local, stale);
+    const base = this.trees.synced(entry);
+    const outcome = this.#change(action, local, stale);
+    if (outcome !== 'done' || !unheard()) return outcome;
+    // The disk is as it became, as a scan finds it; the merge base is what it was.
+    if (base) this.trees.syncedRows.put(base);
+    if (action.kind === 'down_update') this.touch(entry);
+    return 'unheard';
+  }
+
+  /** Placed before a crash and not written down: a scan finds something new there. */
+  #found(remote: Entry, action: Extract<DownAction, { kind: 'down_create' }>): Outcome {
+    const { kind, target, exec, content } = remote;
+    const entry = this.#newId();
+    if (content) this.bytes.set(entry, content.contentId);
+    const { parent } = action;
+    const called = this.#called(nameHere(action));
+    this.#putLocal({ entry, parent, ...called, kind, contentId: null, target, exec, parked: false });
+    this.dirty.add(entry);
+    return 'unheard';
   }
 
   #change(
     action: Exclude<DownAction, { kind: 'down_create' }>,
     local: LocalEntry,
-    stale: (why: string) => boolean,
-  ): boolean {
+    stale: (why: string) => Outcome,
+  ): Outcome {
     const { entry } = action;
     const remote = this.trees.remote(entry);
     const base = this.trees.synced(entry);
     switch (action.kind) {
       case 'down_park':
         this.#putLocal({ ...local, parked: true });
-        return true;
+        return 'done';
       case 'down_move': {
         for (let at = action.parent; at !== ROOT_ENTRY; at = this.#local(at).parent)
           if (at === entry) return stale('into itself');
@@ -462,21 +608,21 @@ export class ModelClient {
         const isRemote = remote?.parent === action.parent && remote.name === action.name;
         if (base && remote && isRemote)
           this.trees.syncedRows.put({ ...base, parent: remote.parent, name: remote.name, placed: remote.placed });
-        return true;
+        return 'done';
       }
       case 'down_update':
         if (!remote) return stale('is gone');
         this.#place(remote, local);
         if (base)
           this.trees.syncedRows.put({ ...baseOf(remote), parent: base.parent, name: base.name, placed: base.placed });
-        return true;
+        return 'done';
       case 'down_remove':
         if (this.trees.localChildren(entry).some((child) => !this.#local(child).parked)) return stale('not empty');
         if (local.parked) return stale('parked');
         this.#dropLocal(entry);
         this.bytes.delete(entry);
         if (!remote) this.trees.syncedRows.drop(entry);
-        return true;
+        return 'done';
     }
   }
 
@@ -540,6 +686,20 @@ export class ModelClient {
     }
   }
 
+  /** The same device on another journal: its disk and its trees, for a case to begin with. */
+  copy(server: ModelJournal, newId: () => EntryId): ModelClient {
+    const copy = new ModelClient(this.name, server, newId, this.trees.names);
+    for (const row of this.trees.remoteRows.values()) copy.trees.remoteRows.put(row);
+    for (const row of this.trees.localRows.values()) copy.trees.localRows.put(row);
+    for (const row of this.trees.syncedRows.values()) copy.trees.syncedRows.put(row);
+    copy.trees.appliedSeq = this.trees.appliedSeq;
+    for (const entry of this.dirty) copy.dirty.add(entry);
+    for (const [entry, bytes] of this.bytes) copy.bytes.set(entry, bytes);
+    for (const content of this.written) copy.written.add(content);
+    for (const content of this.destroyed) copy.destroyed.add(content);
+    return copy;
+  }
+
   /**
    * `path -> what is there` by the names of the space. `(taken)`: somebody gave it a name that another thing has, and that is free on this
    * disk only because that thing is here under an alias.
@@ -596,6 +756,45 @@ export class ModelClient {
         return row.entry;
       }, ROOT_ENTRY);
   }
+}
+
+function isSamePlan(left: Plan, right: Plan): boolean {
+  return (
+    isSameList(left.tree, right.tree, isSameAction) &&
+    isSameList(left.reads, right.reads, isSameAction) &&
+    isSameList(left.conflicts, right.conflicts, isSameAction) &&
+    isSameList(left.up, right.up, (one, other) => isSameList(one, other, isSameAction)) &&
+    isSameList(left.down, right.down, isSameAction) &&
+    isSameList(left.waiting, right.waiting, Object.is)
+  );
+}
+
+function isSameList<Item>(
+  left: readonly Item[],
+  right: readonly Item[],
+  isSame: (one: Item, other: Item) => boolean,
+): boolean {
+  return left.length === right.length && left.every((item, index) => isSame(item, right[index] as Item));
+}
+
+/** Actions are flat: names and values in one order, as the planner makes them. */
+function isSameAction(one: object, other: object): boolean {
+  const values = new Map<string, unknown>(Object.entries(other));
+  const entries = Object.entries(one);
+  return entries.length === values.size && entries.every(([key, value]) => values.get(key) === value);
+}
+
+function isSameRow(left: Entry, right: Entry): boolean {
+  return (
+    left.seq === right.seq &&
+    left.revision === right.revision &&
+    left.placed === right.placed &&
+    left.parent === right.parent &&
+    left.name === right.name &&
+    left.content?.contentId === right.content?.contentId &&
+    left.target === right.target &&
+    left.exec === right.exec
+  );
 }
 
 function baseOf(remote: Entry): SyncedEntry {

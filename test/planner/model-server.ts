@@ -29,9 +29,15 @@ export type ModelOperation =
   | { readonly kind: 'delete'; readonly entry: EntryId; readonly basis: number };
 export type ModelRow = { readonly device: string; readonly entry: Entry };
 
-class Refused extends Error {}
+class Refused extends Error {
+  static {
+    // Refusals are common and nobody reads where they came from.
+    Refused.prototype.stack = '';
+  }
+}
 
-export class ModelServer {
+/** What devices see of a server: its journal, and what is said to a group of operations. */
+export abstract class ModelJournal {
   entries = new Map<EntryId, Entry>();
   rows: ModelRow[] = [];
 
@@ -40,18 +46,9 @@ export class ModelServer {
   }
 
   /** Null where it was applied, else why not. A group applies wholly or not at all; names are judged at its end. */
-  commit(device: string, group: readonly ModelOperation[]): string | null {
-    const before = { entries: new Map(this.entries), rows: [...this.rows] };
-    try {
-      for (const operation of group) this.#apply(device, operation);
-      this.#checkNames();
-      return null;
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      Object.assign(this, before);
-      return error.message;
-    }
-  }
+  abstract commit(device: string, group: readonly ModelOperation[]): string | null;
+
+  abstract copy(): ModelJournal;
 
   isLive(entry: EntryId): boolean {
     for (let at: EntryId = entry; at !== ROOT_ENTRY; ) {
@@ -68,6 +65,47 @@ export class ModelServer {
 
   children(parent: EntryId): Entry[] {
     return [...this.entries.values()].filter((entry) => entry.parent === parent);
+  }
+
+  /** `path -> what is there`, the same text for the same tree. */
+  picture(isWanted: (entry: EntryId) => boolean = () => true): Map<string, string> {
+    const picture = new Map<string, string>();
+    const walk = (parent: EntryId, path: string): void => {
+      for (const entry of this.children(parent)) {
+        const at = `${path}/${entry.name}`;
+        assert.ok(!picture.has(at), `two entries at ${at}`);
+        if (!isWanted(entry.entry)) continue;
+        picture.set(at, describe(entry.kind, entry.content?.contentId ?? null, entry.target, entry.exec));
+        walk(entry.entry, at);
+      }
+    };
+    walk(ROOT_ENTRY, '');
+    return picture;
+  }
+}
+
+/** The rules in their simplest form, written apart from `core/commit.ts`. */
+export class ModelServer extends ModelJournal {
+  override commit(device: string, group: readonly ModelOperation[]): string | null {
+    const entries = new Map(this.entries);
+    const { head } = this;
+    try {
+      for (const operation of group) this.#apply(device, operation);
+      this.#checkNames();
+      return null;
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      this.entries = entries;
+      this.rows.length = head;
+      return error.message;
+    }
+  }
+
+  override copy(): ModelServer {
+    const copy = new ModelServer();
+    copy.entries = new Map(this.entries);
+    copy.rows = [...this.rows];
+    return copy;
   }
 
   #apply(device: string, operation: ModelOperation): void {
@@ -133,22 +171,6 @@ export class ModelServer {
       if (seen.has(key)) throw new Refused('name_taken');
       seen.add(key);
     }
-  }
-
-  /** `path -> what is there`, the same text for the same tree. */
-  picture(isWanted: (entry: EntryId) => boolean = () => true): Map<string, string> {
-    const picture = new Map<string, string>();
-    const walk = (parent: EntryId, path: string): void => {
-      for (const entry of this.children(parent)) {
-        const at = `${path}/${entry.name}`;
-        assert.ok(!picture.has(at), `two entries at ${at}`);
-        if (!isWanted(entry.entry)) continue;
-        picture.set(at, describe(entry.kind, entry.content?.contentId ?? null, entry.target, entry.exec));
-        walk(entry.entry, at);
-      }
-    };
-    walk(ROOT_ENTRY, '');
-    return picture;
   }
 }
 
