@@ -23,5 +23,6 @@ const surroundings = {
   stop: stopping.signal,
 };
 process.exitCode = await runCli(process.argv.slice(2), surroundings, version);
-// Connections that a command left open must not keep it from ending.
+// Connections that a command left open must not keep it from ending; what it said must reach whoever reads slowly.
+await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))));
 process.exit();

@@ -37,6 +37,7 @@ import {
   untilInSync,
   type Cluster,
   type Device,
+  type Listed,
   type Status,
 } from './cluster.ts';
 import { atEnd, runJson, until } from './holdfast.ts';
@@ -301,6 +302,8 @@ const CASES: Readonly<Record<string, (pair: Pair, context: TestContext) => Promi
       180_000,
     );
     await settled(pair);
+    const rows = await runJson<Listed[]>(['fetch'], pair.cluster.owner);
+    assert.equal(rows.length, files, 'a long listing is whole');
   },
 
   'a database that is open crosses, and is whole when its program has closed it': async (pair) => {

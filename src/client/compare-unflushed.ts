@@ -53,14 +53,14 @@ async function wasTakenBack(device: Device, { entry, path, rows }: Known, { stat
   const { trees } = device;
   const agreed = trees.synced(entry)?.contentId ?? null;
   if (stat.kind !== 'file' || agreed === null || !rows.some(({ content }) => content === agreed)) return false;
-  // A power cut may keep what was appended and lose its time; it makes no file longer by itself.
-  const local = trees.local(entry);
-  if (local && stat.size > parseStat(local.stat).size) return false;
   const ofItsTime = rows.filter(({ mtimeUs }) => mtimeUs === mtimeUsOf(stat));
   if (ofItsTime.length === 0) return false;
   const content = await contentOf(device, path, stat);
   if (content === agreed || content === 'unreadable') return false;
-  return local?.inode === inodeText(stat) || ofItsTime.some((row) => row.content === content);
+  if (ofItsTime.some((row) => row.content === content)) return true;
+  const local = trees.local(entry);
+  // A power cut may keep what was appended and lose its time; it makes no file longer by itself.
+  return local?.inode === inodeText(stat) && stat.size <= parseStat(local.stat).size;
 }
 
 /** Without a base it is not a deletion, but something that is not here yet; with all that was below it. */

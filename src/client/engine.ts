@@ -23,7 +23,7 @@ import { PlanRun } from './plan-run.ts';
 import type { Problem } from './problems.ts';
 import { Pulling } from './pulling.ts';
 import { Reader } from './reader.ts';
-import { recover } from './recovery.ts';
+import { dropAbandoned, recover } from './recovery.ts';
 import { RemoteTree } from './remote-tree.ts';
 import { rootMarkOf } from './stat-text.ts';
 import { StatusBook, type Status } from './status.ts';
@@ -56,6 +56,8 @@ export class Engine {
   #rootCheckMs = 0;
   #restUntilMs = 0;
   #recovered = false;
+  /** No transfer is open that nobody wants any more. */
+  #tidy = false;
   #scanned = false;
   /** Hints came that the observer has not taken yet. */
   #hinted = false;
@@ -149,6 +151,12 @@ export class Engine {
     if (this.#scanned) progress = selection.take() || progress;
     await this.#device.unflushed.flushDue();
     if (this.#mayPlan() && this.#device.dirty.ready) progress = (await this.#plans.step()) || progress;
+    if (progress) this.#tidy = false;
+    else if (!this.#tidy && this.#mayPlan()) {
+      // Of what a plan no longer names, a power cut took the file, say.
+      await dropAbandoned(this.#device);
+      this.#tidy = true;
+    }
     // What is left of conflicts, once all else is done.
     if (!progress && this.#mayPlan() && this.#merging.waiting) progress = await this.#merging.step();
     return progress;

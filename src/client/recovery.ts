@@ -34,7 +34,7 @@ export async function recover(device: Device): Promise<void> {
 }
 
 /** Transfers that were begun for what is not to be transferred any more. */
-async function dropAbandoned({ state, line, space, signal }: Device): Promise<void> {
+export async function dropAbandoned({ state, line, space, signal }: Device): Promise<void> {
   const rest = 'NOT IN (SELECT entry FROM dirty)';
   const uploads = state.sql.prepare(`SELECT upload FROM uploads WHERE subject ${rest} LIMIT 100`).all();
   if (uploads.length > 0) {
