@@ -34,7 +34,8 @@ export function mountOther(kind: keyof typeof otherDisks, folder: string): () =>
     throw error;
   }
   return () => {
-    run('umount', folder);
+    // Lazily: whoever died in it may hold it open still.
+    run('umount', '--lazy', folder);
     detach();
   };
 }

@@ -15,8 +15,12 @@ before(async () => {
   world = await SyncWorld.start();
 });
 after(async () => {
-  for (const device of devices) await device.stop();
-  for (const one of unmount) one();
+  try {
+    for (const device of devices) await device.stop();
+  } finally {
+    // Whatever went wrong: there are few loop devices.
+    for (const one of unmount) one();
+  }
   await world.end();
 });
 
