@@ -57,6 +57,9 @@ async function wasTakenBack(device: Device, { entry, path, rows }: Known, { stat
   if (ofItsTime.length === 0) return false;
   const content = await contentOf(device, path, stat);
   if (content === agreed || content === 'unreadable') return false;
+  // What came after was sent, and its answer not heard or not kept: the newest there is.
+  const agreedAt = rows.findLastIndex((row) => row.content === agreed);
+  if (rows.slice(agreedAt + 1).some((row) => row.content === content)) return false;
   if (ofItsTime.some((row) => row.content === content)) return true;
   const local = trees.local(entry);
   // A power cut may keep what was appended and lose its time; it makes no file longer by itself.
