@@ -138,6 +138,11 @@ export class DeviceMachine extends Machine {
     return this.files.close(`${ROOT}/${path}`);
   }
 
+  openFolders(): void {
+    const folders = this.programs.paths().filter(({ kind }) => kind === 'folder');
+    this.files.openAll(folders.map(({ path }) => `${ROOT}/${path}`));
+  }
+
   /** What the client knew is gone: the next start is a first link. */
   loseState(): void {
     this.sql.put(STATE_PATH, null);

@@ -97,6 +97,11 @@ export class Files {
     };
   }
 
+  /** Those that were closed may lie elsewhere by now. */
+  openAll(folders: readonly string[]): void {
+    for (const path of folders) this.#machine.user.setMode(path, 0o755);
+  }
+
   get isMounted(): boolean {
     return this.#isMounted;
   }

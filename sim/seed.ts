@@ -133,6 +133,7 @@ function heal(world: World, random: SimRandom): void {
     }
     world.bringUp(machine);
   }
+  for (const device of world.devices) device.openFolders();
   if (random.chance(0.05)) return;
   for (const device of world.devices) {
     device.kill();
