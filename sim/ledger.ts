@@ -12,11 +12,12 @@ export type Content = {
 export class Ledger {
   readonly #contents = new Map<string, Content>();
 
-  /** Somebody closed a file with these bytes. */
+  /**
+   * Somebody closed a file with these bytes. What somebody gave up before is not asked for again: a copy of it may count as a move of what was
+   * deleted, and then belongs to whoever edited that.
+   */
   wrote(text: string, by: string): void {
-    const known = this.#contents.get(text);
-    if (known) known.alive = true;
-    else this.#contents.set(text, { text, by, alive: true });
+    if (!this.#contents.has(text)) this.#contents.set(text, { text, by, alive: true });
   }
 
   /** Bytes that stand on a disk by a person's or a power cut's doing, without anybody having meant them. */
