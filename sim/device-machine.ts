@@ -2,7 +2,8 @@
 import { startClient } from '#client/client.ts';
 import { linkFolder } from '#client/link.ts';
 import type { Status } from '#client/status.ts';
-import { id16Of, type DeviceId } from '#core/ids.ts';
+import { HoldfastError } from '#core/errors.ts';
+import { id16Of, ROOT_ENTRY, type DeviceId } from '#core/ids.ts';
 import type { Invite } from '#core/invite.ts';
 import { formatDeviceToken, secretHash } from '#core/token.ts';
 import { redeem } from '#protocol/account.ts';
@@ -37,6 +38,7 @@ export class DeviceMachine extends Machine {
   #status: Status | null = null;
   #starts = 0;
   #boots = 1;
+  #isLinked = false;
 
   constructor(name: string, around: Surroundings, ledger: Ledger, invite: Invite) {
     super(name, around);
@@ -62,6 +64,33 @@ export class DeviceMachine extends Machine {
     return this.#status?.inSync === true;
   }
 
+  /** 1 and 6: what its own trees must not be when all is quiet, with the first rows of each kind. */
+  treeFaults(): string[] {
+    const sql = this.sql.opener(new SimProcess('looking on')).open(STATE_PATH, { durability: 'normal' });
+    const faults: string[] = [];
+    for (const tree of ['remote', 'local', 'synced']) {
+      const orphans = `SELECT entry, parent, name FROM ${tree} WHERE parent NOT IN (SELECT entry FROM ${tree}) AND parent <> '${ROOT_ENTRY}' LIMIT 3`;
+      for (const row of sql.prepare(orphans).all()) faults.push(`${tree} orphan ${JSON.stringify(row)}`);
+      const place = tree === 'local' ? 'coalesce(alias, name)' : 'name';
+      const where = tree === 'local' ? 'WHERE slot IS NULL' : '';
+      const twins = `SELECT parent, ${place} AS at, count(*) AS n FROM ${tree} ${where} GROUP BY 1, 2 HAVING n > 1 LIMIT 3`;
+      for (const row of sql.prepare(twins).all()) faults.push(`${tree} twins ${JSON.stringify(row)}`);
+    }
+    const apart = sql.prepare(
+      `SELECT r.entry, r.parent, r.name, s.parent AS s_parent, s.name AS s_name, l.parent AS l_parent, l.name AS l_name FROM remote r
+         LEFT JOIN synced s ON s.entry = r.entry LEFT JOIN local l ON l.entry = r.entry
+       WHERE s.revision IS NOT r.revision OR s.placed IS NOT r.placed OR s.parent IS NOT r.parent OR s.name IS NOT r.name
+         OR s.content IS NOT r.content OR (s.presence = 'here' AND (l.parent IS NOT r.parent OR l.name IS NOT r.name)) LIMIT 3`,
+    );
+    for (const row of apart.all()) faults.push(`apart ${JSON.stringify(row)}`);
+    const extra = sql.prepare(
+      `SELECT entry, parent, name FROM synced WHERE entry NOT IN (SELECT entry FROM remote)
+       UNION ALL SELECT entry, parent, name FROM local WHERE entry NOT IN (SELECT entry FROM remote) LIMIT 3`,
+    );
+    for (const row of extra.all()) faults.push(`extra ${JSON.stringify(row)}`);
+    return faults;
+  }
+
   /** For people: what it says, and the trees' rows of what it still has to do. */
   explain(): string {
     const lines = [`${this.name} ${this.isUp ? JSON.stringify(this.#status) : 'down'}`];
@@ -73,10 +102,7 @@ export class DeviceMachine extends Machine {
           `    ${tree} ${JSON.stringify(sql.prepare(`SELECT * FROM ${tree} WHERE entry = ?`).get(row['entry'] ?? '') ?? null)}`,
         );
     }
-    const orphans = sql.prepare(
-      `SELECT entry, parent, name FROM local WHERE parent NOT IN (SELECT entry FROM local) AND parent <> '00000000000000000000000000000000' LIMIT 5`,
-    );
-    for (const row of orphans.all()) lines.push(`  orphan ${JSON.stringify(row)}`);
+    lines.push(...this.treeFaults().map((fault) => `  ${fault}`));
     return lines.join('\n');
   }
 
@@ -146,13 +172,17 @@ export class DeviceMachine extends Machine {
   /** What the client knew is gone: the next start is a first link. */
   loseState(): void {
     this.sql.put(STATE_PATH, null);
+    this.#isLinked = false;
   }
 
   protected async run(process: SimProcess, random: SimRandom): Promise<void> {
     const files = this.#open(process);
     const folder = this.#folder(process, files);
     const sql = this.sql.opener(process);
+    // Nobody links a folder on a disk that is not there.
+    if (!this.#isLinked && !this.files.isMounted) throw new HoldfastError('folder_missing', 'the disk is not mounted');
     await linkFolder({ folder, sql, random, statePath: STATE_PATH });
+    this.#isLinked = true;
     const client = startClient({
       folder,
       watcher: new SimWatcher({

@@ -171,6 +171,8 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'device disk errors',
+    // The root that cannot be read for a moment may have been such a disk.
+    endsExactness: true,
     weight: 1,
     begin: (world, random) => {
       const device = onDevice(world, random);
@@ -200,6 +202,8 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'folder unmounted',
+    // A disk that was pulled may lack what was just made, and nobody can tell that from a deletion.
+    endsExactness: true,
     weight: 2,
     begin: (world, random) => {
       const device = onDevice(world, random);

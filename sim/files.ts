@@ -88,12 +88,8 @@ export class Files {
     const { user } = this.#machine;
     user.setMode(path, 0);
     return () => {
-      try {
-        user.setMode(path, 0o755);
-      } catch (error) {
-        // It is no longer where it was.
-        if (!(error instanceof SystemError)) throw error;
-      }
+      // It may lie elsewhere by now, and something else in its place.
+      if (user.files.lstat(path)?.kind === 'folder') user.setMode(path, 0o755);
     };
   }
 

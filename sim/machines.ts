@@ -1,6 +1,7 @@
 /** What every simulated machine has: a process that may end, a clock of its own, databases and a log. */
 import type { Log } from '#world/log.ts';
 import type { Net } from '#world/net.ts';
+import { hasCode } from '#core/errors.ts';
 import { id32Of, type Pin } from '#core/ids.ts';
 import { nodePrimitives } from '#world/real/primitives.ts';
 import { sqliteImages } from './sqlite-images.ts';
@@ -78,8 +79,9 @@ export abstract class Machine {
 
   protected abstract run(process: SimProcess, random: SimRandom): Promise<void>;
 
+  /** A disk that is full or fails, or is not there, is told to a person, who starts it again. */
   protected failedToStart(error: unknown): void {
-    this.around.onDefect(this.name, error);
+    if (!hasCode(error, 'no_space', 'disk_failed', 'folder_missing')) this.around.onDefect(this.name, error);
   }
 
   protected clock(process: SimProcess) {

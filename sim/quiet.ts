@@ -34,6 +34,8 @@ export async function untilQuiet(world: World): Promise<boolean> {
 export async function checkQuiet(world: World, expected: Tree | null): Promise<void> {
   const tree = must(world.devices[0], 'there is a device').programs.tree();
   checkContents(world, tree);
+  for (const device of world.devices)
+    for (const fault of device.treeFaults()) world.violate(`the trees of ${device.name}: ${fault}`);
   if (expected && !sameTree(withoutOthers(expected), withoutOthers(tree)))
     world.violate(
       ['one person alone worked, and something else came of it', ...difference(expected, tree).slice(0, 12)].join(

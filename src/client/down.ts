@@ -422,6 +422,7 @@ class DownRun {
     const { entry, path } = step;
     if (outcome.kind === 'done') {
       step.done(outcome.stat);
+      this.#tellTwins(step);
       if (outcome.recovered !== undefined)
         log.warn('a file was written to in the moment it was replaced; those bytes were kept', {
           path,
@@ -457,15 +458,21 @@ class DownRun {
     deferrals.failed(entry, trees.pathForPeople(entry), outcome.code, outcome.detail);
   }
 
+  /** The disk had the place free: what the tree still had there left it a moment ago. */
+  #tellTwins({ path, place }: Step): void {
+    if (!place || this.#device.trees.localAllListed(place.parent, place.name).length < 2) return;
+    this.#observer.list(path.slice(0, Math.max(0, path.lastIndexOf('/'))));
+  }
+
   #agree(remote: Entry): void {
     const { trees, deferrals } = this.#device;
     const before = trees.synced(remote.entry);
     const local = trees.local(remote.entry);
-    if (!before) {
-      const parent = local?.parent ?? remote.parent;
-      const name = local?.name ?? remote.name;
-      trees.putSynced({ ...remote, parent, name });
-    } else trees.putSynced({ ...remote, parent: before.parent, name: before.name, placed: before.placed });
+    // What was brought back here lies where the space has it now, wherever it was before.
+    const isPlaced = local === null || (local.parent === remote.parent && local.name === remote.name);
+    if (isPlaced) trees.putSynced(remote);
+    else if (before) trees.putSynced({ ...remote, parent: before.parent, name: before.name, placed: before.placed });
+    else trees.putSynced({ ...remote, parent: local.parent, name: local.name });
     deferrals.succeeded(remote.entry);
   }
 
