@@ -17,14 +17,21 @@ import { SimRandom } from '#world/sim/sim-random.ts';
 import type { ProcessFiles } from '#world/sim/files/process-files.ts';
 import type { Ledger } from './ledger.ts';
 import { Machine, primitives, type Surroundings } from './machines.ts';
-import { Programs } from './programs.ts';
+import { childOf, nameOf as lastOf, parentOf, Programs, type Tree } from './programs.ts';
 import { SERVER_ADDRESS } from './server-machine.ts';
 import { isErrno, User } from './user.ts';
 import { Files } from './files.ts';
 import { SimWatcher } from '#world/sim/sim-watcher.ts';
-import { deviceProfiles } from '#world/sim/sim-file-system.ts';
+import { deviceProfiles, type DeviceProfile } from '#world/sim/sim-file-system.ts';
 
 export const ROOT = '/sync';
+
+/** Most people's disk is the usual one. */
+function drawProfile(random: SimRandom): DeviceProfile {
+  if (random.chance(0.7)) return deviceProfiles.ext4;
+  const { ext4Coarse, btrfs, weak, apfs, hfs } = deviceProfiles;
+  return random.pick([ext4Coarse, btrfs, weak, apfs, hfs]);
+}
 const STATE_PATH = 'state.db';
 const forever = new AbortController().signal;
 
@@ -46,7 +53,7 @@ export class DeviceMachine extends Machine {
       random: this.random,
       nowMs: () => wallMs(around.scheduler, this.wall),
       elapsedMs: () => around.scheduler.nowMs,
-      profile: deviceProfiles.ext4,
+      profile: drawProfile(new SimRandom(`${around.seed} ${name} disk`)),
     });
     this.programs = new Programs(this.files.people, ROOT);
     this.#ledger = ledger;
@@ -57,11 +64,41 @@ export class DeviceMachine extends Machine {
       programs: this.programs,
       onDone: (operation, path) => around.onAct(name, operation, path),
       largeShare: around.largeShare,
+      twinNames: around.twinNames,
     });
   }
 
   get inSync(): boolean {
     return this.#status?.inSync === true;
+  }
+
+  /** The folder with the names that the space has for what lies in it: a disk that holds no two names side by side knows one by another. */
+  tree(): Tree {
+    const found = this.programs.tree();
+    const sql = this.sql.opener(new SimProcess('looking on')).open(STATE_PATH, { durability: 'normal' });
+    if (!sql.prepare('SELECT 1 FROM local WHERE alias IS NOT NULL LIMIT 1').get()) return found;
+    const children = sql.prepare(
+      'SELECT entry, name FROM local WHERE parent = ? AND coalesce(alias, name) = ? AND slot IS NULL',
+    );
+    const known = new Map<string, { readonly path: string; readonly entry: string | null }>();
+    const nameOf = (path: string): { readonly path: string; readonly entry: string | null } => {
+      if (path === '') return { path: '', entry: ROOT_ENTRY };
+      let named = known.get(path);
+      if (!named) {
+        const above = nameOf(parentOf(path));
+        const row = above.entry === null ? undefined : children.get(above.entry, lastOf(path));
+        const name = row ? (row['name'] as string) : lastOf(path);
+        named = { path: childOf(above.path, name), entry: row ? (row['entry'] as string) : null };
+        known.set(path, named);
+      }
+      return named;
+    };
+    return new Map([...found].map(([path, node]) => [nameOf(path).path, node]));
+  }
+
+  /** Whether its disk tells all names apart. */
+  get tellsNames(): boolean {
+    return this.files.profile.letterCase === 'sensitive' && this.files.profile.unicode === 'bytes';
   }
 
   /** 1 and 6: what its own trees must not be when all is quiet, with the first rows of each kind. */
@@ -173,6 +210,16 @@ export class DeviceMachine extends Machine {
   loseState(): void {
     this.sql.put(STATE_PATH, null);
     this.#isLinked = false;
+  }
+
+  /** What the client knew, as it is now. */
+  copyState(): Uint8Array {
+    return this.sql.copy(STATE_PATH);
+  }
+
+  /** The client is down: what it knew at some earlier time is put back, as from a backup of the machine. */
+  putStateBack(image: Uint8Array): void {
+    this.sql.put(STATE_PATH, image);
   }
 
   protected async run(process: SimProcess, random: SimRandom): Promise<void> {

@@ -14,6 +14,7 @@ export type Fault = {
 };
 
 const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 const YEAR_MS = 365 * 24 * HOUR_MS;
 
 /** Down now, and up again when the fault is over. */
@@ -223,6 +224,47 @@ export const faults: readonly Fault[] = [
       return () => world.bringUp(device);
     },
   },
+  {
+    name: 'client database put back',
+    endsExactness: true,
+    weight: 1,
+    begin: (world, random) => {
+      const device = onDevice(world, random);
+      const image = device.copyState();
+      return () => {
+        world.bringDown(device, 'kill');
+        device.putStateBack(image);
+        world.bringUp(device);
+      };
+    },
+  },
+  {
+    name: 'index put back',
+    endsExactness: true,
+    weight: 1,
+    begin: (world) => {
+      const image = world.server.copyIndex();
+      return () => {
+        world.bringDown(world.server, 'kill');
+        world.server.putIndexBack(image);
+        world.bringUp(world.server);
+      };
+    },
+  },
+  {
+    name: 'device away for days',
+    weight: 2,
+    begin: (world, random) => {
+      const device = onDevice(world, random);
+      world.bringDown(device, 'kill');
+      return () => {
+        world.bringDown(world.server, 'kill');
+        world.server.wall.aheadMs += 2 * DAY_MS;
+        world.bringUp(world.server);
+        world.scheduler.after(null, random.below(2000), 'the device is back', () => world.bringUp(device));
+      };
+    },
+  },
 ];
 
 /** For a client that is started now. */
@@ -245,6 +287,10 @@ function cutOff(world: World, here: string, there: string, random: SimRandom): (
 }
 
 const deck = faults.flatMap((fault) => Array.from({ length: fault.weight }, () => fault));
+
+export function faultNamed(name: string): Fault | null {
+  return faults.find((fault) => fault.name === name) ?? null;
+}
 
 export function drawFault(random: SimRandom): Fault {
   return random.pick(deck);

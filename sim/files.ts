@@ -50,6 +50,10 @@ export class Files {
     this.mount();
   }
 
+  get profile(): DeviceProfile {
+    return this.#options.profile;
+  }
+
   /** As people's programs see it. */
   get people(): ProcessFiles {
     return this.#machine.user.files;
@@ -88,8 +92,13 @@ export class Files {
     const { user } = this.#machine;
     user.setMode(path, 0);
     return () => {
-      // It may lie elsewhere by now, and something else in its place.
-      if (user.files.lstat(path)?.kind === 'folder') user.setMode(path, 0o755);
+      try {
+        // Something else may lie in its place by now.
+        if (user.files.lstat(path)?.kind === 'folder') user.setMode(path, 0o755);
+      } catch (error) {
+        // So may something else in the place of what it lay in.
+        if (!(error instanceof SystemError)) throw error;
+      }
     };
   }
 

@@ -7,6 +7,7 @@ import { nodePrimitives } from '#world/real/primitives.ts';
 import { sqliteImages } from './sqlite-images.ts';
 import { Scheduler, SimProcess } from '#world/sim/scheduler.ts';
 import { simClock, type Wall } from '#world/sim/sim-clock.ts';
+import type { JournalKept } from '#server/journal-trim.ts';
 import type { SimNet } from '#world/sim/sim-net.ts';
 import { SimRandom } from '#world/sim/sim-random.ts';
 import { SimSqlDisk } from '#world/sim/sim-sql.ts';
@@ -22,6 +23,10 @@ export type Surroundings = {
   readonly onAct: (device: string, operation: string, path: string) => void;
   /** Of files, how many are too large for one commit. */
   readonly largeShare: number;
+  /** Whether people use names that some disks do not tell apart. */
+  readonly twinNames: boolean;
+  /** Where the server keeps less of its journals than it usually does. */
+  readonly journalKept: JournalKept | null;
   readonly onLog: (machine: string, level: 'info' | 'warn' | 'error', message: string, facts: unknown) => void;
 };
 

@@ -60,6 +60,8 @@ export class World {
       scheduler: this.scheduler,
       net: this.net,
       largeShare: new SimRandom(`${options.seed} large`).chance(0.05) ? 0.1 : 0,
+      twinNames: new SimRandom(`${options.seed} names`).chance(0.3),
+      journalKept: new SimRandom(`${options.seed} journal`).chance(0.3) ? { days: 0, rows: 3 } : null,
       onAct: (device, operation, path) => {
         this.coverage.add(`person: ${operation}`);
         if (options.traceLines > 0) this.scheduler.trace.lines.push(`  ${device} PERSON: ${operation} ${path}`);
