@@ -212,9 +212,9 @@ export class DeviceMachine extends Machine {
     this.#isLinked = false;
   }
 
-  /** What the client knew, as it is now. */
-  copyState(): Uint8Array {
-    return this.sql.copy(STATE_PATH);
+  /** What the client knows now; null before it is linked. */
+  copyState(): Uint8Array | null {
+    return this.#isLinked ? this.sql.copy(STATE_PATH) : null;
   }
 
   /** The client is down: what it knew at some earlier time is put back, as from a backup of the machine. */

@@ -231,6 +231,7 @@ export const faults: readonly Fault[] = [
     begin: (world, random) => {
       const device = onDevice(world, random);
       const image = device.copyState();
+      if (image === null) return nothing;
       return () => {
         world.bringDown(device, 'kill');
         device.putStateBack(image);

@@ -15,7 +15,7 @@ import type { LargeDownloads } from './large-downloads.ts';
 import type { Fetched } from './manifests.ts';
 import type { Observer } from './observer.ts';
 import { SMALL_BYTES_MAX } from './reader.ts';
-import { parseStat } from './stat-text.ts';
+import { isRacyPlaced, parseStat } from './stat-text.ts';
 import type { Called } from './trees.ts';
 
 const STEPS_MAX = 1000;
@@ -224,7 +224,8 @@ class DownRun {
       if (!stat) return;
       const exec = kind === 'file' && stat.exec;
       const bytes = contentId?.contentId ?? null;
-      trees.putLocal({ entry, parent, name, alias, kind, contentId: bytes, target, exec }, stat, false);
+      const row = { entry, parent, name, alias, kind, contentId: bytes, target, exec };
+      trees.putLocal(row, stat, isRacyPlaced(stat));
       this.#agreed.push(() => this.#agree(remote));
     };
     if (kind === 'folder') {
@@ -248,7 +249,8 @@ class DownRun {
       const row = trees.local(entry);
       if (!row || !stat) return;
       const contentId = remote.content?.contentId ?? null;
-      trees.putLocal({ ...row, contentId, target, exec: remote.kind === 'file' && stat.exec }, stat, false);
+      const exec = remote.kind === 'file' && stat.exec;
+      trees.putLocal({ ...row, contentId, target, exec }, stat, isRacyPlaced(stat));
       this.#agreed.push(() => this.#agree(remote));
     };
     if (remote.kind === 'symlink' && target !== null) {

@@ -21,7 +21,7 @@ import {
   type Findings,
   type Place,
 } from './sightings.ts';
-import { inodeText } from './stat-text.ts';
+import { inodeText, RACY_MS_MAX } from './stat-text.ts';
 import { Unreadable } from './unreadable.ts';
 import { Watches } from './watches.ts';
 
@@ -312,6 +312,8 @@ export class Observer {
       const path = kind === 'folder' ? this.#device.trees.localPath(entry) : null;
       if (path !== null) this.#unreadable.retryBelow(path, nowMs);
     }
+    for (const { directory, name } of findings.unsure)
+      this.#settling.lookAgain(directory, name, nowMs + RACY_MS_MAX, nowMs);
     this.#judgement.note(findings, nowMs);
     if (findings.uncertain.length === 0) return;
     for (const { from, to } of await this.#judgement.recogniseFolders(nowMs)) this.folderMoved(from, to);
