@@ -9,6 +9,7 @@ import { writeNodeIdentity } from '#storage/node-identity.ts';
 import { startStorageNode, type StorageNode } from '#storage/storage-node.ts';
 import { realChecksum } from '#world/real/checksum.ts';
 import type { SimProcess } from '#world/sim/scheduler.ts';
+import type { SimRandom } from '#world/sim/sim-random.ts';
 import { SimDisk } from '#world/sim/sim-disk.ts';
 import { Machine, primitives, type Surroundings } from './machines.ts';
 import { SERVER_ADDRESS } from './server-machine.ts';
@@ -49,7 +50,7 @@ export class NodeMachine extends Machine {
     this.sql.put(INDEX_PATH, null);
   }
 
-  protected async run(process: SimProcess): Promise<void> {
+  protected async run(process: SimProcess, random: SimRandom): Promise<void> {
     const disk = this.disk.disk(process);
     const ticket = this.#ticket;
     const keyList = ticket ? await this.#join(process, ticket) : null;
@@ -67,6 +68,7 @@ export class NodeMachine extends Machine {
           primitives,
         }),
       primitives,
+      random,
       log: this.log(),
       version: 'simulated',
     });

@@ -161,7 +161,7 @@ export class ServerRig {
       status: async () => {
         const { pool, store } = find();
         const status = await store.status();
-        return { node: id, cluster, version: 'test', boot: 1, pool, ...status } as never;
+        return { node: id, cluster, version: 'test', boot: 1, run: '0123456789abcdef', pool, ...status } as never;
       },
       pushKeys: async (bytes) => {
         find().keys = bytes;

@@ -11,6 +11,8 @@ export type ServerPlan = {
   readonly dataDirectory: string;
   readonly host: string;
   readonly port: number;
+  /** How long a storage node is out of reach before it counts as lost. */
+  readonly lostMs: number;
 };
 
 /** A role that runs on a thread of this process. */

@@ -13,6 +13,8 @@ export type UpOptions = {
   readonly listen: string;
   readonly port: number;
   readonly nodePorts: readonly number[];
+  /** Seconds. */
+  readonly lostAfter: number;
 };
 
 /** The original arrangement: a pool for each of three kinds of file, one for all else. */
@@ -32,6 +34,7 @@ export async function up(context: Context, folder: string | null, options: UpOpt
       dataDirectory: data,
       host: options.listen,
       port: options.port,
+      lostMs: options.lostAfter * 1000,
     });
     running.push(server);
     const nodes = await context.launcher.startNodes(await nodePlans(data, options, server), server);

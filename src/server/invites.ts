@@ -5,7 +5,6 @@ import { equalBytes, fromHex, toHex } from '#core/bytes.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { id16Of, idBytes, type DeviceId } from '#core/ids.ts';
 import { encodeInvite, isLoopbackAddress } from '#core/invite.ts';
-import { makeLayout } from '#core/layout.ts';
 import { DEFAULT_POOL } from '#core/rules.ts';
 import { secretHash } from '#core/token.ts';
 import {
@@ -20,13 +19,16 @@ import {
   useInvite,
   type StoredInvite,
 } from '#meta/accounts.ts';
-import { allLayouts, allNodes, allPools, insertLayout, insertNode, moveNode } from '#meta/clusters.ts';
+import { allNodes, allPools, insertNode, moveNode, noteNodeRun } from '#meta/clusters.ts';
 import type { MetaWriter } from '#meta/meta-store.ts';
 import { inviteCreate, nodeHere, nodeJoin, redeem } from '#protocol/account.ts';
 import { route } from '#protocol/call.ts';
 import type { z } from 'zod';
 import { deviceRoute, type Identity } from './identity.ts';
 import type { KnownNode } from './node-book.ts';
+import type { NodeWatch } from './node-watch.ts';
+import { takeUp } from './nodes.ts';
+import { changeStanding, newLayout, wantJobs } from './placement.ts';
 import type { ServerContext } from './server-context.ts';
 
 const HOUR_MS = 3_600_000;
@@ -38,7 +40,7 @@ type InviteRequest = z.infer<typeof inviteCreate.request>;
 type Redeem = z.infer<typeof redeem.request>;
 type NodeJoin = z.infer<typeof nodeJoin.request>;
 
-export function inviteRoutes(context: ServerContext) {
+export function inviteRoutes(context: ServerContext, watch: NodeWatch) {
   return [
     deviceRoute(inviteCreate, async (request, { identity }) => ({
       response: await createInvite(context, identity.account, request),
@@ -52,14 +54,19 @@ export function inviteRoutes(context: ServerContext) {
       if (identity.kind === 'pinned' && identity.pin !== request.pin)
         throw new HoldfastError('forbidden', 'a storage node joins with the key that it shows');
       const pool = await redeemForNode(context, request);
-      await context.nodes.reload();
+      await takeUp(context);
       return { response: { cluster: context.cluster.cluster, pool }, parts: [context.tlsKeys.keyList().bytes] };
     }),
     route<z.infer<typeof nodeHere.request>, object, Identity>(nodeHere, async (request, { identity, signal }) => {
       const known = context.nodes.find(request.node);
       const shown = identity.kind === 'pinned' ? identity.pin : null;
       if (!known || (known.stored.pin !== shown && !(await answersThere(context, known, request.addresses, signal))))
-        throw new HoldfastError('forbidden', 'only the storage node itself may say where it is');
+        throw new HoldfastError('forbidden', 'only a storage node of this cluster, and itself, may say where it is');
+      if (await watch.isTwice(known, request.addresses, signal))
+        throw new HoldfastError(
+          'conflict',
+          'another process with the identity of this storage node runs already; a copied directory must be emptied and join as a new node',
+        );
       await context.meta.write((writer) => moveNode(writer, request.node, request.addresses));
       await context.nodes.reload();
       return { response: {}, parts: [] };
@@ -78,7 +85,7 @@ async function answersThere(
   signal: AbortSignal,
 ) {
   if (!context.addresses().every(isLoopbackAddress)) return false;
-  return context.nodes.answersAt(known, addresses, signal);
+  return (await context.nodes.statusAt(known, addresses, signal)) !== null;
 }
 
 export async function createInvite(context: ServerContext, account: Uint8Array, request: InviteRequest) {
@@ -191,6 +198,9 @@ async function redeemForNode(context: ServerContext, request: NodeJoin): Promise
     await useInvite(writer, invite.invite, { redeemer, made: idBytes(request.node) });
     if (present) {
       await moveNode(writer, request.node, request.addresses);
+      // Whatever was held against it, it begins anew; what it holds counts as far as it says so when it is asked.
+      await noteNodeRun(writer, request.node, { boot: 0, run: '' });
+      if (present.standing !== 'in') await changeStanding(context, writer, present, 'in');
       return present.pool;
     }
     return addNode(context, writer, request);
@@ -208,11 +218,10 @@ async function addNode(context: ServerContext, writer: MetaWriter, request: Node
   const number = 1 + Math.max(0, ...nodes.map((node) => node.number));
   const domain = new RegExp('^https?://(.*?)(:\\d+)?$').exec(request.addresses[0] ?? '')?.[1] ?? request.node;
   const { node, name, pin, addresses } = request;
-  await insertNode(writer, { node, number, name, pool, pin, addresses, domain, weight: 1, lastSeenMs: null });
-  const members = [...nodes.filter((one) => one.pool === pool), { node, domain, weight: 1 }];
-  const layouts = (await allLayouts(writer)).filter((layout) => layout.pool === pool);
-  const layout = makeLayout(context.primitives, 1 + (layouts[0]?.number ?? 0), members, known.copies);
-  await insertLayout(writer, { pool, number: layout.number, nodes: layout.nodes, table: layout.table });
+  const unseen = { lastSeenMs: null, standing: 'in', boot: 0, run: '' } as const;
+  await insertNode(writer, { node, number, name, pool, pin, addresses, domain, weight: 1, ...unseen });
+  await newLayout(context, writer, pool);
+  if (nodes.some((one) => one.pool === pool)) await wantJobs(context, writer, [['rebalance', pool]]);
   return pool;
 }
 
