@@ -20,7 +20,7 @@ export const CARE: CareSettings = {
   beatMs: 3000,
   lostMs: 15 * 60_000,
   lookMs: 3000,
-  retryMs: 10_000,
+  retryMs: 60_000,
   bytesPerS: 64 * MIB,
   scrubMs: 28 * 24 * 3_600_000,
 };

@@ -33,6 +33,8 @@ export type JobKind = {
 
 /** Work that is never over, and whose rows are its own. */
 export type StandingWork = {
+  /** What could not be done may be done now. */
+  wake(): void;
   step(): Promise<{ readonly busy: boolean; readonly bytes: number }>;
   row(): Promise<JobRow | null>;
 };
@@ -54,6 +56,7 @@ export class Jobs {
   /** There may be something to do: does not wait for the next look. */
   wake(): void {
     this.#notBeforeMs.clear();
+    for (const work of this.#works) if ('wake' in work) work.wake();
     this.#wake.abort();
   }
 

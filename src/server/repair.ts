@@ -20,19 +20,18 @@ export class Repair implements StandingWork {
   /** Monotonic: after a round in which nothing could be done. */
   #notBeforeMs = 0;
   #helped = false;
-  #reach = '';
 
   constructor(context: ServerContext) {
     this.#context = context;
   }
 
+  wake(): void {
+    this.#notBeforeMs = 0;
+  }
+
   async step(): Promise<{ readonly busy: boolean; readonly bytes: number }> {
-    const { meta, nodes, clock } = this.#context;
+    const { meta, clock } = this.#context;
     const reach = this.#reachNow();
-    const reachText = JSON.stringify([reach, nodes.all().map(({ stored }) => nodes.layoutNumber(stored.pool))]);
-    // Another node answers, or the layout is another one: what could not be helped may be helped now.
-    if (reachText !== this.#reach) this.#notBeforeMs = 0;
-    this.#reach = reachText;
     if (clock.monotonicMs() < this.#notBeforeMs) return { busy: false, bytes: 0 };
     const rows = await meta.read((reader) => owedRows(reader, reach, this.#after, ROWS_PER_STEP));
     if (rows.length === 0) return { busy: this.#endRound(), bytes: 0 };
