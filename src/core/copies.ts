@@ -51,13 +51,21 @@ export function planMove(holders: readonly number[], order: readonly number[], p
   return { targets, needed: targets.length };
 }
 
-/** Which holders a row goes on naming: never fewer than the copies asked for, while there are as many; the layout's own first, then who stays. */
-export function keepBest(holders: readonly number[], order: readonly number[], pool: PoolCopies): readonly number[] {
+/** The holders that count, in the layout's order, so that reads are shared out as the layout shares out blocks; who drains comes last. */
+export function ranked(
+  holders: readonly number[],
+  order: readonly number[],
+  pool: Pick<PoolCopies, 'standing'>,
+): readonly number[] {
   const rank = (node: number): number => {
     const place = order.indexOf(node);
     if (place >= 0) return place;
     return pool.standing.get(node) === 'in' ? order.length : order.length + 1;
   };
-  const good = [...counting(holders, pool)].sort((left, right) => rank(left) - rank(right) || left - right);
-  return good.slice(0, pool.copies);
+  return [...counting(holders, pool)].sort((left, right) => rank(left) - rank(right) || left - right);
+}
+
+/** Which holders a row goes on naming: never fewer than the copies asked for, while there are as many. */
+export function keepBest(holders: readonly number[], order: readonly number[], pool: PoolCopies): readonly number[] {
+  return ranked(holders, order, pool).slice(0, pool.copies);
 }

@@ -1,6 +1,6 @@
 /** Makes further copies of blocks from copies that are good, and writes them down - unless the layout changed since that was planned. */
 import type { Block } from '#blocks/block-store.ts';
-import { counting, keepBest, owedOf } from '#core/copies.ts';
+import { keepBest, owedOf, ranked } from '#core/copies.ts';
 import type { BlockId, SpaceId } from '#core/ids.ts';
 import { newestLayout } from '#meta/clusters.ts';
 import { findPresence } from '#meta/contents.ts';
@@ -97,8 +97,8 @@ async function record(context: ServerContext, { pool, layout, tasks, added, sett
     for (const [space, ids] of blocksBySpace(tasks))
       for (const row of await findPresence(writer, space, ids, pool)) {
         // Others may have changed it since: what they know is kept.
-        let holders = counting([...row.holders, ...(added.get(row.block) ?? [])], placed);
-        if (settle) holders = keepBest(holders, context.nodes.order(pool, row.block), placed);
+        const order = context.nodes.order(pool, row.block);
+        const holders = (settle ? keepBest : ranked)([...row.holders, ...(added.get(row.block) ?? [])], order, placed);
         changed.push({ ...row, space, holders, owed: owedOf(holders, placed) });
       }
     await updateHolders(writer, changed);

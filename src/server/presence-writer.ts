@@ -1,5 +1,5 @@
 /** Writes down who holds a block: what a caller saw is compared with what counts inside the transaction, and then tells what is owed. */
-import { counting, owedOf, QUORUM_COPIES } from '#core/copies.ts';
+import { counting, owedOf, QUORUM_COPIES, ranked } from '#core/copies.ts';
 import type { SpaceId } from '#core/ids.ts';
 import { findPresence, putPresence, type Presence } from '#meta/contents.ts';
 import type { MetaWriter } from '#meta/meta-store.ts';
@@ -21,9 +21,9 @@ export async function recordPresence(
   const recorded = rows.map((row): Presence => {
     const pool = placement.of(row.pool);
     const before = known.get(`${row.block}/${row.pool}`)?.holders ?? [];
-    const holders = counting([...row.holders, ...before], pool);
-    const wanted = context.nodes.targets(row.pool, row.block).slice(0, pool.copies);
-    if (!wanted.every((node) => holders.includes(node.stored.number))) astray.add(row.pool);
+    const order = context.nodes.order(row.pool, row.block);
+    const holders = ranked([...row.holders, ...before], order, pool);
+    if (!order.slice(0, pool.copies).every((node) => holders.includes(node))) astray.add(row.pool);
     return { ...row, holders, owed: owedOf(holders, pool) };
   });
   await putPresence(writer, space, recorded);
