@@ -13,6 +13,8 @@ export type ServerPlan = {
   readonly port: number;
   /** How long a storage node is out of reach before it counts as lost. */
   readonly lostMs: number;
+  /** In which every copy is read and verified once. */
+  readonly scrubMs: number;
 };
 
 /** A role that runs on a thread of this process. */

@@ -23,6 +23,8 @@ const lostAfter = () =>
   )
     .argParser(seconds)
     .default(900);
+const scrubDays = () =>
+  new Option('--scrub-days <days>', 'every copy is read and verified once in so many days').argParser(days).default(28);
 const LISTEN_HELP = 'address to listen on; any but 127.0.0.1 turns TLS on';
 
 function port(text: string): number {
@@ -53,6 +55,12 @@ function wholeNumber(text: string): number {
 function seconds(text: string): number {
   const value = Number(text);
   if (!(value > 0 && value <= 31_536_000)) throw new InvalidArgumentError('a time is given in seconds, above 0.');
+  return value;
+}
+
+function days(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 3650)) throw new InvalidArgumentError('it is a number of days, above 0.');
   return value;
 }
 
@@ -103,7 +111,14 @@ function build(surroundings: Surroundings, version: string): Command {
     return made;
   };
 
-  command<{ data?: string; listen: string; port: number; nodePorts: readonly number[]; lostAfter: number }>(
+  command<{
+    data?: string;
+    listen: string;
+    port: number;
+    nodePorts: readonly number[];
+    lostAfter: number;
+    scrubDays: number;
+  }>(
     program,
     'up [folder]',
     'run everything on this machine: server, four storage nodes and, with FOLDER, a device that syncs it',
@@ -117,8 +132,9 @@ function build(surroundings: Surroundings, version: string): Command {
         .argParser(fourPorts)
         .default([9000, 9001, 9002, 9003], '9000,9001,9002,9003'),
     )
-    .addOption(lostAfter());
-  command<{ data?: string; listen: string; port: number; lostAfter: number }>(
+    .addOption(lostAfter())
+    .addOption(scrubDays());
+  command<{ data?: string; listen: string; port: number; lostAfter: number; scrubDays: number }>(
     program,
     'server',
     'run the server alone',
@@ -127,7 +143,8 @@ function build(surroundings: Surroundings, version: string): Command {
     .option('--data <dir>', DATA_HELP)
     .addOption(new Option('--listen <host>', LISTEN_HELP).default('127.0.0.1'))
     .addOption(new Option('--port <n>', 'port of the server').argParser(port).default(12345))
-    .addOption(lostAfter());
+    .addOption(lostAfter())
+    .addOption(scrubDays());
   command<{ data?: string; listen: string; port: number; join?: string; pool?: string; name?: string }>(
     program,
     'node',

@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { ownIdentity } from './linking.ts';
 import type { Running } from './launcher.ts';
 import { dataDirectory, nodeDataDirectory } from './places.ts';
-import { closeAll, untilEnded } from './up.ts';
+import { closeAll, DAY_MS, untilEnded } from './up.ts';
 
 export type ServerOptions = {
   readonly data?: string;
@@ -12,6 +12,7 @@ export type ServerOptions = {
   readonly port: number;
   /** Seconds. */
   readonly lostAfter: number;
+  readonly scrubDays: number;
 };
 
 export async function serve(context: Context, options: ServerOptions): Promise<void> {
@@ -23,6 +24,7 @@ export async function serve(context: Context, options: ServerOptions): Promise<v
       host: options.listen,
       port: options.port,
       lostMs: options.lostAfter * 1000,
+      scrubMs: options.scrubDays * DAY_MS,
     });
     running.push(server);
     await ownIdentity(context, server, data);

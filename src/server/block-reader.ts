@@ -13,6 +13,9 @@ export type ReadBlock =
   | { readonly kind: 'found'; readonly bytes: Uint8Array }
   | { readonly kind: 'block_missing' | 'block_corrupt' | 'storage_unavailable' };
 
+/** For the first byte of a block that another node may have as well. */
+const PATIENCE_MS = 3000;
+
 type Search = { readonly wanted: WantedBlock; readonly open: KnownNode[]; result: ReadBlock; readonly bad: BadCopy[] };
 
 /** Copies that are found missing or damaged on the way are noted, and made anew. */
@@ -81,7 +84,9 @@ async function readFrom(nodes: NodeBook, known: KnownNode, searches: readonly Se
     const ids = searches.map((search) => search.wanted.id);
     const bytes = searches.reduce((sum, search) => sum + search.wanted.storedLength, 0);
     const get = ({ store }: NodeConnection, limited: AbortSignal) => store.get(ids, limited);
-    results = await nodes.call(known, signal, get, transferMsMax(bytes));
+    // A node that stands still must not hold up what lies elsewhere too; where it is the last one, it gets all the time there is.
+    const elsewhere = searches.every((search) => search.open.length > 0);
+    results = await nodes.call(known, signal, get, transferMsMax(bytes, elsewhere ? PATIENCE_MS : undefined));
   } catch (error) {
     if (signal.aborted || !(error instanceof HoldfastError)) throw error;
     for (const search of searches) search.result = { kind: 'storage_unavailable' };

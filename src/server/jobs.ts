@@ -19,8 +19,8 @@ export type JobStep =
       readonly skipped: number;
       readonly bytes: number;
     }
-  /** Nothing can be done now. */
-  | { readonly kind: 'wait' };
+  /** Nothing can be done now. `ms`: before it is looked at again; default: as long as before any other retry. */
+  | { readonly kind: 'wait'; readonly ms?: number };
 
 export type JobKind = {
   readonly kind: string;
@@ -106,9 +106,8 @@ export class Jobs {
     return (this.#notBeforeMs.get(nameOf(job)) ?? 0) > this.#context.clock.monotonicMs();
   }
 
-  #waitWith(job: StoredJob): void {
-    const { clock, care } = this.#context;
-    this.#notBeforeMs.set(nameOf(job), clock.monotonicMs() + care.retryMs);
+  #waitWith(job: StoredJob, ms: number = this.#context.care.retryMs): void {
+    this.#notBeforeMs.set(nameOf(job), this.#context.clock.monotonicMs() + ms);
   }
 
   /** Null where nothing was done. */
@@ -117,7 +116,7 @@ export class Jobs {
     const job = stored.total === null ? { ...stored, total: await work.count(stored.subject) } : stored;
     const did = await work.step(job);
     if (did.kind === 'wait') {
-      this.#waitWith(job);
+      this.#waitWith(job, did.ms);
       return null;
     }
     this.#speedOf(job).add(did.done, did.bytes);

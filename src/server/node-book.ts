@@ -19,9 +19,9 @@ const CALL_MS_MAX = 10_000;
 /** A node may sit behind a slow line: a batch gets the time that one megabit a second needs. */
 const BYTES_PER_MS_MIN = 128;
 
-/** How long a call that carries so many bytes may take. */
-export function transferMsMax(bytes: number): number {
-  return CALL_MS_MAX + Math.ceil(bytes / BYTES_PER_MS_MIN);
+/** How long a call that carries so many bytes may take, where the node may take `answerMs` before the first of them. */
+export function transferMsMax(bytes: number, answerMs: number = CALL_MS_MAX): number {
+  return answerMs + Math.ceil(bytes / BYTES_PER_MS_MIN);
 }
 
 export type KnownNode = {

@@ -20,6 +20,7 @@ export class Repair implements StandingWork {
   /** Monotonic: after a round in which nothing could be done. */
   #notBeforeMs = 0;
   #helped = false;
+  #pauseMs = 0;
 
   constructor(context: ServerContext) {
     this.#context = context;
@@ -27,6 +28,7 @@ export class Repair implements StandingWork {
 
   wake(): void {
     this.#notBeforeMs = 0;
+    this.#pauseMs = 0;
   }
 
   async step(): Promise<{ readonly busy: boolean; readonly bytes: number }> {
@@ -67,14 +69,19 @@ export class Repair implements StandingWork {
 
   /** True where another round may come to something. */
   #endRound(): boolean {
-    const helped = this.#helped;
+    const { clock, care } = this.#context;
+    const [helped, seen] = [this.#helped, this.#after !== null];
     this.#after = null;
     this.#helped = false;
-    const { clock, care } = this.#context;
-    if (helped) return true;
-    this.#notBeforeMs = clock.monotonicMs() + care.retryMs;
+    if (helped) {
+      this.#pauseMs = 0;
+      return true;
+    }
     this.#speed = null;
     this.#done = 0;
+    // Longer each time: it may be many that nobody can help now.
+    this.#pauseMs = seen ? Math.min(care.retryMs, 2 * Math.max(this.#pauseMs, care.lookMs)) : 0;
+    this.#notBeforeMs = clock.monotonicMs() + this.#pauseMs;
     return false;
   }
 

@@ -26,9 +26,11 @@ export function scrub(context: ServerContext): JobKind {
     count: () => meta.read(countPresence),
     async step(job) {
       const nowMs = clock.monotonicMs();
-      credit = Math.min(CREDIT_ROWS_MAX, credit + ((nowMs - countedMs) / care.scrubMs) * Math.max(1, job.total ?? 0));
+      const rowsPerMs = Math.max(1, job.total ?? 0) / care.scrubMs;
+      credit = Math.min(CREDIT_ROWS_MAX, credit + (nowMs - countedMs) * rowsPerMs);
       countedMs = nowMs;
-      if (credit < 1) return { kind: 'wait' };
+      if (credit < 1)
+        return { kind: 'wait', ms: Math.min(care.retryMs, Math.max(care.lookMs, (1 - credit) / rowsPerMs)) };
       const limit = Math.min(limits.batchBlocksMax, Math.floor(credit));
       const rows = await meta.read((reader) => walkPresence(reader, keyAt(job.place), limit));
       const batch = withinBatch(rows);
