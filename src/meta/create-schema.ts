@@ -205,6 +205,7 @@ const tables: Readonly<Record<string, Table>> = {
       done: 'number',
       total: 'number?',
       skipped: 'number',
+      again: 'number',
     },
     key: ['kind', 'subject'],
   },

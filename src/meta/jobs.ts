@@ -15,13 +15,17 @@ export type StoredJob = {
   readonly total: number | null;
   /** What could not be done in this pass: there will be another. */
   readonly skipped: number;
+  /** It was asked for while it was under way: there will be another pass too. */
+  readonly again: boolean;
 };
+
+const AT_FIRST = { place: null, done: 0, total: null, skipped: 0, again: 0 };
 
 export type JobName = Pick<StoredJob, 'kind' | 'subject' | 'mark'>;
 
 /** From the beginning, also where it is under way. `mark`: never used before. */
 export async function wantJob({ db }: MetaWriter, { kind, subject, mark }: JobName): Promise<void> {
-  const fresh = { mark, place: null, done: 0, total: null, skipped: 0 };
+  const fresh = { mark, ...AT_FIRST };
   await db
     .insertInto('job')
     .values({ kind, subject, ...fresh })
@@ -33,8 +37,8 @@ export async function wantJob({ db }: MetaWriter, { kind, subject, mark }: JobNa
 export async function ensureJob({ db }: MetaWriter, { kind, subject, mark }: JobName): Promise<void> {
   await db
     .insertInto('job')
-    .values({ kind, subject, mark, place: null, done: 0, total: null, skipped: 0 })
-    .onConflict((conflict) => conflict.columns(['kind', 'subject']).doUpdateSet({ skipped: 1 }))
+    .values({ kind, subject, mark, ...AT_FIRST })
+    .onConflict((conflict) => conflict.columns(['kind', 'subject']).doUpdateSet({ again: 1 }))
     .execute();
 }
 
@@ -55,12 +59,12 @@ export async function noteJob({ db }: MetaWriter, job: StoredJob, skipped: numbe
   return result.numUpdatedRows > 0;
 }
 
-/** The pass is over. `ended`: nothing was left out, and the row is gone; `again`: it begins anew; `stale`: asked for again since. */
+/** The pass is over. `ended`: nothing was left out, and the row is gone; `again`, or `later` where something was: it begins anew; `stale`: no longer wanted. */
 export async function endPass(
   { db }: MetaWriter,
   job: StoredJob,
   skipped: number,
-): Promise<'ended' | 'again' | 'stale'> {
+): Promise<'ended' | 'again' | 'later' | 'stale'> {
   const found = await db
     .selectFrom('job')
     .selectAll()
@@ -69,14 +73,15 @@ export async function endPass(
     .executeTakeFirst();
   if (!found || found.mark !== job.mark) return 'stale';
   const named = { kind: job.kind, subject: job.subject };
-  if (found.skipped + skipped > 0) {
+  const leftOut = found.skipped + skipped > 0;
+  if (leftOut || found.again === 1) {
     await db
       .updateTable('job')
-      .set({ place: null, done: 0, total: null, skipped: 0 })
+      .set(AT_FIRST)
       .where('kind', '=', named.kind)
       .where('subject', '=', named.subject)
       .execute();
-    return 'again';
+    return leftOut ? 'later' : 'again';
   }
   await db.deleteFrom('job').where('kind', '=', named.kind).where('subject', '=', named.subject).execute();
   return 'ended';
@@ -84,5 +89,5 @@ export async function endPass(
 
 function jobOf(row: MetaSchema['job']): StoredJob {
   const { kind, subject, mark, place, done, total, skipped } = row;
-  return { kind, subject, mark, place, done, total, skipped };
+  return { kind, subject, mark, place, done, total, skipped, again: row.again === 1 };
 }

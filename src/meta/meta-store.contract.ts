@@ -451,10 +451,10 @@ export function metaStoreContract(
       const read = async () => (await store.read(allJobs))[0];
       await store.write((writer) => wantJob(writer, { ...job, mark: 'one' }));
       const one = await read();
-      assert.deepEqual(one, { ...job, mark: 'one', place: null, done: 0, total: null, skipped: 0 });
+      assert.deepEqual(one, { ...job, mark: 'one', place: null, done: 0, total: null, skipped: 0, again: false });
       assert.ok(one);
       assert.ok(await store.write((writer) => noteJob(writer, { ...one, place: 'x', done: 5, total: 9 }, 2)));
-      assert.equal(await store.write((writer) => endPass(writer, one, 0)), 'again');
+      assert.equal(await store.write((writer) => endPass(writer, one, 0)), 'later');
       assert.deepEqual(await read(), one);
       await store.write((writer) => ensureJob(writer, { ...job, mark: 'not new' }));
       assert.equal(await store.write((writer) => endPass(writer, one, 0)), 'again');

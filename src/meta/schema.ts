@@ -175,5 +175,6 @@ export type MetaSchema = {
     done: number;
     total: number | null;
     skipped: number;
+    again: number;
   };
 };

@@ -131,7 +131,7 @@ export class Jobs {
       if (end === 'ended') await work.ended?.(writer, job.subject);
       return end;
     });
-    if (outcome === 'again') this.#waitWith(job);
+    if (outcome === 'later') this.#waitWith(job);
     if (outcome === 'ended') this.#speeds.delete(nameOf(job));
     return did.bytes;
   }
