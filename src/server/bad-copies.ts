@@ -3,7 +3,7 @@ import { counting, owedOf } from '#core/copies.ts';
 import type { BlockId, SpaceId } from '#core/ids.ts';
 import { findPresence } from '#meta/contents.ts';
 import { updateHolders, type PlacedPresence } from '#meta/copies.ts';
-import { readPlacement } from './placement.ts';
+import { readPools } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
 
 export type BadCopy = { readonly block: BlockId; readonly holder: number; readonly why: 'missing' | 'corrupt' };
@@ -16,12 +16,12 @@ export async function noteBadCopies(
 ): Promise<number> {
   if (bad.length === 0) return 0;
   const rows = await context.meta.write(async (writer) => {
-    const placement = await readPlacement(writer);
+    const pools = await readPools(writer);
     const changed: PlacedPresence[] = [];
     for (const row of await findPresence(writer, space, [...new Set(bad.map(({ block }) => block))])) {
       const gone = bad.filter(({ block }) => block === row.block).map(({ holder }) => holder);
       if (!row.holders.some((holder) => gone.includes(holder))) continue;
-      const pool = placement.of(row.pool);
+      const pool = pools.of(row.pool);
       const holders = counting(row.holders, pool).filter((holder) => !gone.includes(holder));
       changed.push({ ...row, space, holders, owed: owedOf(holders, pool) });
     }

@@ -13,7 +13,7 @@ import type { Answer } from '#protocol/sync.ts';
 import { writeBlocks, type WriteFailure, type WrittenBlock } from './block-writer.ts';
 import { isClaim, staleKey, wrong, type Claim, type CommitItem } from './commit-claims.ts';
 import type { NodeBook } from './node-book.ts';
-import { readPlacement } from './placement.ts';
+import { readPools } from './standing.ts';
 import { isHeld, isStillSafe } from './presence-writer.ts';
 
 export type BlockPlan = {
@@ -45,8 +45,8 @@ export async function planBlocks(
   sources: BlockSources,
 ): Promise<BlockPlan> {
   const claims = items.flatMap(({ claim }) => (isClaim(claim) ? claim.blocks.map(({ id }) => id) : []));
-  const placement = await readPlacement(reader);
-  const held = (await findPresence(reader, space, claims)).filter((row) => isHeld(placement, row));
+  const pools = await readPools(reader);
+  const held = (await findPresence(reader, space, claims)).filter((row) => isHeld(pools, row));
   const present = byPoolAndBlock(held);
   const uploadOf = new Map(sources.uploads.map((upload) => [upload.entry, upload]));
   const plan = {
@@ -65,7 +65,7 @@ export async function planBlocks(
     plan.pools.set(position, pool);
     const ids = claim.blocks.map(({ id }) => id);
     const uploaded = upload ? await findUploadBlocks(reader, upload, ids) : [];
-    const brought = uploaded.filter((row) => isStillSafe(placement, row));
+    const brought = uploaded.filter((row) => isStillSafe(pools, row));
     const judged = judgeBlocks(claim, pool, present, byPoolAndBlock(brought), upload, sources);
     if (judged.refusal) plan.refusals.set(position, judged.refusal);
     else {

@@ -25,7 +25,7 @@ import { allowed, checkStillLinked, deviceRoute, spaceFor, type DeviceIdentity }
 import { checkAttached } from './installs.ts';
 import { growJournal } from './journal-writer.ts';
 import { headOf, judgeCursor } from './journal-view.ts';
-import { readPlacement } from './placement.ts';
+import { readPools } from './standing.ts';
 import { isHeld, isStillSafe, recordPresence } from './presence-writer.ts';
 import type { ServerContext } from './server-context.ts';
 import { weigh, type Weighed } from './weigh.ts';
@@ -197,8 +197,8 @@ async function checkAgain(
 ): Promise<ReadonlyMap<number, Answer>> {
   const refusals = new Map(plan.refusals);
   const relied = [...plan.relied.values()].flat();
-  const placement = await readPlacement(writer);
-  const held = (await findPresence(writer, request.space, relied)).filter((row) => isHeld(placement, row));
+  const pools = await readPools(writer);
+  const held = (await findPresence(writer, request.space, relied)).filter((row) => isHeld(pools, row));
   const present = new Set(held.map((row) => `${row.block}/${row.pool}`));
   const stillOpen = await findUploads(
     writer,
@@ -210,7 +210,7 @@ async function checkAgain(
     if (!claim.known && keyVersion !== space.keyVersion) refusals.set(position, staleKey());
     const pool = plan.pools.get(position);
     const gone = (plan.relied.get(position) ?? []).filter((block) => !present.has(`${block}/${pool}`));
-    const unsafe = (plan.presence.get(position) ?? []).filter((row) => !isStillSafe(placement, row));
+    const unsafe = (plan.presence.get(position) ?? []).filter((row) => !isStillSafe(pools, row));
     const lost = closed.has(operation.entry)
       ? claim.blocks.map(({ id }) => id)
       : [...gone, ...unsafe.map(({ block }) => block)];

@@ -9,7 +9,7 @@ import { limits } from '#core/limits.ts';
 import { readBlocks } from './block-reader.ts';
 import { placeBlocks } from './block-writer.ts';
 import type { KnownNode } from './node-book.ts';
-import { readPlacement } from './placement.ts';
+import { readPools } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
 
 export type CopyTask = {
@@ -92,7 +92,7 @@ type Recorded = {
 async function record(context: ServerContext, { pool, layout, tasks, added, settle }: Recorded): Promise<boolean> {
   return context.meta.write(async (writer) => {
     if ((await newestLayout(writer, pool)) !== layout) return false;
-    const placed = (await readPlacement(writer)).of(pool);
+    const placed = (await readPools(writer)).of(pool);
     const changed: PlacedPresence[] = [];
     for (const [space, ids] of blocksBySpace(tasks))
       for (const row of await findPresence(writer, space, ids, pool)) {

@@ -10,7 +10,7 @@ import type { MetaReader, MetaWriter } from '#meta/meta-store.ts';
 import { batchOf, copyBlocks, type CopyTask } from './copier.ts';
 import type { JobKind, JobStep } from './jobs.ts';
 import type { NodeConnection } from './node-connection.ts';
-import { readPlacement } from './placement.ts';
+import { readPools } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
 
 const ROWS_PER_STEP = 512;
@@ -45,10 +45,10 @@ export function recount({ meta, wakeJobs }: ServerContext): JobKind {
     step: (job) =>
       meta.write(async (writer) => {
         const rows = await walkPresence(writer, keyAt(job.place), ROWS_PER_STEP);
-        const placement = await readPlacement(writer);
+        const pools = await readPools(writer);
         const changed = rows.flatMap((row): PlacedPresence[] => {
           if (row.pool !== job.subject) return [];
-          const pool = placement.of(row.pool);
+          const pool = pools.of(row.pool);
           const holders = counting(row.holders, pool);
           const owed = owedOf(holders, pool);
           return owed === row.owed && holders.length === row.holders.length ? [] : [{ ...row, holders, owed }];
@@ -83,7 +83,7 @@ export function adopt({ meta, nodes, closing }: ServerContext): JobKind {
       const holds = new Set(asked.filter((_, index) => held[index]).map(placeOf));
       const recorded = await meta.write(async (writer) => {
         if ((await newestLayout(writer, pool)) !== layout) return false;
-        const placed = (await readPlacement(writer)).of(pool);
+        const placed = (await readPools(writer)).of(pool);
         const present = await readAgain(writer, asked);
         await updateHolders(
           writer,
@@ -126,14 +126,14 @@ export function rebalance(context: ServerContext): JobKind {
       const layout = nodes.layoutNumber(pool);
       if (layout === 0) return { kind: 'done', place: null, done: 0, skipped: 0, bytes: 0 };
       const rows = await meta.read((reader) => walkPresence(reader, keyAt(job.place), ROWS_PER_STEP));
-      const placement = nodes.placement(pool);
+      const standing = nodes.standing(pool);
       let blocked = new Set<string>();
       const tasks = rows.flatMap((row): CopyTask[] => {
         // Where nobody holds it any more, repair looks for it.
-        if (row.pool !== pool || counting(row.holders, placement).length === 0) return [];
+        if (row.pool !== pool || counting(row.holders, standing).length === 0) return [];
         const order = nodes.order(pool, row.block);
-        const plan = planMove(row.holders, order, placement);
-        const kept = keepBest(row.holders, order, placement);
+        const plan = planMove(row.holders, order, standing);
+        const kept = keepBest(row.holders, order, standing);
         if (plan.needed === 0 && kept.length === row.holders.length) return [];
         const targets = ready(plan.targets);
         if (targets.length < plan.needed || (plan.needed > 0 && !nodes.hasSource(row))) blocked.add(placeOf(row));

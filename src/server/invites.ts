@@ -28,7 +28,7 @@ import { deviceRoute, type Identity } from './identity.ts';
 import type { KnownNode } from './node-book.ts';
 import type { NodeWatch } from './node-watch.ts';
 import { takeUp } from './nodes.ts';
-import { changeStanding, newLayout, wantJobs } from './placement.ts';
+import { changeStanding, newLayout, wantJobs } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
 
 const HOUR_MS = 3_600_000;

@@ -135,7 +135,7 @@ export class NodeBook {
   }
 
   /** As it is known here; what is written down is decided by the rows. */
-  placement(pool: string): PoolCopies {
+  standing(pool: string): PoolCopies {
     const standing = new Map(this.all().map(({ stored }) => [stored.number, stored.standing]));
     return { copies: this.copies(pool), standing };
   }

@@ -4,7 +4,7 @@ import { allNodes, noteNodeRun } from '#meta/clusters.ts';
 import type { KnownNode } from './node-book.ts';
 import type { NodeStatus } from './node-connection.ts';
 import { takeUp } from './nodes.ts';
-import { changeStanding } from './placement.ts';
+import { changeStanding } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
 
 export class NodeWatch {

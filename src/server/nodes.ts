@@ -6,7 +6,7 @@ import { countHeldBy, countLacking } from '#meta/copies.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
 import { nodesDrain, nodesRemove, nodesWhatif } from '#protocol/cluster.ts';
 import { checkStillLinked, deviceRoute } from './identity.ts';
-import { changeStanding, readPlacement } from './placement.ts';
+import { changeStanding, readPools } from './standing.ts';
 import type { Repair } from './repair.ts';
 import type { ServerContext } from './server-context.ts';
 import { lossOf } from './whatif.ts';
@@ -81,7 +81,7 @@ async function nodeFor(reader: MetaReader, node: NodeId): Promise<StoredNode> {
 }
 
 async function checkCanLeave(reader: MetaReader, node: StoredNode): Promise<void> {
-  const { copies } = (await readPlacement(reader)).of(node.pool);
+  const { copies } = (await readPools(reader)).of(node.pool);
   const others = (await allNodes(reader)).filter(
     (one) => one.pool === node.pool && one.node !== node.node && one.standing === 'in',
   );
@@ -94,7 +94,7 @@ async function checkCanLeave(reader: MetaReader, node: StoredNode): Promise<void
 
 /** Blocks of which too few copies would be left without the node: that it holds; of a lost one, that nobody else holds and it may. */
 async function lackingWithout(reader: MetaReader, node: StoredNode): Promise<number> {
-  const { copies, standing } = (await readPlacement(reader)).of(node.pool);
+  const { copies, standing } = (await readPools(reader)).of(node.pool);
   const out = [...standing].filter(([, one]) => one === 'lost' || one === 'removed').map(([number]) => number);
   const without = [...new Set([...out, node.number])];
   const lost = node.standing === 'lost';

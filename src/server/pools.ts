@@ -4,7 +4,7 @@ import { poolsList, poolsSet } from '#protocol/cluster.ts';
 import { allPools, putPool } from '#meta/clusters.ts';
 import { checkStillLinked, deviceRoute } from './identity.ts';
 import { takeUp } from './nodes.ts';
-import { newLayout, wantJobs } from './placement.ts';
+import { newLayout, wantJobs } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
 
 export function poolRoutes(context: ServerContext) {

@@ -3,7 +3,7 @@ import { counting, owedOf, QUORUM_COPIES, ranked } from '#core/copies.ts';
 import type { SpaceId } from '#core/ids.ts';
 import { findPresence, putPresence, type Presence } from '#meta/contents.ts';
 import type { MetaWriter } from '#meta/meta-store.ts';
-import { ensureRebalance, readPlacement, type Placement } from './placement.ts';
+import { ensureRebalance, readPools, type PoolsNow } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
 
 /** Holders that are known already stay. Where a block lies elsewhere than the layout wants it, it is moved later. */
@@ -14,12 +14,12 @@ export async function recordPresence(
   rows: readonly Presence[],
 ): Promise<void> {
   if (rows.length === 0) return;
-  const placement = await readPlacement(writer);
+  const pools = await readPools(writer);
   const ids = rows.map(({ block }) => block);
   const known = new Map((await findPresence(writer, space, ids)).map((row) => [`${row.block}/${row.pool}`, row]));
   const astray = new Set<string>();
   const recorded = rows.map((row): Presence => {
-    const pool = placement.of(row.pool);
+    const pool = pools.of(row.pool);
     const before = known.get(`${row.block}/${row.pool}`)?.holders ?? [];
     const order = context.nodes.order(row.pool, row.block);
     const holders = ranked([...row.holders, ...before], order, pool);
@@ -31,13 +31,13 @@ export async function recordPresence(
 }
 
 /** Whether a block that is in the space may be relied on: where nobody holds it any more, whoever has its bytes is asked for them. */
-export function isHeld(placement: Placement, row: Presence): boolean {
-  return counting(row.holders, placement.of(row.pool)).length > 0;
+export function isHeld(pools: PoolsNow, row: Presence): boolean {
+  return counting(row.holders, pools.of(row.pool)).length > 0;
 }
 
 /** Whether a block that was just written, or lately for an upload, is still as safe as its sender was told: nodes may be lost meanwhile. */
-export function isStillSafe(placement: Placement, row: Presence): boolean {
-  const pool = placement.of(row.pool);
+export function isStillSafe(pools: PoolsNow, row: Presence): boolean {
+  const pool = pools.of(row.pool);
   const promised = Math.min(row.holders.length, pool.copies, QUORUM_COPIES);
   return counting(row.holders, pool).length >= Math.max(1, promised);
 }

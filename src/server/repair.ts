@@ -56,7 +56,7 @@ export class Repair implements StandingWork {
     const own = same < 0 ? rows : rows.slice(0, same);
     const tasks: CopyTask[] = [];
     for (const row of own) {
-      const plan = planRepair(row.holders, nodes.order(pool, row.block), nodes.placement(pool));
+      const plan = planRepair(row.holders, nodes.order(pool, row.block), nodes.standing(pool));
       const known = plan.targets.flatMap((number) => nodes.byNumber(number) ?? []);
       const targets = known.filter((one) => nodes.takesBlocks(one));
       const needed = Math.min(plan.needed, targets.length);

@@ -13,7 +13,7 @@ import { dropOpenInvites } from '#meta/accounts.ts';
 import { allNodes, findCluster, putIncarnation } from '#meta/clusters.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import { allSpaces, beginEpoch } from '#meta/spaces.ts';
-import { wantJobs } from './placement.ts';
+import { wantJobs } from './standing.ts';
 import type { Random } from '#world/random.ts';
 import { Vault } from './vault.ts';
 

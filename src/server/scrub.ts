@@ -10,7 +10,7 @@ import { badness } from './block-reader.ts';
 import { keyAt, walked } from './copy-jobs.ts';
 import type { JobKind } from './jobs.ts';
 import { transferMsMax, type KnownNode } from './node-book.ts';
-import { wantJobs } from './placement.ts';
+import { wantJobs } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
 
 const SCRUB = ['scrub', 'all pools'] as const;

@@ -24,7 +24,7 @@ import type { z } from 'zod';
 import { writeBlocks, type WriteFailure } from './block-writer.ts';
 import { refusalOf } from './commit-blocks.ts';
 import { checkStillLinked, deviceRoute, spaceFor, type DeviceIdentity } from './identity.ts';
-import { readPlacement } from './placement.ts';
+import { readPools } from './standing.ts';
 import { isHeld, isStillSafe } from './presence-writer.ts';
 import type { ServerContext } from './server-context.ts';
 
@@ -139,9 +139,9 @@ async function uploadFor(
 async function missingBlocks(reader: MetaReader, upload: StoredUpload, blocks: readonly BlockId[]) {
   const present = await findPresence(reader, upload.space, blocks, upload.pool);
   const brought = await findUploadBlocks(reader, upload, blocks);
-  const placement = await readPlacement(reader);
-  const held = present.filter((row) => isHeld(placement, row));
-  const safe = brought.filter((row) => isStillSafe(placement, row));
+  const pools = await readPools(reader);
+  const held = present.filter((row) => isHeld(pools, row));
+  const safe = brought.filter((row) => isStillSafe(pools, row));
   const had = new Set([...held, ...safe].map(({ block }) => block));
   return [...new Set(blocks)].filter((block) => !had.has(block));
 }

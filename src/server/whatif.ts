@@ -26,7 +26,7 @@ export type Loss = {
 
 export async function lossOf(context: ServerContext, node: KnownNode): Promise<Loss> {
   const { number, pool } = node.stored;
-  const now = context.nodes.placement(pool);
+  const now = context.nodes.standing(pool);
   const standing = new Map<number, Standing>([...now.standing, [number, 'lost']]);
   const after: PoolCopies = { copies: now.copies, standing };
   const layout = layoutWithout(context, node, now.copies);

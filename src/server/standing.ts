@@ -7,12 +7,12 @@ import { ensureJob, wantJob } from '#meta/jobs.ts';
 import type { MetaReader, MetaWriter } from '#meta/meta-store.ts';
 import type { ServerContext } from './server-context.ts';
 
-export type Placement = {
+export type PoolsNow = {
   readonly standing: ReadonlyMap<number, Standing>;
   of(pool: string): PoolCopies;
 };
 
-export async function readPlacement(reader: MetaReader): Promise<Placement> {
+export async function readPools(reader: MetaReader): Promise<PoolsNow> {
   const standing = new Map((await allNodes(reader)).map((node) => [node.number, node.standing]));
   const copies = new Map((await allPools(reader)).map((row) => [row.pool, row.copies]));
   return { standing, of: (pool) => ({ copies: copies.get(pool) ?? 1, standing }) };
@@ -24,7 +24,7 @@ type Tools = Pick<ServerContext, 'primitives' | 'random'>;
 export async function newLayout({ primitives }: Tools, writer: MetaWriter, pool: string): Promise<void> {
   const members = (await allNodes(writer)).filter((node) => node.pool === pool && node.standing === 'in');
   if (members.length === 0) return;
-  const { copies } = (await readPlacement(writer)).of(pool);
+  const { copies } = (await readPools(writer)).of(pool);
   const layout = makeLayout(primitives, 1 + (await newestLayout(writer, pool)), members, copies);
   await insertLayout(writer, { pool, number: layout.number, nodes: layout.nodes, table: layout.table });
 }
