@@ -123,9 +123,14 @@ export function rebalance(context: ServerContext): JobKind {
     count: () => meta.read(countPresence),
     async step(job) {
       const pool = job.subject;
-      const layout = nodes.layoutNumber(pool);
+      const { rows, layout } = await meta.read(async (reader) => ({
+        rows: await walkPresence(reader, keyAt(job.place), ROWS_PER_STEP),
+        layout: await newestLayout(reader, pool),
+      }));
       if (layout === 0) return { kind: 'done', place: null, done: 0, skipped: 0, bytes: 0 };
-      const rows = await meta.read((reader) => walkPresence(reader, keyAt(job.place), ROWS_PER_STEP));
+      // By an older layout everything may seem to be in its place.
+      if (layout !== nodes.layoutNumber(pool)) await nodes.reload();
+      if (layout !== nodes.layoutNumber(pool)) return { kind: 'wait', ms: 0 };
       const standing = nodes.standing(pool);
       let blocked = new Set<string>();
       const tasks = rows.flatMap((row): CopyTask[] => {
