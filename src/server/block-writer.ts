@@ -54,7 +54,13 @@ export async function placeBlocks(
   signal: AbortSignal,
 ): Promise<ReadonlyMap<BlockId, Pick<Progress, 'holders' | 'why'>>> {
   const all = wanted.map(({ block, open, copies }): Progress => {
-    return { block, copies, open: open.filter((known) => !nodes.isDown(known)), holders: [], why: 'unavailable' };
+    const up = open.filter((known) => !nodes.isDown(known));
+    // One that was full a moment ago is asked last: bytes that it refuses have crossed the network.
+    const inTurn = [
+      ...up.filter((known) => nodes.takesBlocks(known)),
+      ...up.filter((known) => !nodes.takesBlocks(known)),
+    ];
+    return { block, copies, open: inTurn, holders: [], why: 'unavailable' };
   });
   const lacks = (one: Progress) =>
     one.holders.length < one.copies && one.open.length > 0 && one.why !== 'hash_mismatch';

@@ -89,7 +89,6 @@ export class Care {
       known.status = status;
       known.answering = true;
       known.silentSinceMs = null;
-      known.complaint = null;
       known.lastSeenMs = clock.nowMs();
       // What could not be done without it may be done now.
       if (!answeredBefore) this.#context.wakeJobs();

@@ -51,7 +51,7 @@ export async function describeHealth(
     uploading: await countUploads(reader),
     pools: await allPools(reader),
   }));
-  const problems = [...problemsOf(nodes), ...complaintsOf(context.nodes.all()), ...poolProblems(context, pools, risk)];
+  const problems = [...problemsOf(nodes), ...complaintsOf(context), ...poolProblems(context, pools, risk)];
   return { copiesAtRisk: risk.atRisk, uploading, nodes, jobs: [...(await jobs.rows())], problems };
 }
 
@@ -113,10 +113,11 @@ function poolProblems(
   return problems;
 }
 
-function complaintsOf(nodes: readonly KnownNode[]): StatusResponse['problems'] {
-  return nodes.flatMap(({ complaint }) =>
-    complaint === null ? [] : [{ path: '', code: 'node_cloned', message: complaint }],
-  );
+function complaintsOf({ nodes }: ServerContext): StatusResponse['problems'] {
+  return nodes.all().flatMap((known) => {
+    const message = nodes.complaintOf(known);
+    return message === null ? [] : [{ path: '', code: 'node_cloned', message }];
+  });
 }
 
 function problemsOf(nodes: readonly NodeRow[]): StatusResponse['problems'] {

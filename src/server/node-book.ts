@@ -35,8 +35,8 @@ export type KnownNode = {
   lastSeenMs: number | null;
   /** Monotonic: since when it does not answer this process; null: it does. */
   silentSinceMs: number | null;
-  /** What is wrong with who answers in its name; null: nothing. */
-  complaint: string | null;
+  /** What is wrong with who answers in its name, until then by the monotonic clock; null: nothing. */
+  complaint: { readonly message: string; readonly untilMs: number } | null;
 };
 
 export class NodeBook {
@@ -152,6 +152,10 @@ export class NodeBook {
 
   #known(nodes: readonly NodeId[]): KnownNode[] {
     return nodes.flatMap((node) => this.#nodes.get(node) ?? []);
+  }
+
+  complaintOf({ complaint }: KnownNode): string | null {
+    return complaint && complaint.untilMs > this.#clock.monotonicMs() ? complaint.message : null;
   }
 
   /** One of the nodes that the row names can be asked for the block; or nobody is named, and all must be. */

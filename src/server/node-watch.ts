@@ -7,6 +7,9 @@ import { takeUp } from './nodes.ts';
 import { changeStanding } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
 
+/** Who was refused may run on unseen: a person has this long to see it. Without another one who answers in that name it is over. */
+const COMPLAINT_MS = 24 * 3_600_000;
+
 export class NodeWatch {
   readonly #context: ServerContext;
   /** Processes that others followed: one that answers again runs beside its successor. */
@@ -24,10 +27,13 @@ export class NodeWatch {
     const { stored } = known;
     if (status.run === stored.run && status.boot === stored.boot) return;
     if (status.boot < stored.boot || this.#past.has(status.run)) {
-      known.complaint = `another process with the identity of the storage node ${stored.name} (pool ${stored.pool}) answers, or an old copy of its directory was put back: run only one; a copied directory must be emptied and join as a new node`;
-      throw new HoldfastError('conflict', known.complaint);
+      const message = `another process with the identity of the storage node ${stored.name} (pool ${stored.pool}) answers, or an old copy of its directory was put back: run only one; a copied directory must be emptied and join as a new node`;
+      known.complaint = { message, untilMs: this.#context.clock.monotonicMs() + COMPLAINT_MS };
+      throw new HoldfastError('conflict', message);
     }
     if (stored.run !== '') this.#past.add(stored.run);
+    // Started anew, and the only one who answers: what was wrong is mended.
+    known.complaint = null;
     await this.#context.meta.write((writer) => noteNodeRun(writer, stored.node, status));
     Object.assign(known, { stored: { ...stored, boot: status.boot, run: status.run } });
   }
@@ -76,7 +82,9 @@ export class NodeWatch {
       nodes.statusAt(known, addresses, signal),
     ]);
     if (!there || !here || there.run === here.run) return false;
-    known.complaint = `two processes have the identity of the storage node ${known.stored.name} (pool ${known.stored.pool}), at ${known.stored.addresses[0]} and at ${addresses[0]}: the second is refused; a copied directory must be emptied and join as a new node`;
+    const message = `two processes have the identity of the storage node ${known.stored.name} (pool ${known.stored.pool}), at ${known.stored.addresses[0]} and at ${addresses[0]}: the second is refused; a copied directory must be emptied and join as a new node`;
+    known.complaint = { message, untilMs: this.#context.clock.monotonicMs() + COMPLAINT_MS };
+    this.#context.log.error(message);
     return true;
   }
 }

@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import test from 'node:test';
 import { MemoryBlockStore } from '#blocks/memory-block-store.ts';
+import { HoldfastError } from '#core/errors.ts';
 import { ROOT_ENTRY, type BlockId } from '#core/ids.ts';
+import type { MetaReader, MetaStore, MetaWriter } from '#meta/meta-store.ts';
 import { walkPresence } from '#meta/copies.ts';
 import { contents } from '#protocol/contents.ts';
 import {
@@ -534,6 +536,107 @@ async function withRooms(work: (world: World) => Promise<void>): Promise<void> {
     await rig.close();
   }
 }
+
+test('a node that was removed may join again with what it holds; full nodes are passed over', () =>
+  withWorld(3, async (world) => {
+    await world.copies(2);
+    await world.write(20);
+    await world.one.ask(nodesRemove, { node: world.node(0).node, lost: true });
+    await world.rig.server.settleCopies();
+    await world.checkRows(2);
+    await world.rig.join(world.node(0));
+    await world.rig.server.greetNodes();
+    assert.equal((await world.row(0))?.standing, 'in');
+    await world.rig.server.settleCopies();
+    await world.checkRows(2);
+    assert.ok([...(await world.rows()).values()].some((holders) => holders.includes(1)));
+    // One is full from now on: the others take its share, and nothing waits for it.
+    const { store } = world.node(0);
+    const refused: number[] = [];
+    const put: typeof store.put = async (blocks) => {
+      refused.push(blocks.length);
+      return blocks.map(() => 'no_space' as const);
+    };
+    const status = async () => ({ ...(await store.status()), state: 'read_only' });
+    world.node(0).store = Object.assign(Object.create(store) as typeof store, {
+      put,
+      status,
+      get: store.get.bind(store),
+      has: store.has.bind(store),
+    });
+    await world.rig.server.greetNodes();
+    await world.write(10, 'while full');
+    await world.rig.server.settleCopies();
+    assert.deepEqual(refused, []);
+    assert.equal(await world.atRisk(), 0);
+    await world.checkReadable();
+  }));
+
+/** Ends the server's life at a transaction: from then on nothing of it is written. */
+class EndsAtWrite implements MetaStore {
+  readonly #inner: MetaStore;
+  left = Number.MAX_SAFE_INTEGER;
+
+  constructor(inner: MetaStore) {
+    this.#inner = inner;
+  }
+
+  read<T>(work: (reader: MetaReader) => Promise<T>): Promise<T> {
+    return this.#inner.read(work);
+  }
+
+  async write<T>(work: (writer: MetaWriter) => Promise<T>): Promise<T> {
+    if (--this.left < 0) throw new HoldfastError('stopping', 'the server has ended');
+    return this.#inner.write(work);
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close();
+  }
+}
+
+test('a server that ends at any transaction of a repair, a drain or a join loses nothing, and the next one ends the work', async () => {
+  let made: EndsAtWrite | null = null;
+  const rig = await ServerRig.start({
+    nodes: [1, 2, 3].map(() => new RigNode('txt')),
+    care: CARE,
+    wrapMeta: (store) => (made = new EndsAtWrite(store)),
+  });
+  try {
+    const world = new World(rig, await rig.link('one'));
+    await world.copies(2);
+    await world.write(30);
+    let whole = 0;
+    for (let after = 0; whole < 4; after++) {
+      const { node } = world.node(after % 3);
+      const { standing } = (await world.row(after % 3)) ?? {};
+      // Three nodes, two copies: drained, taken back, drained again.
+      if (after % 4 === 3) await world.copies(3);
+      else if (after % 4 === 0) await world.copies(2);
+      else await world.one.ask(nodesDrain, { node, drain: standing === 'in' }).catch(() => undefined);
+      assert.ok(made);
+      (made as EndsAtWrite).left = after % 12;
+      const ended = await rig.server.settleCopies().then(
+        () => false,
+        () => true,
+      );
+      if (!ended) whole++;
+      (made as EndsAtWrite).left = Number.MAX_SAFE_INTEGER;
+      await rig.restart();
+      await world.checkReadable();
+      for (const holders of (await world.rows()).values()) assert.ok(holders.length >= 2, 'below the copies asked');
+      for (const index of [0, 1, 2])
+        if ((await world.row(index))?.standing === 'draining')
+          await world.one.ask(nodesDrain, { node: world.node(index).node, drain: false });
+      await rig.server.settleCopies();
+    }
+    await world.copies(2);
+    await rig.server.settleCopies();
+    await world.checkRows(2);
+  } finally {
+    await rig.close();
+  }
+});
 
 test('a server that restarts between any two steps goes on with what there was to do', () =>
   withWorld(3, async (world) => {
