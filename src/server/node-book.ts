@@ -198,11 +198,16 @@ export class NodeBook {
   }
 
   /** What the node itself, by its key, answers at other addresses than those known; null: it does not. */
-  async statusAt(known: KnownNode, addresses: readonly string[], signal: AbortSignal): Promise<NodeStatus | null> {
+  async statusAt(
+    known: KnownNode,
+    addresses: readonly string[],
+    signal: AbortSignal,
+    deadlineMs: number = CALL_MS_MAX,
+  ): Promise<NodeStatus | null> {
     const { node, pool, pin } = known.stored;
     const connection = this.#connect({ node, cluster: this.#cluster, pool, pin, addresses }, this.#show);
     try {
-      const status = await withDeadline(this.#clock, CALL_MS_MAX, signal, (limited) => connection.status(limited));
+      const status = await withDeadline(this.#clock, deadlineMs, signal, (limited) => connection.status(limited));
       return status.node === node && status.cluster === this.#cluster ? status : null;
     } catch (error) {
       if (error instanceof HoldfastError) return null;

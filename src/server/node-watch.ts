@@ -9,6 +9,8 @@ import type { ServerContext } from './server-context.ts';
 
 /** Who was refused may run on unseen: a person has this long to see it. Without another one who answers in that name it is over. */
 const COMPLAINT_MS = 24 * 3_600_000;
+/** A node that moved does not wait long for its old place to be silent. */
+const STATUS_MS_MAX = 3000;
 
 export class NodeWatch {
   readonly #context: ServerContext;
@@ -78,8 +80,8 @@ export class NodeWatch {
     const { nodes } = this.#context;
     if (addresses.join() === known.stored.addresses.join()) return false;
     const [there, here] = await Promise.all([
-      nodes.statusAt(known, known.stored.addresses, signal),
-      nodes.statusAt(known, addresses, signal),
+      nodes.statusAt(known, known.stored.addresses, signal, STATUS_MS_MAX),
+      nodes.statusAt(known, addresses, signal, STATUS_MS_MAX),
     ]);
     if (!there || !here || there.run === here.run) return false;
     const message = `two processes have the identity of the storage node ${known.stored.name} (pool ${known.stored.pool}), at ${known.stored.addresses[0]} and at ${addresses[0]}: the second is refused; a copied directory must be emptied and join as a new node`;
