@@ -71,8 +71,8 @@ export class CopiesPlace {
   }
 
   async joinNode(name: string): Promise<void> {
-    const { invite } = await runJson<{ invite: string }>(['invite', '--node'], this.owner);
-    await this.startNode(name, ['--join', invite, '--pool', 'safe', '--name', name]);
+    const { invite } = await runJson<{ invite: string }>(['invite', '--node', '--pool', 'safe'], this.owner);
+    await this.startNode(name, ['--join', invite, '--name', name]);
   }
 
   async startNode(name: string, more: readonly string[] = []): Promise<void> {

@@ -26,8 +26,10 @@ export async function withServer<T>(
 
 export async function invite(
   context: Context,
-  options: { readonly node: boolean; readonly address: readonly string[] },
+  options: { readonly node: boolean; readonly address: readonly string[]; readonly pool?: string },
 ): Promise<void> {
+  if (options.pool !== undefined && !options.node)
+    throw usage('only a ticket for a storage node names a pool: holdfast invite --node --pool POOL');
   const { response } = await withServer(context, (peer, signal) =>
     ask(
       peer,
@@ -35,6 +37,7 @@ export async function invite(
       {
         kind: options.node ? 'node' : 'device',
         ...(options.address.length > 0 ? { addresses: [...options.address] } : {}),
+        ...(options.pool === undefined ? {} : { pool: options.pool }),
       },
       signal,
     ),

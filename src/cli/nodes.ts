@@ -158,6 +158,6 @@ export async function setPool(context: Context, pool: string, copies: number): P
   if (nodes >= copies) return;
   const takes = nodes < Math.min(2, copies) ? ' Until then its new files wait: they are not safe yet.' : '';
   context.output.note(
-    `The pool ${pool} has ${nodes === 1 ? '1 storage node' : `${nodes} storage nodes`}, fewer than copies: add one with "holdfast invite --node" and "holdfast node --join TICKET --pool ${pool}".${takes}`,
+    `The pool ${pool} has ${nodes === 1 ? '1 storage node' : `${nodes} storage nodes`}, fewer than copies: add one with "holdfast invite --node --pool ${pool}" and "holdfast node --join TICKET".${takes}`,
   );
 }

@@ -152,18 +152,19 @@ function build(surroundings: Surroundings, version: string): Command {
     (context, _, options) => node(context, options),
   )
     .option('--join <ticket>', 'the ticket that "holdfast invite --node" printed; needed once')
-    .option('--pool <pool>', 'pool to join (default: others)')
+    .option('--pool <pool>', 'pool to join (default: as the ticket says, else others)')
     .option('--name <name>', "name to show (default: the machine's)")
     .option('--data <dir>', DATA_HELP)
     .addOption(new Option('--listen <host>', 'address to listen on, always with TLS').default('127.0.0.1'))
     .addOption(new Option('--port <n>', 'port of the node').argParser(port).default(9000));
-  command<{ node: boolean; address: readonly string[] }>(
+  command<{ node: boolean; address: readonly string[]; pool?: string }>(
     program,
     'invite',
     'make a one-time link for another device, or a ticket for a storage node',
     (context, _, options) => cluster.invite(context, options),
   )
     .option('--node', 'a ticket for a storage node', false)
+    .option('--pool <pool>', 'with --node: the pool that it joins')
     .option('--address <url>', 'address that the other side shall call; may be repeated', collect, []);
   command<{ once: boolean }>(
     program,

@@ -56,6 +56,7 @@ const tables: Readonly<Record<string, Table>> = {
       wrong_count: 'number',
       redeemer: 'bytes?',
       made: 'bytes?',
+      pool: 'text?',
     },
     key: ['invite'],
   },

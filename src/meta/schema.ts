@@ -42,6 +42,7 @@ export type MetaSchema = {
     redeemer: Uint8Array | null;
     /** The device or node that it made. */
     made: Uint8Array | null;
+    pool: string | null;
   };
   space: {
     space: Uint8Array;

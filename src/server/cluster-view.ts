@@ -107,7 +107,7 @@ function poolProblems(
       problems.push({
         path: '',
         code: 'too_few_nodes',
-        message: `the pool ${pool} asks for ${copies} copies and has ${members.length === 1 ? '1 storage node' : `${members.length} storage nodes`}; add one with "holdfast invite --node"`,
+        message: `the pool ${pool} asks for ${copies} copies and has ${members.length === 1 ? '1 storage node' : `${members.length} storage nodes`}; add one with "holdfast invite --node --pool ${pool}"`,
       });
   }
   return problems;

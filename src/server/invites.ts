@@ -20,7 +20,7 @@ import {
   type StoredInvite,
 } from '#meta/accounts.ts';
 import { allNodes, allPools, insertNode, moveNode, noteNodeRun } from '#meta/clusters.ts';
-import type { MetaWriter } from '#meta/meta-store.ts';
+import type { MetaReader, MetaWriter } from '#meta/meta-store.ts';
 import { inviteCreate, nodeHere, nodeJoin, redeem } from '#protocol/account.ts';
 import { route } from '#protocol/call.ts';
 import type { z } from 'zod';
@@ -96,6 +96,9 @@ export async function createInvite(context: ServerContext, account: Uint8Array, 
   const validMs = request.validMs ?? VALID_MS[request.kind];
   if (validMs < 1 || validMs > VALID_MS_MAX)
     throw new HoldfastError('invalid_field', `validMs: must be 1-${VALID_MS_MAX}, seven days at most`);
+  const pool = request.pool ?? null;
+  if (pool !== null && request.kind === 'device')
+    throw new HoldfastError('invalid_field', 'pool: only a ticket for a storage node names a pool');
   const secret = random.bytes(16);
   const tokenId = toHex(random.bytes(8));
   const expiresMs = clock.nowMs() + validMs;
@@ -108,8 +111,9 @@ export async function createInvite(context: ServerContext, account: Uint8Array, 
     secret: toBase64url(secret),
     addresses,
   });
-  await context.meta.write((writer) =>
-    insertInvite(writer, {
+  await context.meta.write(async (writer) => {
+    if (pool !== null) await checkPool(writer, pool);
+    await insertInvite(writer, {
       invite: tokenId,
       kind: request.kind,
       account,
@@ -118,8 +122,9 @@ export async function createInvite(context: ServerContext, account: Uint8Array, 
       wrongCount: 0,
       redeemer: null,
       made: null,
-    }),
-  );
+      pool,
+    });
+  });
   return { invite, expiresMs, loopbackOnly: addresses.every(isOnlyThisMachine) };
 }
 
@@ -193,6 +198,8 @@ async function redeemForNode(context: ServerContext, request: NodeJoin): Promise
     const nodes = await allNodes(writer);
     const present = nodes.find(({ node }) => node === request.node);
     if (invite.made) return present && equalBytes(invite.made, idBytes(request.node)) ? present.pool : null;
+    if (invite.pool !== null && invite.pool !== (request.pool ?? present?.pool ?? invite.pool))
+      throw new HoldfastError('invalid_field', `pool: the ticket is for the pool "${invite.pool}"`);
     if (present && present.pin !== request.pin)
       throw new HoldfastError('conflict', 'there is a storage node of that id with another key');
     await useInvite(writer, invite.invite, { redeemer, made: idBytes(request.node) });
@@ -203,17 +210,23 @@ async function redeemForNode(context: ServerContext, request: NodeJoin): Promise
       if (present.standing !== 'in') await changeStanding(context, writer, present, 'in');
       return present.pool;
     }
-    return addNode(context, writer, request);
+    return addNode(context, writer, request, request.pool ?? invite.pool ?? DEFAULT_POOL);
   });
   if (pool === null) throw refused();
   context.log.info('a storage node joined', { node: request.node, pool });
   return pool;
 }
 
-async function addNode(context: ServerContext, writer: MetaWriter, request: NodeJoin): Promise<string> {
-  const pool = request.pool ?? DEFAULT_POOL;
-  const known = (await allPools(writer)).find((one) => one.pool === pool);
-  if (!known) throw new HoldfastError('invalid_field', `pool: there is no pool "${pool}"`);
+async function checkPool(reader: MetaReader, pool: string): Promise<void> {
+  if (!(await allPools(reader)).some((one) => one.pool === pool))
+    throw new HoldfastError(
+      'invalid_field',
+      `pool: there is no pool "${pool}"; "holdfast pools set ${pool} --copies N" makes it`,
+    );
+}
+
+async function addNode(context: ServerContext, writer: MetaWriter, request: NodeJoin, pool: string): Promise<string> {
+  await checkPool(writer, pool);
   const nodes = await allNodes(writer);
   const number = 1 + Math.max(0, ...nodes.map((node) => node.number));
   const domain = new RegExp('^https?://(.*?)(:\\d+)?$').exec(request.addresses[0] ?? '')?.[1] ?? request.node;

@@ -5,8 +5,11 @@ import test from 'node:test';
 import { MemoryBlockStore } from '#blocks/memory-block-store.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { ROOT_ENTRY, type BlockId } from '#core/ids.ts';
+import { parseInvite } from '#core/invite.ts';
 import type { MetaReader, MetaStore, MetaWriter } from '#meta/meta-store.ts';
 import { walkPresence } from '#meta/copies.ts';
+import { nodeJoin } from '#protocol/account.ts';
+import { ask } from '#protocol/call.ts';
 import { contents } from '#protocol/contents.ts';
 import {
   files as listFiles,
@@ -186,6 +189,22 @@ test('a pool is made by asking for copies', () =>
     assert.ok((await world.one.ask(poolsList, {})).response.pools.some(({ pool }) => pool === 'photos'));
     await assert.rejects(world.one.ask(poolsSet, { pool: 'photos', copies: 0 }), { code: 'invalid_field' });
     await assert.rejects(world.one.ask(poolsSet, { pool: 'photos', copies: 9 }), { code: 'invalid_field' });
+  }));
+
+test('a ticket for a pool makes a node of that pool and of no other', () =>
+  withWorld(1, async (world) => {
+    await world.one.ask(poolsSet, { pool: 'photos', copies: 1 });
+    await assert.rejects(world.rig.server.invite({ kind: 'node', pool: 'nowhere' }), { code: 'invalid_field' });
+    await assert.rejects(world.rig.server.invite({ kind: 'device', pool: 'photos' }), { code: 'invalid_field' });
+    const { invite } = await world.rig.server.invite({ kind: 'node', pool: 'photos' });
+    const { tokenId: id, secret } = parseInvite(p, invite);
+    const node = new RigNode('photos');
+    (world.rig.nodes as RigNode[]).push(node);
+    const request = { ticket: { id, secret }, node: node.node, pin: node.pin, name: 'late', addresses: ['http://a:1'] };
+    const join = (pool: string | null) => ask(world.rig.anonymous(), nodeJoin, { ...request, pool }, never);
+    await assert.rejects(join('txt'), { code: 'invalid_field' });
+    assert.equal((await join(null)).response.pool, 'photos');
+    assert.equal((await join(null)).response.pool, 'photos');
   }));
 
 test('what could not be put on all nodes is owed, and repaired when one is there again, fewest copies first', () =>
