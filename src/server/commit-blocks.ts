@@ -10,9 +10,11 @@ import { findPresence, type Presence } from '#meta/contents.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
 import { findUploadBlocks, type StoredUpload } from '#meta/uploads.ts';
 import type { Answer } from '#protocol/sync.ts';
-import { writeBlocks, type WrittenBlock } from './block-writer.ts';
+import { writeBlocks, type WriteFailure, type WrittenBlock } from './block-writer.ts';
 import { isClaim, staleKey, wrong, type Claim, type CommitItem } from './commit-claims.ts';
 import type { NodeBook } from './node-book.ts';
+import { readPools } from './standing.ts';
+import { isHeld, isStillSafe } from './presence-writer.ts';
 
 export type BlockPlan = {
   /** By position of the operation; only those that claim a content. */
@@ -43,7 +45,9 @@ export async function planBlocks(
   sources: BlockSources,
 ): Promise<BlockPlan> {
   const claims = items.flatMap(({ claim }) => (isClaim(claim) ? claim.blocks.map(({ id }) => id) : []));
-  const present = byPoolAndBlock(await findPresence(reader, space, claims));
+  const pools = await readPools(reader);
+  const held = (await findPresence(reader, space, claims)).filter((row) => isHeld(pools, row));
+  const present = byPoolAndBlock(held);
   const uploadOf = new Map(sources.uploads.map((upload) => [upload.entry, upload]));
   const plan = {
     pools: new Map<number, string>(),
@@ -59,13 +63,9 @@ export async function planBlocks(
     const name = operation.kind === 'create' ? operation.name : (sources.entries.get(operation.entry)?.name ?? '');
     const pool = upload?.pool ?? poolOf(sources.rules, { name, size: claim.content.size }).pool;
     plan.pools.set(position, pool);
-    const brought = upload
-      ? await findUploadBlocks(
-          reader,
-          upload,
-          claim.blocks.map(({ id }) => id),
-        )
-      : [];
+    const ids = claim.blocks.map(({ id }) => id);
+    const uploaded = upload ? await findUploadBlocks(reader, upload, ids) : [];
+    const brought = uploaded.filter((row) => isStillSafe(pools, row));
     const judged = judgeBlocks(claim, pool, present, byPoolAndBlock(brought), upload, sources);
     if (judged.refusal) plan.refusals.set(position, judged.refusal);
     else {
@@ -148,12 +148,13 @@ export async function writeInline(
   }
 }
 
-export function refusalOf(pool: string, why: 'unavailable' | 'no_space' | 'hash_mismatch'): Answer {
+export function refusalOf(pool: string, why: WriteFailure): Answer {
   if (why === 'hash_mismatch') return wrong('a storage node found other bytes than the block’s name says');
-  const detail =
-    why === 'no_space'
-      ? `the storage nodes of pool ${pool} have no space left`
-      : `no storage node of pool ${pool} can be reached`;
+  const detail = {
+    no_space: `the storage nodes of pool ${pool} have no space left`,
+    unavailable: `no storage node of pool ${pool} can be reached`,
+    too_few: `fewer storage nodes of pool ${pool} can be reached than must hold a copy before it is safe`,
+  }[why];
   return { kind: 'pool_unavailable', pool, detail };
 }
 

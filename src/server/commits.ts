@@ -9,14 +9,7 @@ import type { BlockId, DeviceId, EntryId, SpaceId } from '#core/ids.ts';
 import { limits } from '#core/limits.ts';
 import { poolOf, type Rule } from '#core/rules.ts';
 import { allRules } from '#meta/clusters.ts';
-import {
-  findContents,
-  findPresence,
-  insertContents,
-  putPresence,
-  type Presence,
-  type StoredContent,
-} from '#meta/contents.ts';
+import { findContents, findPresence, insertContents, type Presence, type StoredContent } from '#meta/contents.ts';
 import { entriesWithAncestors, replaceEntries, type PooledEntry } from '#meta/entries.ts';
 import type { MetaWriter } from '#meta/meta-store.ts';
 import { findOpResult, insertOpResult, lockSpace, type OpResult, type StoredSpace } from '#meta/spaces.ts';
@@ -32,6 +25,8 @@ import { allowed, checkStillLinked, deviceRoute, spaceFor, type DeviceIdentity }
 import { noteCommit } from './installs.ts';
 import { growJournal } from './journal-writer.ts';
 import { headOf, judgeCursor } from './journal-view.ts';
+import { readPools } from './standing.ts';
+import { isHeld, isStillSafe, recordPresence } from './presence-writer.ts';
 import type { ServerContext } from './server-context.ts';
 import { weigh, type Weighed } from './weigh.ts';
 
@@ -194,7 +189,7 @@ async function apply(
   return { response, grown: decision.rows.length > 0 };
 }
 
-/** What was true before the blocks were written may not be any more: keys change, uploads are abandoned, blocks move. */
+/** What was true before the blocks were written may not be any more: keys change, uploads are abandoned, blocks move, nodes are lost. */
 async function checkAgain(
   writer: MetaWriter,
   { request, items, plan, uploads, keyVersion }: Prepared,
@@ -202,7 +197,9 @@ async function checkAgain(
 ): Promise<ReadonlyMap<number, Answer>> {
   const refusals = new Map(plan.refusals);
   const relied = [...plan.relied.values()].flat();
-  const present = new Set((await findPresence(writer, request.space, relied)).map((row) => `${row.block}/${row.pool}`));
+  const pools = await readPools(writer);
+  const held = (await findPresence(writer, request.space, relied)).filter((row) => isHeld(pools, row));
+  const present = new Set(held.map((row) => `${row.block}/${row.pool}`));
   const stillOpen = await findUploads(
     writer,
     uploads.map(({ upload }) => upload),
@@ -213,7 +210,10 @@ async function checkAgain(
     if (!claim.known && keyVersion !== space.keyVersion) refusals.set(position, staleKey());
     const pool = plan.pools.get(position);
     const gone = (plan.relied.get(position) ?? []).filter((block) => !present.has(`${block}/${pool}`));
-    const lost = closed.has(operation.entry) ? claim.blocks.map(({ id }) => id) : gone;
+    const unsafe = (plan.presence.get(position) ?? []).filter((row) => !isStillSafe(pools, row));
+    const lost = closed.has(operation.entry)
+      ? claim.blocks.map(({ id }) => id)
+      : [...gone, ...unsafe.map(({ block }) => block)];
     if (lost.length > 0) refusals.set(position, { kind: 'need_blocks', blocks: [...new Set(lost)] });
   }
   return refusals;
@@ -249,7 +249,7 @@ async function writeDecision(
     if (pool !== undefined && kind === 'applied') pools.set(operation.entry, pool);
   }
   await insertContents(writer, space.space, [...contents.values()]);
-  await putPresence(writer, space.space, [...presence.values()]);
+  await recordPresence(context, writer, space.space, [...presence.values()]);
   const ended = prepared.uploads.filter(({ entry }) => applied.has(entry)).map(({ upload }) => upload);
   await removeUploads(writer, ended);
   return writeChanges(context, writer, { space, state, decision, device: identity.device, pools });

@@ -3,12 +3,13 @@ import type { Block } from '#blocks/block-store.ts';
 import type { EntryId, SpaceId } from '#core/ids.ts';
 import { limits } from '#core/limits.ts';
 import type { ManifestBlock } from '#core/manifest.ts';
-import { findPresence, putPresence, type Presence } from '#meta/contents.ts';
+import { findPresence, type Presence } from '#meta/contents.ts';
 import { misplacedFiles, settlePool, type PooledEntry } from '#meta/entries.ts';
 import { allSpaces, lockSpace } from '#meta/spaces.ts';
 import { readBlocks } from './block-reader.ts';
 import { writeBlocks } from './block-writer.ts';
 import { outlines } from './contents.ts';
+import { recordPresence } from './presence-writer.ts';
 import type { ServerContext } from './server-context.ts';
 
 const FILES_PER_STEP = 64;
@@ -79,7 +80,7 @@ export class Mover {
 
   async #copy(space: SpaceId, pool: string, batch: readonly ManifestBlock[]): Promise<boolean> {
     const { meta, nodes, closing } = this.#context;
-    const read = await readBlocks(meta, nodes, space, batch, closing);
+    const read = await readBlocks(this.#context, space, batch, closing);
     const blocks: Block[] = [];
     for (const [id, result] of read) if (result.kind === 'found') blocks.push({ id, bytes: result.bytes });
     if (blocks.length < read.size) return false;
@@ -90,7 +91,7 @@ export class Mover {
       if (result?.kind !== 'stored') return false;
       rows.push({ block: id, pool, length: bytes.length, holders: result.holders, owed: result.owed });
     }
-    await meta.write((writer) => putPresence(writer, space, rows));
+    await meta.write((writer) => recordPresence(this.#context, writer, space, rows));
     return true;
   }
 }

@@ -17,23 +17,31 @@ import { accountRoutes } from './accounts.ts';
 import { backupRoutes, type BackUp } from './backups.ts';
 import { Bell } from './bell.ts';
 import { Care } from './care.ts';
+import { CARE, type CareSettings } from './care-settings.ts';
 import { openCluster } from './cluster-start.ts';
 import { clusterRoutes } from './cluster-view.ts';
 import { commitRoutes } from './commits.ts';
 import { contentRoutes } from './contents.ts';
+import { adopt, rebalance, recount } from './copy-jobs.ts';
 import { fileRoutes } from './files.ts';
 import { finishHolds, holdRoutes } from './holds.ts';
 import { authorise } from './identity.ts';
 import { installRoutes } from './installs.ts';
 import { createInvite, inviteRoutes } from './invites.ts';
+import { Jobs } from './jobs.ts';
 import { JournalTrim, type JournalKept } from './journal-trim.ts';
 import { journalRoutes } from './journal-view.ts';
 import { mergeRoutes } from './merging.ts';
 import { Mover } from './mover.ts';
 import { NodeBook } from './node-book.ts';
 import type { ConnectNode } from './node-connection.ts';
+import { NodeWatch } from './node-watch.ts';
+import { nodeRoutes } from './nodes.ts';
+import { poolRoutes } from './pools.ts';
+import { Repair } from './repair.ts';
 import type { RootKeeper } from './root-keeper.ts';
 import { ruleRoutes } from './rules.ts';
+import { beginScrub, scrub } from './scrub.ts';
 import type { ServerContext } from './server-context.ts';
 import { SpaceKeys } from './space-keys.ts';
 import { renderStatusPage } from './status-page.ts';
@@ -53,6 +61,8 @@ export type ServerOptions = {
   readonly connectNode: ConnectNode;
   /** Where it is missing, this server makes no backups. */
   readonly backUp?: BackUp;
+  /** Where it says nothing: `CARE`. */
+  readonly care?: Partial<CareSettings>;
   /** Default: `limits.journalKept`. */
   readonly journalKept?: JournalKept;
   /** Where others reach this server, as `http(s)://host:port`, the best first: asked for each invite. */
@@ -73,6 +83,8 @@ export interface Server {
   greetNodes(): Promise<void>;
   /** Moves now what the rules want in another pool. The server does so by itself, between heartbeats. */
   moveMisplaced(): Promise<void>;
+  /** Does now what can be done of recounts, repair, moves and their like; scrub goes at its own pace. The server does so by itself. */
+  settleCopies(): Promise<void>;
   /** Shortens now what is old enough of the journals. The server does so by itself, between heartbeats. */
   trimJournals(): Promise<void>;
   /** Answers held requests with what there is, now and from now on: before the listener closes, so that it need not wait for them. */
@@ -113,12 +125,19 @@ async function start(options: ServerOptions): Promise<Server> {
     spaceKeys: new SpaceKeys(primitives, random, cluster.vault),
     nodes,
     bell: new Bell(),
+    care: { ...CARE, ...options.care },
     closing: closing.signal,
     draining: draining.signal,
+    wakeJobs: () => jobs.wake(),
     addresses: () => options.addresses(),
   };
+  const repair = new Repair(context);
+  const works = [recount(context), adopt(context), repair, rebalance(context), scrub(context)];
+  const jobs = new Jobs(context, works);
   await nodes.reload();
-  const care = new Care(context);
+  await beginScrub(context);
+  const watch = new NodeWatch(context);
+  const care = new Care(context, watch);
   tlsKeys.onChange((identity) => nodes.showFromNowOn(identity));
   const mover = new Mover(context);
   const trim = new JournalTrim(context, options.journalKept);
@@ -126,10 +145,12 @@ async function start(options: ServerOptions): Promise<Server> {
     await finishHolds(context);
     return (await mover.step()) === 'busy' ? 'busy' : trim.step();
   });
+  const working = jobs.run();
+  const parts: Parts = { care, watch, repair, jobs, backUp: options.backUp ?? null };
   return {
     cluster: cluster.cluster,
-    handler: serverHandler(context, care, options.backUp ?? null),
-    page: async (path) => (path === '/' ? renderStatusPage(context) : null),
+    handler: serverHandler(context, parts),
+    page: async (path) => (path === '/' ? renderStatusPage(context, jobs) : null),
     tlsIdentity: () => tlsKeys.current(),
     onTlsIdentity: (listener) => tlsKeys.onChange(listener),
     invite: async (request) => {
@@ -140,6 +161,10 @@ async function start(options: ServerOptions): Promise<Server> {
     async moveMisplaced() {
       while ((await mover.step()) === 'busy');
     },
+    async settleCopies() {
+      jobs.wake();
+      while ((await jobs.step()).busy);
+    },
     async trimJournals() {
       while ((await trim.step()) === 'busy');
     },
@@ -147,7 +172,7 @@ async function start(options: ServerOptions): Promise<Server> {
     async close() {
       draining.abort();
       closing.abort();
-      await caring;
+      await Promise.all([caring, working]);
       await care.note();
       await nodes.close();
       await meta.close();
@@ -155,10 +180,18 @@ async function start(options: ServerOptions): Promise<Server> {
   };
 }
 
-function serverHandler(context: ServerContext, care: Care, backUp: BackUp | null): Handler {
+type Parts = {
+  readonly care: Care;
+  readonly watch: NodeWatch;
+  readonly repair: Repair;
+  readonly jobs: Jobs;
+  readonly backUp: BackUp | null;
+};
+
+function serverHandler(context: ServerContext, { care, watch, repair, jobs, backUp }: Parts): Handler {
   const routes = [
     ...accountRoutes(context, care),
-    ...inviteRoutes(context),
+    ...inviteRoutes(context, watch),
     ...journalRoutes(context),
     ...installRoutes(context),
     ...commitRoutes(context),
@@ -168,7 +201,9 @@ function serverHandler(context: ServerContext, care: Care, backUp: BackUp | null
     ...holdRoutes(context),
     ...ruleRoutes(context),
     ...mergeRoutes(context),
-    ...clusterRoutes(context),
+    ...clusterRoutes(context, jobs),
+    ...nodeRoutes(context, repair),
+    ...poolRoutes(context),
     ...(backUp ? backupRoutes(context, backUp) : []),
   ];
   return dispatcher(routes, async (caller, callers) => {

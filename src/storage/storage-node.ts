@@ -1,5 +1,6 @@
 /** The storage node: keeps blocks on a disk for its server, and trusts nobody's word about them. It knows no sockets. */
 import type { NodeBlockStore } from '#blocks/node-block-store.ts';
+import { toHex } from '#core/bytes.ts';
 import type { ClusterId } from '#core/ids.ts';
 import type { KeyList } from '#core/key-list.ts';
 import type { Primitives } from '#core/primitives.ts';
@@ -7,6 +8,7 @@ import type { Handler } from '#protocol/wire.ts';
 import type { DirectoryLock } from '#world/directory-lock.ts';
 import type { Disk } from '#world/disk.ts';
 import type { Log } from '#world/log.ts';
+import type { Random } from '#world/random.ts';
 import { countStart, type NodeIdentity } from './node-identity.ts';
 import { nodeHandler, type NodeStatus } from './node-verbs.ts';
 import { TrustedKeys } from './trusted-keys.ts';
@@ -19,6 +21,7 @@ export type StorageNodeOptions = {
   /** Called once it is certain whose directory it is. */
   readonly openBlocks: (identity: NodeIdentity) => Promise<NodeBlockStore>;
   readonly primitives: Primitives;
+  readonly random: Random;
   readonly log: Log;
   /** Of the program. */
   readonly version: string;
@@ -50,7 +53,8 @@ export async function startStorageNode(options: StorageNodeOptions): Promise<Sto
     const identity = await countStart(disk, primitives, options.cluster ?? null);
     const keys = await TrustedKeys.load(disk, primitives, identity.cluster);
     const blocks = await options.openBlocks(identity);
-    const status = () => statusOf(identity, options.version, blocks);
+    const run = toHex(options.random.bytes(8));
+    const status = () => statusOf(identity, run, options.version, blocks);
     log.info('storage node started', { node: identity.node, pool: identity.pool, boot: identity.boot });
     return {
       identity,
@@ -69,8 +73,13 @@ export async function startStorageNode(options: StorageNodeOptions): Promise<Sto
   }
 }
 
-async function statusOf(identity: NodeIdentity, version: string, blocks: NodeBlockStore): Promise<NodeStatus> {
+async function statusOf(
+  identity: NodeIdentity,
+  run: string,
+  version: string,
+  blocks: NodeBlockStore,
+): Promise<NodeStatus> {
   const { node, cluster, boot, pool } = identity;
   const { state, blocks: count, storedBytes, freeBytes, quarantined } = await blocks.status();
-  return { node, cluster, version, boot, pool, state, blocks: count, storedBytes, freeBytes, quarantined };
+  return { node, cluster, version, boot, run, pool, state, blocks: count, storedBytes, freeBytes, quarantined };
 }

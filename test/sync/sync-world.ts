@@ -483,7 +483,15 @@ function memoryNode(
       get: reached((ids, signal) => store.get(ids, signal)),
       has: reached((ids, signal) => store.has(ids, signal)),
     },
-    status: reached(async () => ({ node, cluster, version: 'test', boot: 1, pool, ...(await store.status()) })),
+    status: reached(async () => ({
+      node,
+      cluster,
+      version: 'test',
+      boot: 1,
+      run: '0123456789abcdef',
+      pool,
+      ...(await store.status()),
+    })),
     pushKeys: async () => ({ incarnation: 1, seq: 1 }),
     close: async () => {},
   };
