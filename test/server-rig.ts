@@ -26,6 +26,7 @@ import { parseRow, parseRows } from '#core/journal-row.ts';
 import { makeKeyring, type Keyring } from '#core/keyring.ts';
 import { sealManifest, type ManifestChunk } from '#core/manifest.ts';
 import type { RecoveryKit } from '#core/root-key.ts';
+import { verifyRoot } from '#core/root-record.ts';
 import { blockIdOf, sealData } from '#core/seal.ts';
 import { formatDeviceToken, secretHash } from '#core/token.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
@@ -36,6 +37,7 @@ import { attach, commit, list, pull, type Answer, type Operation } from '#protoc
 import type { Caller, Peer, Verb } from '#protocol/wire.ts';
 import { startServer, type Server } from '#server/server.ts';
 import type { RootKeeper } from '#server/root-keeper.ts';
+import type { RootsPace } from '#server/roots.ts';
 import type { NodeConnection } from '#server/node-connection.ts';
 import type { Clock } from '#world/clock.ts';
 import type { TlsIdentity } from '#world/net.ts';
@@ -74,6 +76,7 @@ export class RigNode {
   down = false;
   keys: Uint8Array | null = null;
   shown: string[] = [];
+  roots: Uint8Array[] = [];
 
   constructor(pool: string, capacityBytes?: number) {
     this.pool = pool;
@@ -86,6 +89,8 @@ export type RigOptions = {
   readonly nodes?: readonly RigNode[];
   readonly wrapMeta?: (store: MetaStore) => MetaStore;
   readonly journalKept?: { readonly days: number; readonly rows: number };
+  /** Default: none are made but by `makeRoot`. */
+  readonly rootsPace?: RootsPace;
 };
 
 export class ServerRig {
@@ -129,6 +134,7 @@ export class ServerRig {
       rootKeeper: this.keeper,
       connectNode: ({ node }, show) => this.#connection(node, show),
       addresses: () => ['http://127.0.0.1:12345'],
+      rootsPace: this.#options.rootsPace ?? null,
       ...(this.#options.journalKept ? { journalKept: this.#options.journalKept } : {}),
     });
   }
@@ -167,6 +173,12 @@ export class ServerRig {
         find().keys = bytes;
         const view = new DataView(bytes.buffer, bytes.byteOffset);
         return { incarnation: view.getUint32(52), seq: Number(view.getBigUint64(56)) };
+      },
+      pushRoot: async (bytes) => {
+        const root = verifyRoot(p, bytes, cluster);
+        if (!root) throw new HoldfastError('forbidden', 'the root is not signed by the cluster');
+        find().roots.push(bytes);
+        return root;
       },
       close: async () => {},
     };

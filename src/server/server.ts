@@ -28,17 +28,20 @@ import { installRoutes } from './installs.ts';
 import { createInvite, inviteRoutes } from './invites.ts';
 import { JournalTrim, type JournalKept } from './journal-trim.ts';
 import { journalRoutes } from './journal-view.ts';
+import { kitRoutes } from './kit-confirmation.ts';
 import { mergeRoutes } from './merging.ts';
 import { Mover } from './mover.ts';
 import { NodeBook } from './node-book.ts';
 import type { ConnectNode } from './node-connection.ts';
 import type { RootKeeper } from './root-keeper.ts';
+import { ROOTS_PACE, Roots, type RootsPace } from './roots.ts';
 import { ruleRoutes } from './rules.ts';
 import type { ServerContext } from './server-context.ts';
 import { SpaceKeys } from './space-keys.ts';
 import { renderStatusPage } from './status-page.ts';
 import { TlsKeys } from './tls-keys.ts';
 import { uploadRoutes } from './uploads.ts';
+import { verifyRoutes } from './verify/verify.ts';
 
 export type ServerOptions = {
   readonly version: string;
@@ -55,6 +58,8 @@ export type ServerOptions = {
   readonly backUp?: BackUp;
   /** Default: `limits.journalKept`. */
   readonly journalKept?: JournalKept;
+  /** How often the metadata goes into the pools. Default: `ROOTS_PACE`. Null: only when `makeRoot` asks for it. */
+  readonly rootsPace?: RootsPace | null;
   /** Where others reach this server, as `http(s)://host:port`, the best first: asked for each invite. */
   addresses(): readonly string[];
 };
@@ -75,6 +80,8 @@ export interface Server {
   moveMisplaced(): Promise<void>;
   /** Shortens now what is old enough of the journals. The server does so by itself, between heartbeats. */
   trimJournals(): Promise<void>;
+  /** Puts now into the pools what changed of the metadata, for a rescue. The server does so by itself, between heartbeats. */
+  makeRoot(): Promise<void>;
   /** Answers held requests with what there is, now and from now on: before the listener closes, so that it need not wait for them. */
   endHeldRequests(): void;
   /** Waits for the server's own work and closes the store. */
@@ -122,8 +129,10 @@ async function start(options: ServerOptions): Promise<Server> {
   tlsKeys.onChange((identity) => nodes.showFromNowOn(identity));
   const mover = new Mover(context);
   const trim = new JournalTrim(context, options.journalKept);
+  const roots = new Roots(context, options.rootsPace ?? ROOTS_PACE);
   const caring = care.run(async () => {
     await finishHolds(context);
+    if (options.rootsPace !== null && (await roots.step()) === 'busy') return 'busy';
     return (await mover.step()) === 'busy' ? 'busy' : trim.step();
   });
   return {
@@ -143,6 +152,7 @@ async function start(options: ServerOptions): Promise<Server> {
     async trimJournals() {
       while ((await trim.step()) === 'busy');
     },
+    makeRoot: () => roots.makeNow(),
     endHeldRequests: () => draining.abort(),
     async close() {
       draining.abort();
@@ -169,6 +179,8 @@ function serverHandler(context: ServerContext, care: Care, backUp: BackUp | null
     ...ruleRoutes(context),
     ...mergeRoutes(context),
     ...clusterRoutes(context),
+    ...verifyRoutes(context),
+    ...kitRoutes(context),
     ...(backUp ? backupRoutes(context, backUp) : []),
   ];
   return dispatcher(routes, async (caller, callers) => {
