@@ -109,8 +109,64 @@ export interface IndexBackups {
   restore(directory: string, data: string, rootKey: string | null): Promise<BackupRestored>;
 }
 
+/** An entry as a rescue found it. `path` has `/` between names, and begins below its space. */
+export type RescueRow = {
+  readonly space: string;
+  readonly path: string;
+  readonly kind: 'file' | 'folder' | 'symlink';
+  readonly size: number;
+  readonly mtimeUs: number;
+  readonly state: 'whole' | 'missing' | 'damaged';
+  /** Where it is not whole. */
+  readonly why: string | null;
+};
+export type RescueExported = RescueRow & {
+  /** Where its bytes are now; null where they could not be saved. */
+  readonly to: string | null;
+  readonly wasThere: boolean;
+};
+export type RescueSummary = {
+  readonly cluster: ClusterId;
+  readonly directories: readonly string[];
+  readonly root: { readonly incarnation: number; readonly seq: number; readonly timeMs: number };
+  /** Newer roots that could not be opened. */
+  readonly passed: readonly { readonly seq: number; readonly timeMs: number; readonly why: string }[];
+  readonly refusedRoots: readonly string[];
+  readonly damage: readonly { readonly directory: string; readonly segment: number; readonly detail: string }[];
+  readonly faults: readonly { readonly space: string; readonly why: string }[];
+};
+export type RescuedServer = {
+  readonly incarnation: number;
+  readonly files: number;
+  readonly absentNodes: readonly string[];
+};
+
+/** Storage nodes' directories, read through. */
+export interface OpenRescue {
+  readonly summary: RescueSummary;
+  live(): AsyncIterable<RescueRow>;
+  exportTo(directory: string): AsyncIterable<RescueExported>;
+  /** In a data directory that has no index; the last thing that is asked for. */
+  makeServer(data: string): Promise<RescuedServer>;
+  close(): Promise<void>;
+}
+
+export type RescuePlan = {
+  /** The text of the recovery kit. */
+  readonly kit: string;
+  /** Directories of storage nodes, or directories that hold some. */
+  readonly directories: readonly string[];
+  readonly signal: AbortSignal;
+  onSize(bytes: number): void;
+  onProgress(bytes: number): void;
+};
+
 export interface Launcher {
   readonly backups: IndexBackups;
+  /** Reads all logs through. Throws `not_found` where there are none, `integrity` where nothing of them opens. */
+  openRescue(plan: RescuePlan): Promise<OpenRescue>;
+  /** The text of the recovery kit in a data directory; null where there is none. */
+  readKit(data: string): Promise<string | null>;
   startServer(plan: ServerPlan): Promise<RunningServer>;
   /** All on one thread. With `server`, they and it speak without a socket. */
   startNodes(plans: readonly NodePlan[], server: RunningServer | null): Promise<RunningNodes>;

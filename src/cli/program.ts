@@ -8,11 +8,14 @@ import { exitCodeOf, lineOf } from './exit.ts';
 import { fetchCommand } from './fetch.ts';
 import { listMerged, mergeOff, mergeOn } from './merge.ts';
 import * as holds from './holds.ts';
+import { kit } from './kit.ts';
+import * as rescue from './rescue.ts';
 import { node, serve } from './roles.ts';
 import { changeSelection, listSelection, type SelectOptions } from './select.ts';
 import { status } from './status.ts';
 import { join, sync } from './sync.ts';
 import { up } from './up.ts';
+import { verify } from './verify.ts';
 
 const DATA_HELP = "directory of this machine's data (default: $HOLDFAST_DATA, else ./data)";
 const LISTEN_HELP = 'address to listen on; any but 127.0.0.1 turns TLS on';
@@ -236,6 +239,41 @@ function build(surroundings: Surroundings, version: string): Command {
   )
     .option('--data <dir>', DATA_HELP)
     .option('--root-key <file>', 'a copy of the root key, where the data directory has none');
+  command<{ full: boolean }>(program, 'verify', 'check everything, change nothing', (context, _, options) =>
+    verify(context, options),
+  ).option('--full', 'read every copy of every block as well', false);
+  const rescues = program
+    .command('rescue')
+    .description(
+      "everything back from the storage nodes' directories and the recovery kit alone; changes nothing in them",
+    );
+  const rescueCommand = <Options extends rescue.RescueOptions>(
+    usageText: string,
+    description: string,
+    action: (context: Context, options: Options) => Promise<void>,
+  ): Command =>
+    command<Options>(rescues, usageText, description, (context, _, options) => action(context, options))
+      .requiredOption('--kit <file>', 'the recovery kit as a file (a copy of root.key); - reads it from stdin')
+      .requiredOption('--nodes <dirs...>', "the nodes' directories, or directories that hold some");
+  rescueCommand('list', 'what can be saved, and what is missing', rescue.list);
+  rescueCommand<rescue.RescueOptions & { to: string }>(
+    'export',
+    'write every live file as a plain file; nothing is written over',
+    rescue.exportAll,
+  ).requiredOption('--to <dir>', 'where to; each space gets a folder');
+  rescueCommand<rescue.RescueOptions & { to: string }>(
+    'server',
+    'make a server of it: "holdfast server --data DIR" then starts, and devices join anew',
+    rescue.makeServer,
+  ).requiredOption('--to <dir>', 'its data directory; it may hold nodes, but no server');
+  command<{ data?: string; confirm: boolean }>(
+    program,
+    'kit',
+    'show the recovery kit, which opens everything: write it down, and keep it away from this machine',
+    (context, _, options) => kit(context, options),
+  )
+    .option('--data <dir>', DATA_HELP)
+    .option('--confirm', 'ask for two groups of it, and note that it was written down', false);
   const tls = program.command('tls').description("the server's TLS key");
   command(tls, 'rotate', 'replace it while everything runs', (context) => cluster.rotateTls(context));
   return program;
