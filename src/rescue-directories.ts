@@ -119,7 +119,7 @@ async function makeServer(rescue: Rescue, index: string, data: string): Promise<
   try {
     // A root key may be what was left of the old one.
     const strangers = readdirSync(directory).filter(
-      (name) => !/^(root\.key(\.staged)?|lock|meta\.db\.rescued.*)$/.test(name),
+      (name) => !/^(root\.key(\.staged)?|lock.*|meta\.db\.rescued.*)$/.test(name),
     );
     if (strangers.length > 0)
       throw new HoldfastError('conflict', `${directory} is not empty: it holds ${strangers[0]}; nothing was changed`);

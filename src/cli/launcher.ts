@@ -11,6 +11,8 @@ export type ServerPlan = {
   readonly dataDirectory: string;
   readonly host: string;
   readonly port: number;
+  /** How often, at most, what changed of the metadata goes into the pools. */
+  readonly rootEveryMs: number;
 };
 
 /** A role that runs on a thread of this process. */

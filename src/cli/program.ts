@@ -18,6 +18,7 @@ import { up } from './up.ts';
 import { verify } from './verify.ts';
 
 const DATA_HELP = "directory of this machine's data (default: $HOLDFAST_DATA, else ./data)";
+const ROOT_HELP = 'seconds, at most, until a change of names and places is in the pools as well, for a rescue';
 const LISTEN_HELP = 'address to listen on; any but 127.0.0.1 turns TLS on';
 
 function port(text: string): number {
@@ -36,6 +37,13 @@ function fourPorts(text: string): readonly number[] {
 function size(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError('a size is a whole number of bytes.');
+  return value;
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value <= 0 || value > 86_400)
+    throw new InvalidArgumentError('a number of seconds, above 0 and at most 86400.');
   return value;
 }
 
@@ -86,7 +94,7 @@ function build(surroundings: Surroundings, version: string): Command {
     return made;
   };
 
-  command<{ data?: string; listen: string; port: number; nodePorts: readonly number[] }>(
+  command<{ data?: string; listen: string; port: number; rootEvery: number; nodePorts: readonly number[] }>(
     program,
     'up [folder]',
     'run everything on this machine: server, four storage nodes and, with FOLDER, a device that syncs it',
@@ -95,12 +103,13 @@ function build(surroundings: Surroundings, version: string): Command {
     .option('--data <dir>', DATA_HELP)
     .addOption(new Option('--listen <host>', LISTEN_HELP).default('127.0.0.1'))
     .addOption(new Option('--port <n>', 'port of the server').argParser(port).default(12345))
+    .addOption(new Option('--root-every <seconds>', ROOT_HELP).argParser(seconds).default(60))
     .addOption(
       new Option('--node-ports <a,b,c,d>', 'ports of the nodes mp3, txt, pdf, others')
         .argParser(fourPorts)
         .default([9000, 9001, 9002, 9003], '9000,9001,9002,9003'),
     );
-  command<{ data?: string; listen: string; port: number }>(
+  command<{ data?: string; listen: string; port: number; rootEvery: number }>(
     program,
     'server',
     'run the server alone',
@@ -108,7 +117,8 @@ function build(surroundings: Surroundings, version: string): Command {
   )
     .option('--data <dir>', DATA_HELP)
     .addOption(new Option('--listen <host>', LISTEN_HELP).default('127.0.0.1'))
-    .addOption(new Option('--port <n>', 'port of the server').argParser(port).default(12345));
+    .addOption(new Option('--port <n>', 'port of the server').argParser(port).default(12345))
+    .addOption(new Option('--root-every <seconds>', ROOT_HELP).argParser(seconds).default(60));
   command<{ data?: string; listen: string; port: number; join?: string; pool?: string; name?: string }>(
     program,
     'node',

@@ -6,7 +6,12 @@ import type { Running } from './launcher.ts';
 import { dataDirectory, nodeDataDirectory } from './places.ts';
 import { closeAll, untilEnded } from './up.ts';
 
-export type ServerOptions = { readonly data?: string; readonly listen: string; readonly port: number };
+export type ServerOptions = {
+  readonly data?: string;
+  readonly listen: string;
+  readonly port: number;
+  readonly rootEvery: number;
+};
 
 export async function serve(context: Context, options: ServerOptions): Promise<void> {
   const data = dataDirectory(options.data, context.home);
@@ -16,6 +21,7 @@ export async function serve(context: Context, options: ServerOptions): Promise<v
       dataDirectory: data,
       host: options.listen,
       port: options.port,
+      rootEveryMs: options.rootEvery * 1000,
     });
     running.push(server);
     await ownIdentity(context, server, data);

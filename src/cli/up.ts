@@ -12,6 +12,8 @@ export type UpOptions = {
   readonly data?: string;
   readonly listen: string;
   readonly port: number;
+  /** Seconds. */
+  readonly rootEvery: number;
   readonly nodePorts: readonly number[];
 };
 
@@ -32,6 +34,7 @@ export async function up(context: Context, folder: string | null, options: UpOpt
       dataDirectory: data,
       host: options.listen,
       port: options.port,
+      rootEveryMs: options.rootEvery * 1000,
     });
     running.push(server);
     const nodes = await context.launcher.startNodes(await nodePlans(data, options, server), server);

@@ -39,8 +39,10 @@ const records = golden.stream.records.map((record): ExportRecord => {
   return { kind: 'row', table: record.table, values };
 });
 const goldenRoot: RootRecord = {
-  ...{ incarnation: golden.root.incarnation, generation: golden.root.generation },
-  ...{ seq: golden.root.seq, timeMs: golden.root.timeMs },
+  incarnation: golden.root.incarnation,
+  generation: golden.root.generation,
+  seq: golden.root.seq,
+  timeMs: golden.root.timeMs,
   cluster,
   publicKey: hex(golden.identity.publicKey),
   index: golden.index.id,

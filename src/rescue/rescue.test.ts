@@ -67,7 +67,10 @@ async function world(context: TestContext): Promise<World> {
   const { identityPublicKey: publicKey } = must(await readCluster(rig), 'there is a cluster');
   for (const { node, pool } of nodes)
     await writeNodeIdentity(realDisk(must(directories.get(pool), 'a directory')), p, {
-      ...{ node, pool, publicKey, cluster: kit().cluster },
+      node,
+      pool,
+      publicKey,
+      cluster: kit().cluster,
     });
   let closed = false;
   const close = async () => {
@@ -106,8 +109,14 @@ async function world(context: TestContext): Promise<World> {
 function openStore({ node }: RigNode, directory: string): Promise<NodeBlockStore> {
   const disk = realDisk(directory);
   return openDiskBlockStore({
-    ...{ disk, log, node, sql: sqliteOpener, indexPath: path.join(directory, 'index.db') },
-    ...{ checksum: realChecksum, primitives: p, segmentBytesMax: 4 * 1024 * 1024 },
+    disk,
+    log,
+    node,
+    sql: sqliteOpener,
+    indexPath: path.join(directory, 'index.db'),
+    checksum: realChecksum,
+    primitives: p,
+    segmentBytesMax: 4 * 1024 * 1024,
   });
 }
 
