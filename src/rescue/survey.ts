@@ -59,8 +59,23 @@ export async function openIdentity(primitives: Primitives, kit: RecoveryKit, rea
   return stored ? unwrapSecret(primitives, kit.root, place, stored.wrapped) : null;
 }
 
-/** Sentences for a person: what is wrong with a space's journal; none where it is whole and ends where the root says. */
+/** As `judgeJournal`; rows that are none are a fault as well. */
 export async function checkJournal(
+  primitives: Primitives,
+  meta: MetaStore,
+  space: StoredSpace,
+  listed: ListedHead | undefined,
+): Promise<readonly string[]> {
+  try {
+    return await judgeJournal(primitives, meta, space, listed);
+  } catch (error) {
+    if (error instanceof HoldfastError) return [error.message];
+    throw error;
+  }
+}
+
+/** Sentences for a person: what is wrong with a space's journal; none where it is whole and ends where the root says. */
+async function judgeJournal(
   primitives: Primitives,
   meta: MetaStore,
   space: StoredSpace,

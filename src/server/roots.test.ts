@@ -70,7 +70,10 @@ test('every pool gets all of it, every node the root; nothing changed, nothing m
   assert.equal(new Set(first.map(({ seq }) => seq)).size, 1);
   for (const node of rig.nodes) {
     const index = await indexOf(rig, node);
-    assert.deepEqual(index.heads.map(({ headSeq }) => headSeq), [3]);
+    assert.deepEqual(
+      index.heads.map(({ headSeq }) => headSeq),
+      [3],
+    );
     const ids = index.streams.flat().map(({ id }) => id);
     assert.deepEqual(
       await node.store.has(ids, never),

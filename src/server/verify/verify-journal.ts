@@ -1,7 +1,9 @@
 /** Recomputes the chain of a space's journal, from its horizon to its head. */
 import { toHex } from '#core/bytes.ts';
-import type { Chain } from '#core/ids.ts';
+import { HoldfastError } from '#core/errors.ts';
+import type { Chain, SpaceId } from '#core/ids.ts';
 import { chainNext, chainStart, parseRow } from '#core/journal-row.ts';
+import type { Primitives } from '#core/primitives.ts';
 import type { Finding } from '#protocol/safety.ts';
 import { findSpace } from '#meta/spaces.ts';
 import { chainedRows } from '#meta/surveying.ts';
@@ -23,9 +25,9 @@ export const verifyJournal: VerifyPhase = async ({ meta, primitives }, space, af
   for (const row of rows) {
     const expected = seq === 0 ? Math.max(stored.horizonSeq, 1) : seq + 1;
     if (row.seq !== expected) return broken(`rows from ${expected} to ${row.seq - 1} of the journal are missing`);
-    const before = row.seq === 1 ? chainStart(primitives, space, parseRow(row.row).epoch) : chain;
+    const before = row.seq === 1 ? beginning(primitives, space, row.row) : chain;
     const own = toHex(row.chain) as Chain;
-    if (before !== null && chainNext(primitives, before, row.row) !== own)
+    if (before === 'malformed' || (before !== null && chainNext(primitives, before, row.row) !== own))
       return broken(`row ${row.seq} of the journal is not what it was when it was chained`);
     [seq, chain] = [row.seq, own];
   }
@@ -35,6 +37,16 @@ export const verifyJournal: VerifyPhase = async ({ meta, primitives }, space, af
     return broken(`the journal ends at ${seq}, its head is at ${stored.headSeq}`);
   return { findings: [], checked, after: null };
 };
+
+/** The chain before the first row: of the epoch that it names. */
+function beginning(primitives: Primitives, space: SpaceId, row: Uint8Array): Chain | 'malformed' {
+  try {
+    return chainStart(primitives, space, parseRow(row).epoch);
+  } catch (error) {
+    if (error instanceof HoldfastError) return 'malformed';
+    throw error;
+  }
+}
 
 function readAfter(after: string): [number, Chain] {
   const [seq, chain] = after.split(' ');
