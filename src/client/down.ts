@@ -15,7 +15,7 @@ import type { LargeDownloads } from './large-downloads.ts';
 import type { Fetched } from './manifests.ts';
 import type { Observer } from './observer.ts';
 import { SMALL_BYTES_MAX } from './reader.ts';
-import { parseStat } from './stat-text.ts';
+import { isRacyPlaced, parseStat } from './stat-text.ts';
 import type { Called } from './trees.ts';
 
 const STEPS_MAX = 1000;
@@ -224,7 +224,8 @@ class DownRun {
       if (!stat) return;
       const exec = kind === 'file' && stat.exec;
       const bytes = contentId?.contentId ?? null;
-      trees.putLocal({ entry, parent, name, alias, kind, contentId: bytes, target, exec }, stat, false);
+      const row = { entry, parent, name, alias, kind, contentId: bytes, target, exec };
+      trees.putLocal(row, stat, isRacyPlaced(stat));
       this.#agreed.push(() => this.#agree(remote));
     };
     if (kind === 'folder') {
@@ -248,7 +249,8 @@ class DownRun {
       const row = trees.local(entry);
       if (!row || !stat) return;
       const contentId = remote.content?.contentId ?? null;
-      trees.putLocal({ ...row, contentId, target, exec: remote.kind === 'file' && stat.exec }, stat, false);
+      const exec = remote.kind === 'file' && stat.exec;
+      trees.putLocal({ ...row, contentId, target, exec }, stat, isRacyPlaced(stat));
       this.#agreed.push(() => this.#agree(remote));
     };
     if (remote.kind === 'symlink' && target !== null) {
@@ -422,6 +424,7 @@ class DownRun {
     const { entry, path } = step;
     if (outcome.kind === 'done') {
       step.done(outcome.stat);
+      this.#tellTwins(step);
       if (outcome.recovered !== undefined)
         log.warn('a file was written to in the moment it was replaced; those bytes were kept', {
           path,
@@ -457,15 +460,21 @@ class DownRun {
     deferrals.failed(entry, trees.pathForPeople(entry), outcome.code, outcome.detail);
   }
 
+  /** The disk had the place free: what the tree still had there left it a moment ago. */
+  #tellTwins({ path, place }: Step): void {
+    if (!place || this.#device.trees.localAllListed(place.parent, place.name).length < 2) return;
+    this.#observer.list(path.slice(0, Math.max(0, path.lastIndexOf('/'))));
+  }
+
   #agree(remote: Entry): void {
     const { trees, deferrals } = this.#device;
     const before = trees.synced(remote.entry);
     const local = trees.local(remote.entry);
-    if (!before) {
-      const parent = local?.parent ?? remote.parent;
-      const name = local?.name ?? remote.name;
-      trees.putSynced({ ...remote, parent, name });
-    } else trees.putSynced({ ...remote, parent: before.parent, name: before.name, placed: before.placed });
+    // What was brought back here lies where the space has it now, wherever it was before.
+    const isPlaced = local === null || (local.parent === remote.parent && local.name === remote.name);
+    if (isPlaced) trees.putSynced(remote);
+    else if (before) trees.putSynced({ ...remote, parent: before.parent, name: before.name, placed: before.placed });
+    else trees.putSynced({ ...remote, parent: local.parent, name: local.name });
     deferrals.succeeded(remote.entry);
   }
 

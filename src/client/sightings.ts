@@ -24,12 +24,14 @@ export type Findings = {
   readonly vanished: LocalRow[];
   /** Seen where it should be: whoever thought it gone was wrong. */
   readonly present: EntryId[];
+  /** Whose stat is what it was, and would be even if they had just been written to: to be looked at when that cannot be any more. */
+  readonly unsure: Place[];
   /** Folders to list: new ones, and those that are another directory than before. */
   readonly folders: string[];
 };
 
 export function newFindings(): Findings {
-  return { uncertain: [], vanished: [], present: [], folders: [] };
+  return { uncertain: [], vanished: [], present: [], unsure: [], folders: [] };
 }
 
 export function pathOf(place: { readonly directory: string; readonly name: string }): string {
@@ -147,7 +149,9 @@ export class Sightings {
     const { stat } = seen;
     if (statText(stat) === known.stat) {
       findings.present.push(known.entry);
-      if (known.racy && !isRacy(stat, this.#device.clock.nowMs())) this.refresh(known, seen);
+      if (!known.racy) return;
+      if (isRacy(stat, this.#device.clock.nowMs())) findings.unsure.push(place);
+      else this.refresh(known, seen);
       return;
     }
     if (known.kind === 'folder') {
