@@ -49,6 +49,7 @@ export const launcher: Launcher = {
       failed: thread.failed,
       close: thread.close,
       give: thread.give,
+      settle: async () => void (await thread.control('settle', {})),
       greetNodes: async () => void (await thread.control('greet-nodes', {})),
       mintInvite: async (kind) => (await thread.control('mint-invite', { kind })) as string,
       peer: (credential) => {

@@ -92,7 +92,8 @@ export async function start(plan: unknown): Promise<Role> {
 
 async function control(server: Server, verb: string, body: unknown): Promise<unknown> {
   if (verb === 'mint-invite') return (await server.invite({ kind: (body as { kind: 'device' | 'node' }).kind })).invite;
-  await server.greetNodes();
+  if (verb === 'settle') await server.settle();
+  else await server.greetNodes();
   return {};
 }
 

@@ -1,5 +1,6 @@
 /** A server that is lost as a whole, with real processes: everything comes back from the nodes' directories and the recovery kit. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   cpSync,
@@ -17,7 +18,7 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { addDevice, everyFile, startCluster, treeOf, untilIdentical, untilInSync, type Cluster } from './cluster.ts';
-import { freePorts, run, runJson, service, until, type Surroundings } from './holdfast.ts';
+import { bin, freePorts, run, runJson, service, until, type Surroundings } from './holdfast.ts';
 
 type Row = { space: string; path: string; size: number; state: string; to?: string; wasThere?: boolean; why?: string };
 type Listed = { root: { seq: number; ageMs: number }; files: Row[]; lost: Row[]; passed: unknown[]; faults: unknown[] };
@@ -169,6 +170,29 @@ test('the server is lost with its database: list, export, and a server anew with
   await node.stop();
 });
 
+test('what changed a moment before an orderly stop is in the pools', { timeout: 60_000 }, async (context) => {
+  const cluster = await startCluster(context, { args: ['--root-every', '3600'] });
+  const { owner, data, directory, folder } = cluster;
+  const kit = join(directory, 'kit.txt');
+  writeFileSync(kit, (await runJson<{ kit: string }>(['kit'], owner)).kit);
+  writeFileSync(join(folder, 'early.txt'), 'early');
+  await untilListed(owner, 1);
+  await until(
+    'the first file is in the pools',
+    () => run(['rescue', 'list', '--kit', kit, '--nodes', data, '--json'], owner),
+    ({ code, stdout }) => code === 0 && (JSON.parse(stdout) as Listed).files.length === 1,
+  );
+  writeFileSync(join(folder, 'late.mp3'), 'late');
+  await untilListed(owner, 2);
+  assert.equal(await cluster.up.stop(), 0);
+  rmSync(join(data, 'server'), { recursive: true });
+  const { files } = await runJson<Listed>(['rescue', 'list', '--kit', kit, '--nodes', data], owner);
+  assert.deepEqual(
+    files.map(({ path }) => path),
+    ['early.txt', 'late.mp3'],
+  );
+});
+
 test('a pool that is lost costs its own files; a wrong kit opens nothing; exit codes say so', {
   timeout: 120_000,
 }, async (context) => {
@@ -209,3 +233,43 @@ test('a pool that is lost costs its own files; a wrong kit opens nothing; exit c
   assert.equal(strange.code, 7, strange.stderr);
   assert.match(strange.stderr, /is it the right kit/);
 });
+
+test('the recovery kit is shown, and confirmed by whoever has a copy of it', { timeout: 60_000 }, async (context) => {
+  const cluster = await startCluster(context, { folder: false });
+  const { owner } = cluster;
+  const { kit } = await runJson<{ kit: string }>(['kit'], owner);
+  assert.match(kit, /^([0-9A-Z]{4} ){7}[0-9A-Z]{4}\n/);
+  const confirmed = async () =>
+    (await runJson<{ server: { recoveryKitConfirmed: boolean } }>(['status'], owner)).server.recoveryKitConfirmed;
+  assert.equal(await confirmed(), false);
+  const lines = kit
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.split(' '));
+  const wrong = await confirmWith(owner, () => 'AAAA');
+  assert.equal(wrong.code, 2, wrong.stderr);
+  assert.equal(await confirmed(), false);
+  const right = await confirmWith(owner, (line, group) => lines[line - 1]?.[group - 1]?.toLowerCase() ?? '');
+  assert.equal(right.code, 0, right.stderr);
+  assert.equal(await confirmed(), true);
+});
+
+/** Answers as a person would who reads from paper. */
+async function confirmWith(at: Surroundings, answer: (line: number, group: number) => string) {
+  const child = spawn(bin, ['kit', '--confirm'], {
+    cwd: at.cwd,
+    env: { ...process.env, HOLDFAST_DATA: '', HOLDFAST_HOME: at.home },
+    stdio: ['pipe', 'ignore', 'pipe'],
+  });
+  let stderr = '';
+  let answered = 0;
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+    const asked = [...stderr.matchAll(/line (\d+), group (\d+)\?\n/g)];
+    for (const [, line, group] of asked.slice(answered)) child.stdin.write(`${answer(Number(line), Number(group))}\n`);
+    answered = asked.length;
+  });
+  child.stdin.on('error', () => undefined);
+  const code = await new Promise<number | null>((done) => child.once('close', done));
+  return { code, stderr };
+}

@@ -31,6 +31,8 @@ export interface RunningServer extends Running {
   readonly pin: Pin | null;
   /** A one-time invite, minted by the process that holds the cluster's key: how the owner's own device begins. */
   mintInvite(kind: 'device' | 'node'): Promise<string>;
+  /** Puts into the pools what a rescue would lack, before the nodes are closed; some seconds at most. */
+  settle(): Promise<void>;
   /** A connection that stays inside this process. */
   peer(credential: string | null): Peer;
 }

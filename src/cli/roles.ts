@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { ownIdentity } from './linking.ts';
 import type { Running } from './launcher.ts';
 import { dataDirectory, nodeDataDirectory } from './places.ts';
-import { closeAll, untilEnded } from './up.ts';
+import { closeAll, settlingOf, untilEnded } from './up.ts';
 
 export type ServerOptions = {
   readonly data?: string;
@@ -23,7 +23,7 @@ export async function serve(context: Context, options: ServerOptions): Promise<v
       port: options.port,
       rootEveryMs: options.rootEvery * 1000,
     });
-    running.push(server);
+    running.push(server, settlingOf(server));
     await ownIdentity(context, server, data);
     context.output.value({
       event: 'ready',

@@ -38,7 +38,7 @@ export async function up(context: Context, folder: string | null, options: UpOpt
     });
     running.push(server);
     const nodes = await context.launcher.startNodes(await nodePlans(data, options, server), server);
-    running.push(nodes);
+    running.push(nodes, settlingOf(server));
     const identity = await ownIdentity(context, server, data);
     if (path !== null) {
       const link = await linkFolder(context, identity, path);
@@ -118,6 +118,11 @@ export async function untilEnded(context: Context, running: readonly Running[]):
     ...running.map((role) => role.failed),
   ]);
   if (failure) throw failure;
+}
+
+/** Closed after the devices and before the nodes: the server's last word to them. What keeps it from that is no reason to stay. */
+export function settlingOf(server: RunningServer): Running {
+  return { failed: new Promise(() => undefined), close: () => server.settle().catch(() => undefined) };
 }
 
 /** Last started, first closed: a device ends before the server that it speaks to. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, test, type TestContext } from 'node:test';
 import { openDiskBlockStore } from '#blocks/disk/disk-block-store.ts';
 import { readNodeLog } from '#blocks/disk/read-node-log.ts';
@@ -49,24 +50,30 @@ type World = {
   close(): Promise<void>;
 };
 
-async function world(context: TestContext): Promise<World> {
+/** `copies`: so many nodes in each pool, `txt-2` and so on beside `txt`, and each block on that many of them. */
+async function world(context: TestContext, copies = 1): Promise<World> {
   const directories = new Map<string, string>();
   const stores = new Map<string, NodeBlockStore>();
+  const names = new Map<RigNode, string>();
+  const directoryOf = (node: RigNode): string => must(directories.get(names.get(node) ?? ''), 'a directory');
   const nodes = await Promise.all(
-    POOLS.map(async (pool) => {
+    Array.from({ length: copies * POOLS.length }, async (_, index) => {
+      const pool = POOLS[index % POOLS.length] as string;
       const directory = newPlace();
-      directories.set(pool, directory);
       const node = new RigNode(pool);
-      stores.set(pool, await openStore(node, directory));
-      node.store = must(stores.get(pool), 'it was opened');
+      const name = index < POOLS.length ? pool : `${pool}-${Math.floor(index / POOLS.length) + 1}`;
+      names.set(node, name);
+      directories.set(name, directory);
+      stores.set(name, await openStore(node, directory));
+      node.store = must(stores.get(name), 'it was opened');
       return node;
     }),
   );
   const rig = await ServerRig.start({ nodes });
   const kit = () => must(rig.keeper.confirmed, 'the cluster has a root key');
-  const { identityPublicKey: publicKey } = must(await readCluster(rig), 'there is a cluster');
-  for (const { node, pool } of nodes)
-    await writeNodeIdentity(realDisk(must(directories.get(pool), 'a directory')), p, {
+  const { identityPublicKey: publicKey } = must(await readCluster(rig, copies), 'there is a cluster');
+  for (const [{ node, pool }, directory] of nodes.map((one) => [one, directoryOf(one)] as const))
+    await writeNodeIdentity(realDisk(directory), p, {
       node,
       pool,
       publicKey,
@@ -97,7 +104,7 @@ async function world(context: TestContext): Promise<World> {
     root: async () => {
       await rig.server.makeRoot();
       for (const node of nodes) {
-        const disk = realDisk(must(directories.get(node.pool), 'a directory'));
+        const disk = realDisk(directoryOf(node));
         const kept = await KeptRoots.load(disk, p, kit().cluster, log);
         for (const bytes of node.roots) await kept.offer(bytes);
       }
@@ -120,13 +127,16 @@ function openStore({ node }: RigNode, directory: string): Promise<NodeBlockStore
   });
 }
 
-async function readCluster(rig: ServerRig) {
+async function readCluster(rig: ServerRig, copies: number) {
   const copy = path.join(newPlace(), 'meta.db');
   await rig.server.close();
   cpSync(rig.metaPath, copy);
   const meta = await openSqliteMetaStore(sqliteOpener, copy);
   const cluster = await meta.read(findCluster);
   await meta.close();
+  const database = new DatabaseSync(rig.metaPath);
+  database.prepare('update pool set copies = ?').run(copies);
+  database.close();
   await rig.open();
   await rig.server.greetNodes();
   return cluster;
@@ -267,6 +277,22 @@ test('what is missing is named by its path, and everything else is saved', async
       sorted(files),
       sorted(contents).filter(([name]) => !isLost(name)),
     );
+    await rescue.close();
+  }
+});
+
+test('one node of each pool is enough where pools keep two copies, and no more than that is needed', async (context) => {
+  const it = await world(context, 2);
+  const contents = await fill(it);
+  await it.root();
+  await it.close();
+  for (const taken of [POOLS, POOLS.map((pool) => `${pool}-2`), ['txt-2', 'mp3', 'pdf', 'others-2']]) {
+    const { rescue } = await openRescue(
+      it,
+      taken.map((name) => must(it.directories.get(name), 'a directory')),
+    );
+    const { files, failed } = await exported(rescue);
+    assert.deepEqual([[...failed], sorted(files)], [[], sorted(contents)], taken.join());
     await rescue.close();
   }
 });

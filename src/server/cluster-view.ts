@@ -2,6 +2,7 @@
 import { findCluster, allPools } from '#meta/clusters.ts';
 import { countOwed } from '#meta/contents.ts';
 import { countFiles } from '#meta/entries.ts';
+import { allRoots } from '#meta/roots.ts';
 import { spacesOf } from '#meta/spaces.ts';
 import { countUploads } from '#meta/uploads.ts';
 import { nodesList, poolsList, serverStatus, type NodeRow } from '#protocol/cluster.ts';
@@ -37,7 +38,9 @@ async function describeServer(context: ServerContext, account: Uint8Array): Prom
       files += found.files;
       plainBytes += found.plainBytes;
     }
-    return { files, plainBytes, recoveryKitConfirmed: (await findCluster(reader))?.kitConfirmed ?? false };
+    const [newest] = await allRoots(reader);
+    const root = newest ? { seq: newest.seq, madeMs: newest.madeMs, nodes: newest.nodes } : null;
+    return { files, plainBytes, root, recoveryKitConfirmed: (await findCluster(reader))?.kitConfirmed ?? false };
   });
   return { version: context.version, startedMs: context.startedMs, ...counted, ...health };
 }

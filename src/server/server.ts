@@ -43,6 +43,9 @@ import { TlsKeys } from './tls-keys.ts';
 import { uploadRoutes } from './uploads.ts';
 import { verifyRoutes } from './verify/verify.ts';
 
+/** Who stops a server waits so long for the pools, at most. */
+const SETTLE_MS_MAX = 5000;
+
 export type ServerOptions = {
   readonly version: string;
   /** The server's own from now on: closed with it, also where the start fails. */
@@ -82,6 +85,8 @@ export interface Server {
   trimJournals(): Promise<void>;
   /** Puts now into the pools what changed of the metadata, for a rescue. The server does so by itself, between heartbeats. */
   makeRoot(): Promise<void>;
+  /** As `makeRoot`, before an orderly end: gives up after some seconds. */
+  settle(): Promise<void>;
   /** Answers held requests with what there is, now and from now on: before the listener closes, so that it need not wait for them. */
   endHeldRequests(): void;
   /** Waits for the server's own work and closes the store. */
@@ -129,6 +134,7 @@ async function start(options: ServerOptions): Promise<Server> {
   tlsKeys.onChange((identity) => nodes.showFromNowOn(identity));
   const mover = new Mover(context);
   const trim = new JournalTrim(context, options.journalKept);
+  const settled = new AbortController();
   const roots = new Roots(context, options.rootsPace ?? ROOTS_PACE);
   const caring = care.run(async () => {
     await finishHolds(context);
@@ -153,6 +159,11 @@ async function start(options: ServerOptions): Promise<Server> {
       while ((await trim.step()) === 'busy');
     },
     makeRoot: () => roots.makeNow(),
+    async settle() {
+      const given = AbortSignal.any([closing.signal, settled.signal]);
+      await Promise.race([roots.makeNow(), clock.sleep(SETTLE_MS_MAX, given)]);
+      settled.abort();
+    },
     endHeldRequests: () => draining.abort(),
     async close() {
       draining.abort();
