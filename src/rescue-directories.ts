@@ -70,9 +70,10 @@ function opened(rescue: Rescue, { own, index, paths }: At): OpenRescue {
     live: async function* () {
       for await (const file of rescue.live()) yield rowOf(file);
     },
-    exportTo: async function* (directory) {
+    exportTo: async function* (directory, partial) {
       const root = resolve(directory);
-      for await (const exported of exportFiles(rescue, exportTarget(root))) yield exportedRow(root, exported);
+      for await (const exported of exportFiles(rescue, exportTarget(root), { partial }))
+        yield exportedRow(root, exported);
     },
     makeServer: (data) => makeServer(rescue, index, data),
     close,
@@ -172,5 +173,5 @@ function exportedRow(root: string, exported: Exported): RescueExported {
   if (exported.kind !== 'failed')
     return { ...row, to: join(root, ...exported.at), wasThere: exported.kind === 'was_there' };
   const state = exported.code === 'block_missing' ? 'missing' : 'damaged';
-  return { ...row, state, why: exported.why, to: null, wasThere: false };
+  return { ...row, state, why: exported.why, to: exported.at && join(root, ...exported.at), wasThere: false };
 }

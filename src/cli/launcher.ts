@@ -125,7 +125,7 @@ export type RescueRow = {
   readonly why: string | null;
 };
 export type RescueExported = RescueRow & {
-  /** Where its bytes are now; null where they could not be saved. */
+  /** Where its bytes are now, or those that there are of a file that is not whole; null where nothing was written. */
   readonly to: string | null;
   readonly wasThere: boolean;
 };
@@ -149,7 +149,8 @@ export type RescuedServer = {
 export interface OpenRescue {
   readonly summary: RescueSummary;
   live(): AsyncIterable<RescueRow>;
-  exportTo(directory: string): AsyncIterable<RescueExported>;
+  /** `partial`: what there is of files that are not whole, too. */
+  exportTo(directory: string, partial: boolean): AsyncIterable<RescueExported>;
   /** In a data directory that has no index; the last thing that is asked for. */
   makeServer(data: string): Promise<RescuedServer>;
   close(): Promise<void>;

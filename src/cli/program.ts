@@ -266,11 +266,13 @@ function build(surroundings: Surroundings, version: string): Command {
       .requiredOption('--kit <file>', 'the recovery kit as a file (a copy of root.key); - reads it from stdin')
       .requiredOption('--nodes <dirs...>', "the nodes' directories, or directories that hold some");
   rescueCommand('list', 'what can be saved, and what is missing', rescue.list);
-  rescueCommand<rescue.RescueOptions & { to: string }>(
+  rescueCommand<rescue.RescueOptions & { to: string; partial: boolean }>(
     'export',
     'write every live file as a plain file; nothing is written over',
     rescue.exportAll,
-  ).requiredOption('--to <dir>', 'where to; each space gets a folder');
+  )
+    .requiredOption('--to <dir>', 'where to; each space gets a folder')
+    .option('--partial', 'write what there is of files that lack blocks, too, with zeroes in the gaps', false);
   rescueCommand<rescue.RescueOptions & { to: string }>(
     'server',
     'make a server of it: "holdfast server --data DIR" then starts, and devices join anew',

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { HoldfastError } from '#core/errors.ts';
 import type { Context } from './context.ts';
-import type { OpenRescue, RescueRow, RescueSummary } from './launcher.ts';
+import type { OpenRescue, RescueExported, RescueRow, RescueSummary } from './launcher.ts';
 import { bytesText, shown, table } from './output.ts';
 import { progressBar, type ProgressBar } from './progress.ts';
 
@@ -28,24 +28,32 @@ export async function list(context: Context, options: RescueOptions): Promise<vo
   });
 }
 
-export async function exportAll(context: Context, options: RescueOptions & { readonly to: string }): Promise<void> {
+export async function exportAll(
+  context: Context,
+  options: RescueOptions & { readonly to: string; readonly partial: boolean },
+): Promise<void> {
   const to = resolve(options.to);
   mkdirSync(to, { recursive: true });
   await withRescue(context, options, async (rescue) => {
     sayAbout(context, rescue.summary);
-    const lost: RescueRow[] = [];
+    const lost: RescueExported[] = [];
     let files = 0;
     const saved: object[] = [];
-    for await (const row of rescue.exportTo(to)) {
+    for await (const row of rescue.exportTo(to, options.partial)) {
       if (row.kind === 'file') files++;
-      if (row.to === null) lost.push(row);
-      else if (row.kind === 'file') {
+      if (row.state !== 'whole') lost.push(row);
+      else if (row.kind === 'file' && row.to !== null) {
         saved.push({ ...jsonOf(row), to: row.to, wasThere: row.wasThere });
         context.output.line(`${placeOf(row)} -> ${shown(row.to)}${row.wasThere ? '  (was there already)' : ''}`);
       }
     }
     sortByPath(lost);
-    context.output.value({ ...about(rescue.summary), to, files: saved, lost: lost.map(jsonOf) });
+    context.output.value({
+      ...about(rescue.summary),
+      to,
+      files: saved,
+      lost: lost.map((row) => ({ ...jsonOf(row), ...(row.to === null ? {} : { to: row.to }) })),
+    });
     end(context, rescue.summary, files, lost);
   });
 }

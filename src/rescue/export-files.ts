@@ -1,7 +1,7 @@
 /** Writes what a rescue found as plain files: every live file under its path in a folder of its space. */
 import { HoldfastError } from '#core/errors.ts';
 import { openChunk } from '#core/manifest.ts';
-import { judgeName } from '#core/name.ts';
+import { judgeName, numberedName } from '#core/name.ts';
 import { keyringOf, type Rescue, type RescuedFile } from './rescue.ts';
 
 /**
@@ -26,17 +26,24 @@ export type Exported =
       readonly file: RescuedFile;
       readonly code: 'block_missing' | 'integrity' | 'disk_failed';
       readonly why: string;
+      /** Where what there is of it was put. */
+      readonly at: readonly string[] | null;
     };
 
-export async function* exportFiles(rescue: Rescue, target: ExportTarget): AsyncGenerator<Exported> {
+/** `partial`: files that lack blocks are written as well, with zeroes in their gaps, under names that say so. They count as failed. */
+export async function* exportFiles(
+  rescue: Rescue,
+  target: ExportTarget,
+  { partial }: { readonly partial: boolean },
+): AsyncGenerator<Exported> {
   const names = spaceNames(rescue);
   const links: RescuedFile[] = [];
   for await (const file of rescue.live()) {
     // Links come last, so that nothing is ever written through one.
     if (file.entry.kind === 'symlink') links.push(file);
-    else yield await exportOne(rescue, target, placeOf(names, file), file);
+    else yield await exportOne(rescue, target, placeOf(names, file), file, partial);
   }
-  for (const file of links) yield await exportOne(rescue, target, placeOf(names, file), file);
+  for (const file of links) yield await exportOne(rescue, target, placeOf(names, file), file, partial);
 }
 
 async function exportOne(
@@ -44,15 +51,17 @@ async function exportOne(
   target: ExportTarget,
   path: readonly string[],
   file: RescuedFile,
+  partial: boolean,
 ): Promise<Exported> {
   const { state, entry } = file;
-  if (state.kind === 'damaged') return { kind: 'failed', file, code: 'integrity', why: state.why };
+  if (state.kind === 'damaged') return { kind: 'failed', file, code: 'integrity', why: state.why, at: null };
   if (state.kind === 'missing')
     return {
       kind: 'failed',
       file,
       code: 'block_missing',
       why: `${state.blocks} of its ${state.manifest.chunks.length} blocks are in none of the directories`,
+      at: partial ? await writeParts(rescue, target, path, file) : null,
     };
   try {
     if (entry.kind === 'folder') await target.folder(path);
@@ -66,15 +75,31 @@ async function exportOne(
   } catch (error) {
     if (!(error instanceof HoldfastError) || rescue.tools.signal.aborted || error.code === 'no_space') throw error;
     const code = error.code === 'block_missing' || error.code === 'integrity' ? error.code : 'disk_failed';
-    return { kind: 'failed', file, code, why: error.message };
+    return { kind: 'failed', file, code, why: error.message, at: null };
   }
 }
 
+async function writeParts(rescue: Rescue, target: ExportTarget, path: readonly string[], file: RescuedFile) {
+  const { mtimeUs, exec } = file.entry;
+  const name = numberedName(
+    path.at(-1) ?? '',
+    (count) => ` (incomplete${count})`,
+    () => false,
+  );
+  const whole = { chunks: chunksOf(rescue, file), mtimeUs, exec };
+  return (await target.file([...path.slice(0, -1), name], whole)).at;
+}
+
+/** A block that was not found is as many zeroes; one that is there and does not open is an error. */
 async function* chunksOf(rescue: Rescue, file: RescuedFile): AsyncGenerator<Uint8Array> {
   const { primitives, signal } = rescue.tools;
-  if (file.state.kind !== 'whole') return;
+  if (file.state.kind === 'damaged') return;
   for (const chunk of file.state.manifest.chunks) {
     signal.throwIfAborted();
+    if (file.state.kind === 'missing' && !rescue.blocks.has(chunk.blockId)) {
+      yield new Uint8Array(chunk.plainLength);
+      continue;
+    }
     const block = await rescue.blocks.read(chunk.blockId);
     if (!block) throw new HoldfastError('block_missing', 'a block of it cannot be read any more');
     const plain = openChunk(primitives, keyringOf(file), chunk, block);

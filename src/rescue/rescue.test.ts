@@ -216,7 +216,7 @@ async function openRescue(
 }
 
 /** Exports into memory. */
-async function exported(rescue: Rescue): Promise<{ files: Content; failed: Map<string, string> }> {
+async function exported(rescue: Rescue, partial = false): Promise<{ files: Content; failed: Map<string, string> }> {
   const files: Content = new Map();
   const failed = new Map<string, string>();
   const target: ExportTarget = {
@@ -229,7 +229,7 @@ async function exported(rescue: Rescue): Promise<{ files: Content; failed: Map<s
       return { at, wasThere: false };
     },
   };
-  for await (const one of exportFiles(rescue, target))
+  for await (const one of exportFiles(rescue, target, { partial }))
     if (one.kind === 'failed') failed.set(one.file.path.join('/'), one.code);
   return { files, failed };
 }
@@ -323,6 +323,15 @@ test('a flipped bit costs one file, not the rescue', async (context) => {
   assert.deepEqual([...failed], [['large.bin', 'block_missing']]);
   assert.equal(files.size, contents.size - 1);
   assert.ok(rescue.summary.damage.some((damage) => damage.directory === directory));
+  // What there is of it can be had as well, and is not called whole.
+  const parts = await exported(rescue, true);
+  assert.deepEqual([...parts.failed], [['large.bin', 'block_missing']]);
+  const whole = must(contents.get('large.bin'), 'it is there');
+  const some = must(parts.files.get('large (incomplete).bin'), 'it was written');
+  assert.equal(some.length, whole.length);
+  const differing = some.filter((byte, index) => byte !== whole[index]).length;
+  assert.ok(differing > 0 && differing < whole.length / 2);
+  assert.ok(some.every((byte, index) => byte === whole[index] || byte === 0));
   await rescue.close();
 });
 

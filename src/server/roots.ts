@@ -35,6 +35,10 @@ const REFRESH_MS = 24 * 3_600_000;
 const STREAMS_MAX = 240;
 /** A pool that did not take a snapshot is offered the next one after so many segments' time. */
 const PATIENCE = 10;
+/** Snapshots take a fiftieth of the time, at most; so large an index gets them more seldom, down to a day where an hour is asked for. */
+const SNAPSHOT_REST = 50;
+const SNAPSHOT_STRETCH_MAX = 24;
+const REST_MS_MAX = 1000;
 const ROWS_PER_STEP = 500;
 /** What is read in one go at the end. */
 const LAST_ROWS_MAX = 2000;
@@ -48,6 +52,7 @@ export class Roots {
   readonly #pace: RootsPace;
   #lookAtMs = Number.NEGATIVE_INFINITY;
   #patientUntilMs = Number.NEGATIVE_INFINITY;
+  #snapshotTookMs = 0;
   /** Lacking pools that the last snapshots were offered to. */
   readonly #offered = new Set<string>();
   #making: AsyncGenerator<void, void> | null = null;
@@ -59,7 +64,16 @@ export class Roots {
   }
 
   /** A few rows of what is being written, or a look whether something is to be. Failures are logged, and tried again at the next look. */
-  step(): Promise<'busy' | 'idle'> {
+  async step(): Promise<'busy' | 'idle'> {
+    const { clock, closing } = this.#context;
+    const begunMs = clock.monotonicMs();
+    const outcome = await this.#inTurn();
+    // Half of the time is left to people.
+    if (outcome === 'busy') await clock.sleep(Math.min(clock.monotonicMs() - begunMs, REST_MS_MAX), closing);
+    return outcome;
+  }
+
+  #inTurn(): Promise<'busy' | 'idle'> {
     const turn = this.#turn.then(() => this.#step());
     this.#turn = turn.catch(() => undefined);
     return turn;
@@ -91,7 +105,7 @@ export class Roots {
   async makeNow(): Promise<void> {
     this.#lookAtMs = Number.NEGATIVE_INFINITY;
     this.#patientUntilMs = Number.NEGATIVE_INFINITY;
-    while ((await this.step()) === 'busy');
+    while ((await this.#inTurn()) === 'busy');
   }
 
   async #look(): Promise<Plan | null> {
@@ -117,7 +131,9 @@ export class Roots {
     const nowMs = clock.nowMs();
     if (equalBytes(whole.hash, last.root.wholeHash))
       return nowMs - last.root.madeMs >= REFRESH_MS ? { last, kind: 'refresh', pools } : null;
-    const old = nowMs - last.root.snapshotMs >= this.#pace.snapshotMs;
+    const { snapshotMs } = this.#pace;
+    const restMs = Math.min(SNAPSHOT_REST * this.#snapshotTookMs, SNAPSHOT_STRETCH_MAX * snapshotMs);
+    const old = nowMs - last.root.snapshotMs >= Math.max(snapshotMs, restMs);
     return { last, kind: old || last.index.streams.length >= STREAMS_MAX ? 'snapshot' : 'segment', pools };
   }
 
@@ -125,6 +141,7 @@ export class Roots {
   async *#make({ last, kind, pools }: Plan): AsyncGenerator<void, void> {
     const { meta, clock, cluster } = this.#context;
     const begunMs = clock.nowMs();
+    const startedMs = clock.monotonicMs();
     const seq = await meta.write((writer) => reserveRoot(writer, begunMs));
     const isSnapshot = kind === 'snapshot' || !last;
     const able = isSnapshot ? pools : pools.filter((pool) => last.root.pools.includes(pool));
@@ -160,6 +177,7 @@ export class Roots {
     const kept = await this.#push(record);
     const root = { seq, madeMs: begunMs, snapshotMs: index.snapshotMs, index: id, listing, wholeHash: end.hash };
     await this.#finish({ ...root, pools: [...blocks.pools], nodes: kept }, before.flat());
+    if (isSnapshot) this.#snapshotTookMs = clock.monotonicMs() - startedMs;
   }
 
   /** Page by page, others' commits in between, until little is left for the end. */
