@@ -15,6 +15,7 @@ import type { LargeDownloads } from './large-downloads.ts';
 import type { Fetched } from './manifests.ts';
 import type { Observer } from './observer.ts';
 import { SMALL_BYTES_MAX } from './reader.ts';
+import { contentOf } from './content-on-disk.ts';
 import { isRacyPlaced, parseStat } from './stat-text.ts';
 import type { Called } from './trees.ts';
 
@@ -72,8 +73,9 @@ class DownRun {
     this.#again = again;
   }
 
-  async carryOut(actions: readonly DownAction[]): Promise<void> {
+  async carryOut(planned: readonly DownAction[]): Promise<void> {
     const { line, space, signal } = this.#device;
+    const actions = await this.#withoutUnsure(planned);
     const small = new Map<DownAction, Entry>();
     for (const action of actions) {
       const remote = this.#smallContent(action);
@@ -106,6 +108,31 @@ class DownRun {
       throw error;
     }
     await this.#settle(this.#placed);
+  }
+
+  /**
+   * Leaves out what would replace or remove a file whose stat says nothing of the last moments, and which has other bytes by now: those are read,
+   * and planned with, first.
+   */
+  async #withoutUnsure(actions: readonly DownAction[]): Promise<readonly DownAction[]> {
+    const { trees, state, dirty } = this.#device;
+    const left = new Set<DownAction>();
+    for (const action of actions) {
+      if (action.kind !== 'down_update' && action.kind !== 'down_remove') continue;
+      const row = trees.local(action.entry);
+      const path = row?.racy && row.kind === 'file' ? trees.localPath(action.entry) : null;
+      if (!row || path === null) continue;
+      const stat = parseStat(row.stat);
+      if ((await contentOf(this.#device, path, stat)) === row.contentId) continue;
+      left.add(action);
+      this.#again.add(action.entry);
+      state.transaction(() => {
+        trees.putLocal({ ...row, contentId: null }, stat, true);
+        dirty.add(row.entry, 'file');
+      });
+      this.#observer.lookAt(path);
+    }
+    return left.size === 0 ? actions : actions.filter((action) => !left.has(action));
   }
 
   /** The remote state of what this action brings as a small file's bytes. */

@@ -11,7 +11,7 @@ import { isSpelling, nameFound } from '#core/name-profile.ts';
 import { nameHere } from '#core/plan.ts';
 import { isSameThing } from './identity.ts';
 import type { LocalRow } from './rows.ts';
-import { inodeText, isRacy, parseStat, statText } from './stat-text.ts';
+import { inodeText, isRacy, parseStat, RACY_MS_MAX, statText } from './stat-text.ts';
 import type { Called } from './trees.ts';
 
 /** `name`: as the disk spells it. */
@@ -150,8 +150,10 @@ export class Sightings {
     if (statText(stat) === known.stat) {
       findings.present.push(known.entry);
       if (!known.racy) return;
-      if (isRacy(stat, this.#device.clock.nowMs())) findings.unsure.push(place);
-      else this.refresh(known, seen);
+      const nowMs = this.#device.clock.nowMs();
+      if (!isRacy(stat, nowMs)) this.refresh(known, seen);
+      // Of a time that is yet to come nobody knows when it will have been.
+      else if (Number(stat.ctimeNs / 1_000_000n) - nowMs < RACY_MS_MAX) findings.unsure.push(place);
       return;
     }
     if (known.kind === 'folder') {
