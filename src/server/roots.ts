@@ -39,6 +39,8 @@ const PATIENCE = 10;
 const SNAPSHOT_REST = 50;
 const SNAPSHOT_STRETCH_MAX = 24;
 const REST_MS_MAX = 1000;
+/** Until the next look after one that failed: nodes may be about to start. */
+const RETRY_MS = 15_000;
 const ROWS_PER_STEP = 500;
 /** What is read in one go at the end. */
 const LAST_ROWS_MAX = 2000;
@@ -63,7 +65,7 @@ export class Roots {
     this.#pace = pace;
   }
 
-  /** A few rows of what is being written, or a look whether something is to be. Failures are logged, and tried again at the next look. */
+  /** A few rows of what is being written, or a look whether something is to be. Failures are logged, and soon tried again. */
   async step(): Promise<'busy' | 'idle'> {
     const { clock, closing } = this.#context;
     const begunMs = clock.monotonicMs();
@@ -94,6 +96,7 @@ export class Roots {
     } catch (error) {
       this.#making = null;
       if (closing.aborted || !(error instanceof HoldfastError)) throw error;
+      this.#lookAtMs = clock.monotonicMs() + Math.min(this.#pace.segmentMs, RETRY_MS);
       log.warn('the metadata could not be put into the pools', { code: error.code, detail: error.message });
       return 'idle';
     }
@@ -112,6 +115,8 @@ export class Roots {
     const { meta, clock, nodes } = this.#context;
     const present = nodes.all().map(({ stored }) => stored.pool);
     const pools = [...new Set(present)].sort();
+    // Before there is a node a look costs nothing.
+    if (pools.length === 0) this.#lookAtMs = Number.NEGATIVE_INFINITY;
     if (pools.length === 0) return null;
     const { last, whole } = await meta.read(async (reader) => ({
       last: await readLast(reader),
