@@ -133,23 +133,6 @@ export async function keepRootBlocks({ db }: MetaWriter, seq: number, blocks: re
     await db.updateTable('root_block').set({ last_seq: seq }).where('block', 'in', slice.map(idBytes)).execute();
 }
 
-/** Of these blocks, those that some root that is kept still leads to, in any pool. Never deleted while that is so. */
-export async function neededByRoots({ db }: MetaReader, blocks: readonly BlockId[]): Promise<ReadonlySet<BlockId>> {
-  const needed = new Set<BlockId>();
-  for (const slice of lookupSlices([...new Set(blocks)])) {
-    const rows = await db
-      .selectFrom('root_block')
-      .innerJoin('root', (join) =>
-        join.onRef('root.seq', '>=', 'root_block.first_seq').onRef('root.seq', '<=', 'root_block.last_seq'),
-      )
-      .select('root_block.block')
-      .where('root_block.block', 'in', slice.map(idBytes))
-      .execute();
-    for (const { block } of rows) needed.add(id32Of(block));
-  }
-  return needed;
-}
-
 /** What an index that came back from another time says of pools is not to be relied on. */
 export async function forgetRoots({ db }: MetaWriter): Promise<void> {
   await db.deleteFrom('root').execute();

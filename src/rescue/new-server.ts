@@ -2,6 +2,7 @@
 import { id32Of, type BlockId, type ManifestId, type NodeId, type SpaceId } from '#core/ids.ts';
 import { nodesFor, parseLayout, type Layout } from '#core/layout.ts';
 import { parseManifestPublic } from '#core/manifest.ts';
+import { revokeAllDevices } from '#meta/accounts.ts';
 import { allLayouts, allNodes, allPools, type StoredNode } from '#meta/clusters.ts';
 import { findContents, putPresence, type Presence } from '#meta/contents.ts';
 import { noteMisplaced } from '#meta/entries.ts';
@@ -29,7 +30,10 @@ export async function makeServerIndex(rescue: Rescue, random: Random, tlsIdentit
     await noteSeen(rescue, holders, space);
     if (holders.absent.length > 0) await noteExpected(rescue, holders, space);
   }
-  await meta.write(noteMisplaced);
+  await meta.write(async (writer) => {
+    await noteMisplaced(writer);
+    await revokeAllDevices(writer, rescue.metadata.root.timeMs);
+  });
   const tools = { meta, primitives: rescue.tools.primitives, random };
   const incarnation = await beginAnew(tools, rescue.kit, rescue.found.incarnation, tlsIdentity);
   let files = 0;

@@ -14,6 +14,7 @@ import type { RecoveryKit } from '#core/root-key.ts';
 import { signRoot, verifyRoot } from '#core/root-record.ts';
 import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
 import { findCluster } from '#meta/clusters.ts';
+import { devicesList } from '#protocol/account.ts';
 import { KeptRoots } from '#storage/kept-roots.ts';
 import { writeNodeIdentity } from '#storage/node-identity.ts';
 import { realChecksum } from '#world/real/checksum.ts';
@@ -405,6 +406,11 @@ test('a server made anew has every file, another epoch, a higher incarnation, an
   // The former device is not known: sessions are not in the pools.
   await assert.rejects(it.device.head(), { code: 'unauthenticated' });
   const device = await it.rig.link('new');
+  const { devices } = (await device.ask(devicesList, {})).response;
+  assert.deepEqual(devices.map(({ name, revoked }) => [name, revoked]).sort(), [
+    ['desk', true],
+    ['new', false],
+  ]);
   const { head, rows } = await device.listAll();
   assert.notEqual(head.epoch, epochBefore);
   assert.equal(rows.filter((row) => row.kind === 'entry' && row.entry.kind === 'file').length, contents.size);

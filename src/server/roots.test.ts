@@ -2,12 +2,11 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { must } from '#core/assert.ts';
 import { HoldfastError } from '#core/errors.ts';
-import { ROOT_ENTRY, type BlockId } from '#core/ids.ts';
+import { ROOT_ENTRY } from '#core/ids.ts';
 import { limits } from '#core/limits.ts';
 import { parseRootIndex, type RootIndex } from '#core/root-index.ts';
 import { verifyRoot, type RootRecord } from '#core/root-record.ts';
 import { deriveSealKey, openBlock } from '#core/seal.ts';
-import { neededByRoots } from '#meta/roots.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import { nodePrimitives as p } from '#world/real/primitives.ts';
 import { never, RigNode, ServerRig, type RigOptions, type SealedFile } from '../../test/server-rig.ts';
@@ -185,18 +184,4 @@ test('where no node answers nothing is claimed; a number that was taken is not t
   const seqs = roots.map((bytes) => must(verifyRoot(p, bytes, cluster), 'signed').seq);
   assert.equal(seqs.length, 2);
   assert.ok((seqs[1] as number) > (seqs[0] as number));
-});
-
-test('what a kept root leads to is needed, and nothing else', async (context) => {
-  let meta: MetaStore | null = null;
-  const rig = await start(context, { wrapMeta: (store) => (meta = store) });
-  await addFiles(rig, 2, 'a');
-  await rig.server.makeRoot();
-  await addFiles(rig, 2, 'b');
-  await rig.server.makeRoot();
-  const [node] = rig.nodes as [RigNode];
-  const ids = (await indexOf(rig, node)).streams.flat().map(({ id }) => id);
-  const other = 'ab'.repeat(32) as BlockId;
-  const needed = await must<MetaStore>(meta, 'it was opened').read((reader) => neededByRoots(reader, [...ids, other]));
-  assert.deepEqual([...needed].sort(), [...new Set(ids)].sort());
 });
