@@ -7,7 +7,8 @@ import { SimRandom } from '#world/sim/sim-random.ts';
 import type { Counts } from './coverage.ts';
 import { plainFileSystem } from './files.ts';
 import { Programs, type Tree } from './programs.ts';
-import { checkDurability, checkQuiet, checkStillness, copyTree, untilQuiet } from './quiet.ts';
+import { checkDurability, checkQuiet, checkStillness, copyTree, untilQuiet, withoutOthers } from './quiet.ts';
+import { checkRescue } from './rescue-check.ts';
 import { makeScript, type ScriptRound, type SeedOptions } from './script.ts';
 import { said, World } from './world.ts';
 
@@ -58,6 +59,8 @@ async function runRounds(world: World, options: SeedOptions): Promise<void> {
     if (!holds()) return;
   }
   await checkDurability(world);
+  if (!holds()) return;
+  await checkRescue(world, withoutOthers(must(world.devices[0], 'there is a device').tree()));
 }
 
 async function runRound(world: World, seed: string, round: ScriptRound, number: number): Promise<void> {
