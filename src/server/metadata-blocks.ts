@@ -9,11 +9,9 @@ import type { ListedBlock } from '#core/root-index.ts';
 import { blockIdOf, sealData } from '#core/seal.ts';
 import { findRootBlocks, putRootBlocks, type RootBlock } from '#meta/roots.ts';
 import { writeBlocks } from './block-writer.ts';
-import type { KnownNode } from './node-book.ts';
 import type { ServerContext } from './server-context.ts';
 
 const CHUNKER = 'cdc-512k';
-const BELIEVED_MS = 15 * 60_000;
 
 export class MetadataBlocks {
   readonly #context: ServerContext;
@@ -74,7 +72,7 @@ export class MetadataBlocks {
     return rows;
   }
 
-  /** A node that cannot be asked is believed for a while: it may have been started anew. */
+  /** A node that cannot be asked is believed until it counts as lost. One that leaves counts for nothing: it takes its copies with it. */
   async #stillHeld(pool: string, blocks: readonly Block[]): Promise<Map<BlockId, RootBlock>> {
     const { meta, nodes, closing } = this.#context;
     const ids = blocks.map(({ id }) => id);
@@ -85,7 +83,7 @@ export class MetadataBlocks {
       const node = nodes.byNumber(number);
       const asked = [...known.values()].filter((row) => row.holders.includes(number)).map(({ block }) => block);
       let held: readonly boolean[] = asked.map(() => false);
-      if (node && !this.#isLost(node)) {
+      if (node?.stored.standing === 'in') {
         try {
           held = await nodes.call(node, closing, ({ store }, signal) => store.has(asked, signal));
         } catch (error) {
@@ -96,11 +94,6 @@ export class MetadataBlocks {
       asked.forEach((block, index) => held[index] !== true && known.delete(block));
     }
     return known;
-  }
-
-  #isLost(node: KnownNode): boolean {
-    const { clock } = this.#context;
-    return !node.answering && clock.nowMs() - (node.lastSeenMs ?? 0) > BELIEVED_MS;
   }
 }
 
