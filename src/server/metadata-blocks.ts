@@ -9,9 +9,13 @@ import type { ListedBlock } from '#core/root-index.ts';
 import { blockIdOf, sealData } from '#core/seal.ts';
 import { findRootBlocks, putRootBlocks, type RootBlock } from '#meta/roots.ts';
 import { writeBlocks } from './block-writer.ts';
+import type { NodeConnection } from './node-connection.ts';
 import type { ServerContext } from './server-context.ts';
 
 const CHUNKER = 'cdc-512k';
+/** A snapshot reads one part of so many. Prime to 24: snapshots each hour, or each day, come to all of them. */
+const READ_SLOTS = 29;
+const HOUR_MS = 3_600_000;
 
 export class MetadataBlocks {
   readonly #context: ServerContext;
@@ -85,7 +89,7 @@ export class MetadataBlocks {
       let held: readonly boolean[] = asked.map(() => false);
       if (node?.stored.standing === 'in') {
         try {
-          held = await nodes.call(node, closing, ({ store }, signal) => store.has(asked, signal));
+          held = await nodes.call(node, closing, (connection, signal) => this.#ask(connection, asked, signal));
         } catch (error) {
           if (closing.aborted || !(error instanceof HoldfastError)) throw error;
           continue;
@@ -94,6 +98,16 @@ export class MetadataBlocks {
       asked.forEach((block, index) => held[index] !== true && known.delete(block));
     }
     return known;
+  }
+
+  /** Asked whether it has them; some of them are read, so that in time all are: what nobody reads, nobody finds damaged. */
+  async #ask({ store }: NodeConnection, blocks: readonly BlockId[], signal: AbortSignal): Promise<readonly boolean[]> {
+    const slot = Math.floor(this.#context.clock.nowMs() / HOUR_MS) % READ_SLOTS;
+    const read = blocks.filter((block) => Number.parseInt(block.slice(0, 8), 16) % READ_SLOTS === slot);
+    const has = await store.has(blocks, signal);
+    const got = read.length === 0 ? [] : await store.get(read, signal);
+    const bad = new Set(read.filter((_, index) => got[index]?.kind !== 'found'));
+    return blocks.map((block, index) => has[index] === true && !bad.has(block));
   }
 }
 

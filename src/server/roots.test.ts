@@ -9,6 +9,7 @@ import { verifyRoot, type RootRecord } from '#core/root-record.ts';
 import { deriveSealKey, openBlock } from '#core/seal.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import { nodesDrain } from '#protocol/cluster.ts';
+import { realClock } from '#world/real/clock.ts';
 import { nodePrimitives as p } from '#world/real/primitives.ts';
 import { never, POOLS, RigNode, ServerRig, type RigOptions, type SealedFile } from '../../test/server-rig.ts';
 
@@ -204,4 +205,31 @@ test('a node that leaves takes no metadata with it', async (context) => {
     await stays.store.has(ids, never),
     ids.map(() => true),
   );
+});
+
+test('in time every block of the metadata is read, and what is damaged is written again', async (context) => {
+  let aheadMs = 0;
+  const clock = { ...realClock, nowMs: () => realClock.nowMs() + aheadMs };
+  const rig = await start(context, { clock, rootsPace: { snapshotMs: 0, segmentMs: 3_600_000 } });
+  await addFiles(rig, 600, 'a');
+  await rig.server.makeRoot();
+  const [node] = rig.nodes as [RigNode];
+  const victim = must((await indexOf(rig, node)).streams[0]?.[0], 'it has blocks').id;
+  const { store } = node;
+  const { get, put } = { get: store.get.bind(store), put: store.put.bind(store) };
+  let damaged = true;
+  store.get = async (ids, signal) =>
+    (await get(ids, signal)).map((result, index) => (damaged && ids[index] === victim ? { kind: 'corrupt' } : result));
+  store.put = async (blocks, fence, signal) => {
+    if (blocks.some(({ id }) => id === victim)) damaged = false;
+    return put(blocks, fence, signal);
+  };
+  const device = await rig.link('writer');
+  for (let hour = 0; hour < 29 && damaged; hour++) {
+    aheadMs += 3_600_000;
+    const files: SealedFile[] = [];
+    await device.each([device.createFile(ROOT_ENTRY, `hour-${hour}.txt`, files, Buffer.from('x'))], files);
+    await rig.server.makeRoot();
+  }
+  assert.equal(damaged, false);
 });
