@@ -211,7 +211,8 @@ test('in time every block of the metadata is read, and what is damaged is writte
   let aheadMs = 0;
   const clock = { ...realClock, nowMs: () => realClock.nowMs() + aheadMs };
   const rig = await start(context, { clock, rootsPace: { snapshotMs: 0, segmentMs: 3_600_000 } });
-  await addFiles(rig, 600, 'a');
+  // Enough for several chunks, of which the first stays what it is.
+  await addFiles(rig, 2500, 'a');
   await rig.server.makeRoot();
   const [node] = rig.nodes as [RigNode];
   const victim = must((await indexOf(rig, node)).streams[0]?.[0], 'it has blocks').id;
