@@ -26,6 +26,7 @@ import { parseRow, parseRows } from '#core/journal-row.ts';
 import { makeKeyring, type Keyring } from '#core/keyring.ts';
 import { sealManifest, type ManifestChunk } from '#core/manifest.ts';
 import type { RecoveryKit } from '#core/root-key.ts';
+import { verifyRoot } from '#core/root-record.ts';
 import { blockIdOf, sealData } from '#core/seal.ts';
 import { formatDeviceToken, secretHash } from '#core/token.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
@@ -37,6 +38,7 @@ import type { Caller, Peer, Verb } from '#protocol/wire.ts';
 import { startServer, type Server } from '#server/server.ts';
 import type { CareSettings } from '#server/care-settings.ts';
 import type { RootKeeper } from '#server/root-keeper.ts';
+import type { RootsPace } from '#server/roots.ts';
 import type { NodeConnection } from '#server/node-connection.ts';
 import type { Clock } from '#world/clock.ts';
 import type { TlsIdentity } from '#world/net.ts';
@@ -78,6 +80,7 @@ export class RigNode {
   boot = 1;
   run = toHex(randomBytes(8));
   domain: string;
+  roots: Uint8Array[] = [];
 
   /** `domain`: the host of its address. */
   constructor(pool: string, capacityBytes?: number, domain = '127.0.0.1') {
@@ -93,6 +96,8 @@ export type RigOptions = {
   readonly wrapMeta?: (store: MetaStore) => MetaStore;
   readonly journalKept?: { readonly days: number; readonly rows: number };
   readonly care?: Partial<CareSettings>;
+  /** Default: none are made but by `makeRoot`. */
+  readonly rootsPace?: RootsPace;
 };
 
 export class ServerRig {
@@ -140,6 +145,7 @@ export class ServerRig {
       connectNode: ({ node }, show) => this.#connection(node, show),
       addresses: () => ['http://127.0.0.1:12345'],
       ...(this.#options.care ? { care: this.#options.care } : {}),
+      rootsPace: this.#options.rootsPace ?? null,
       ...(this.#options.journalKept ? { journalKept: this.#options.journalKept } : {}),
     });
   }
@@ -178,6 +184,12 @@ export class ServerRig {
         find().keys = bytes;
         const view = new DataView(bytes.buffer, bytes.byteOffset);
         return { incarnation: view.getUint32(52), seq: Number(view.getBigUint64(56)) };
+      },
+      pushRoot: async (bytes) => {
+        const root = verifyRoot(p, bytes, cluster);
+        if (!root) throw new HoldfastError('forbidden', 'the root is not signed by the cluster');
+        find().roots.push(bytes);
+        return root;
       },
       close: async () => {},
     };

@@ -4,6 +4,7 @@ import { countHeldBy, countLacking, countOwedByPool } from '#meta/copies.ts';
 import { countFiles } from '#meta/entries.ts';
 import { allJobs } from '#meta/jobs.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
+import { allRoots } from '#meta/roots.ts';
 import { spacesOf } from '#meta/spaces.ts';
 import { countUploads } from '#meta/uploads.ts';
 import { nodesList, serverStatus, type NodeRow } from '#protocol/cluster.ts';
@@ -35,7 +36,9 @@ async function describeServer(context: ServerContext, jobs: Jobs, account: Uint8
       files += found.files;
       plainBytes += found.plainBytes;
     }
-    return { files, plainBytes, recoveryKitConfirmed: (await findCluster(reader))?.kitConfirmed ?? false };
+    const [newest] = await allRoots(reader);
+    const root = newest ? { seq: newest.seq, madeMs: newest.madeMs, nodes: newest.nodes } : null;
+    return { files, plainBytes, root, recoveryKitConfirmed: (await findCluster(reader))?.kitConfirmed ?? false };
   });
   return { version: context.version, startedMs: context.startedMs, ...counted, ...health };
 }

@@ -4,7 +4,7 @@ import { RemoteBlockStore } from '#blocks/remote-block-store.ts';
 import type { ClusterId, NodeId, Pin } from '#core/ids.ts';
 import type { Primitives } from '#core/primitives.ts';
 import { ask } from '#protocol/call.ts';
-import { nodeKeys, nodeStatus } from '#protocol/node.ts';
+import { nodeKeys, nodeRoot, nodeStatus } from '#protocol/node.ts';
 import type { Peer } from '#protocol/wire.ts';
 import type { TlsIdentity } from '#world/net.ts';
 
@@ -16,6 +16,8 @@ export interface NodeConnection {
   status(signal: AbortSignal): Promise<NodeStatus>;
   /** Resolves with what the node holds afterwards. */
   pushKeys(keyList: Uint8Array, signal: AbortSignal): Promise<{ readonly incarnation: number; readonly seq: number }>;
+  /** Resolves with the newest root that the node keeps afterwards. */
+  pushRoot(root: Uint8Array, signal: AbortSignal): Promise<{ readonly incarnation: number; readonly seq: number }>;
   close(): Promise<void>;
 }
 
@@ -36,6 +38,7 @@ export function nodeConnectionOf(peer: Peer, primitives: Primitives): NodeConnec
     store: new RemoteBlockStore(peer, primitives),
     status: async (signal) => (await ask(peer, nodeStatus, {}, signal)).response,
     pushKeys: async (keyList, signal) => (await ask(peer, nodeKeys, {}, signal, [keyList])).response,
+    pushRoot: async (root, signal) => (await ask(peer, nodeRoot, {}, signal, [root])).response,
     close: () => peer.close(),
   };
 }

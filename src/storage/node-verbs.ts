@@ -5,15 +5,21 @@ import { must } from '#core/assert.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { limits } from '#core/limits.ts';
 import { dispatcher, route, type UseCase } from '#protocol/call.ts';
-import { nodeGet, nodeHas, nodeKeys, nodePut, nodeStatus } from '#protocol/node.ts';
+import { nodeGet, nodeHas, nodeKeys, nodePut, nodeRoot, nodeStatus } from '#protocol/node.ts';
 import type { Caller, Handler } from '#protocol/wire.ts';
+import type { KeptRoots } from './kept-roots.ts';
 import type { TrustedKeys } from './trusted-keys.ts';
 
 export type NodeStatus = z.infer<typeof nodeStatus.response>;
 /** Nothing depends on who of the trusted asks. */
 type Trusted = { readonly trusted: true };
 
-export function nodeHandler(blocks: NodeBlockStore, keys: TrustedKeys, status: () => Promise<NodeStatus>): Handler {
+export function nodeHandler(
+  blocks: NodeBlockStore,
+  keys: TrustedKeys,
+  roots: KeptRoots,
+  status: () => Promise<NodeStatus>,
+): Handler {
   return dispatcher<Trusted>(
     [
       route(nodePut, putBlocks(blocks)),
@@ -21,6 +27,7 @@ export function nodeHandler(blocks: NodeBlockStore, keys: TrustedKeys, status: (
       route(nodeHas, async ({ blocks: ids }, { signal }) => answer({ held: [...(await blocks.has(ids, signal))] })),
       route(nodeStatus, async () => answer(await status())),
       route(nodeKeys, offerKeys(keys)),
+      route(nodeRoot, offerRoot(roots)),
     ],
     (caller, _callers, verbName) => authorise(keys, caller, verbName),
   );
@@ -64,6 +71,15 @@ function offerKeys(keys: TrustedKeys): Answers<typeof nodeKeys> {
     const [bytes] = parts;
     if (!bytes || parts.length !== 1) throw new HoldfastError('invalid_field', 'one part: the signed key list');
     const { incarnation, seq } = await keys.offer(bytes);
+    return answer({ incarnation, seq });
+  };
+}
+
+function offerRoot(roots: KeptRoots): Answers<typeof nodeRoot> {
+  return async (_request, { parts }) => {
+    const [bytes] = parts;
+    if (!bytes || parts.length !== 1) throw new HoldfastError('invalid_field', 'one part: the signed root');
+    const { incarnation, seq } = await roots.offer(bytes);
     return answer({ incarnation, seq });
   };
 }

@@ -11,6 +11,7 @@ import type { Log } from '#world/log.ts';
 import type { Random } from '#world/random.ts';
 import { countStart, type NodeIdentity } from './node-identity.ts';
 import { nodeHandler, type NodeStatus } from './node-verbs.ts';
+import { KeptRoots } from './kept-roots.ts';
 import { TrustedKeys } from './trusted-keys.ts';
 
 export type StorageNodeOptions = {
@@ -52,13 +53,14 @@ export async function startStorageNode(options: StorageNodeOptions): Promise<Sto
   try {
     const identity = await countStart(disk, primitives, options.cluster ?? null);
     const keys = await TrustedKeys.load(disk, primitives, identity.cluster);
+    const roots = await KeptRoots.load(disk, primitives, identity.cluster, log);
     const blocks = await options.openBlocks(identity);
     const run = toHex(options.random.bytes(8));
     const status = () => statusOf(identity, run, options.version, blocks);
     log.info('storage node started', { node: identity.node, pool: identity.pool, boot: identity.boot });
     return {
       identity,
-      handler: nodeHandler(blocks, keys, status),
+      handler: nodeHandler(blocks, keys, roots, status),
       keyList: () => keys.list,
       offerKeyList: (bytes) => keys.offer(bytes),
       status,

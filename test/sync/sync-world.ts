@@ -493,6 +493,7 @@ function memoryNode(
       ...(await store.status()),
     })),
     pushKeys: async () => ({ incarnation: 1, seq: 1 }),
+    pushRoot: reached(async () => ({ incarnation: 1, seq: 1 })),
     close: async () => {},
   };
 }
