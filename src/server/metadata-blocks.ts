@@ -100,6 +100,8 @@ export class MetadataBlocks {
 
   #isLost(node: KnownNode): boolean {
     const { clock } = this.#context;
+    // What drains or was given up will not be there for long.
+    if (node.stored.standing !== 'in') return true;
     return !node.answering && clock.nowMs() - (node.lastSeenMs ?? 0) > BELIEVED_MS;
   }
 }
