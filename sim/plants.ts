@@ -224,10 +224,4 @@ export const plants: readonly Plant[] = [
     '...(added.get(row.block) ?? [])]',
     '...tasks.flatMap((task) => (task.row.block === row.block ? task.targets.map((node) => node.stored.number) : []))]',
   ),
-  one(
-    'a repair forgets the layout that it was planned by',
-    'src/server/copier.ts',
-    'if ((await newestLayout(writer, pool)) !== layout)',
-    'if ((await newestLayout(writer, pool)) < layout)',
-  ),
 ];
