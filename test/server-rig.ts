@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { MemoryBlockStore } from '#blocks/memory-block-store.ts';
 import type { BlockStore } from '#blocks/block-store.ts';
 import { toHex } from '#core/bytes.ts';
@@ -86,6 +87,8 @@ export type RigOptions = {
   readonly nodes?: readonly RigNode[];
   readonly wrapMeta?: (store: MetaStore) => MetaStore;
   readonly journalKept?: { readonly days: number; readonly rows: number };
+  /** Of pools that are to keep another number than one. */
+  readonly copies?: Readonly<Record<string, number>>;
 };
 
 export class ServerRig {
@@ -100,6 +103,7 @@ export class ServerRig {
   static async start(options: RigOptions = {}): Promise<ServerRig> {
     const rig = new ServerRig(options);
     await rig.open();
+    if (options.copies) await rig.#setCopies(options.copies);
     for (const node of rig.nodes) await rig.join(node);
     await rig.server.greetNodes();
     return rig;
@@ -131,6 +135,15 @@ export class ServerRig {
       addresses: () => ['http://127.0.0.1:12345'],
       ...(this.#options.journalKept ? { journalKept: this.#options.journalKept } : {}),
     });
+  }
+
+  async #setCopies(copies: Readonly<Record<string, number>>): Promise<void> {
+    await this.server.close();
+    const database = new DatabaseSync(this.metaPath);
+    for (const [pool, count] of Object.entries(copies))
+      database.prepare('update pool set copies = ? where pool = ?').run(count, pool);
+    database.close();
+    await this.open();
   }
 
   async restart(): Promise<void> {

@@ -100,6 +100,7 @@ const tables: Readonly<Record<string, Table>> = {
       pool: 'text?',
       pool_wanted: 'text?',
       made_ms: 'number',
+      revised_ms: 'number',
     },
     key: ['space', 'entry'],
     unique: [['space', 'parent', 'slot']],
@@ -173,7 +174,9 @@ const tables: Readonly<Record<string, Table>> = {
   },
   pool: { columns: { pool: 'text', copies: 'number' }, key: ['pool'] },
   merged_extension: { columns: { space: 'bytes', extension: 'text' }, key: ['space', 'extension'] },
-  rule: { columns: { rule: 'text', position: 'number', extensions: 'text', pool: 'text' }, key: ['rule'] },
+  rule: { columns: { rule: 'text', position: 'number', criteria: 'text', pool: 'text' }, key: ['rule'] },
+  placing: { columns: { one: 'number', pending: 'number', placed_ms: 'number' }, key: ['one'] },
+  placing_folder: { columns: { space: 'bytes', folder: 'bytes', after: 'bytes' }, key: ['space', 'folder'] },
   node: {
     columns: {
       node: 'bytes',

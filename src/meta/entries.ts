@@ -15,6 +15,8 @@ export type PooledEntry = StoredEntry &
   Pools & {
     /** Server's clock when it was made, milliseconds since 1970. Only ever asked how old something is before a person is asked about it. */
     readonly madeMs: number;
+    /** The same for its present content: what its age is counted from. */
+    readonly revisedMs: number;
   };
 
 const TRASH_BYTES = idBytes(TRASH_ENTRY);
@@ -279,6 +281,7 @@ function rowOf(space: Uint8Array, entry: PooledEntry): MetaSchema['entry'] {
     pool: entry.pool,
     pool_wanted: entry.poolWanted,
     made_ms: entry.madeMs,
+    revised_ms: entry.revisedMs,
   };
 }
 
@@ -304,5 +307,6 @@ export function entryOf(row: MetaSchema['entry']): PooledEntry {
     pool: row.pool,
     poolWanted: row.pool_wanted,
     madeMs: row.made_ms,
+    revisedMs: row.revised_ms,
   };
 }

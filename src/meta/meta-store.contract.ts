@@ -101,6 +101,7 @@ function entry(parent: EntryId, name: string, more: Partial<PooledEntry> = {}): 
     pool: null,
     poolWanted: null,
     madeMs: 1_700_000_000_000 + seq,
+    revisedMs: 1_700_000_000_001 + seq,
     ...more,
   };
 }

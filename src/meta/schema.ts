@@ -80,8 +80,9 @@ export type MetaSchema = {
     /** Where its bytes are, and where the rules want them. Files only. */
     pool: string | null;
     pool_wanted: string | null;
-    /** When it was made, by the server's clock. */
+    /** When it was made, and when it got its present content, by the server's clock. */
     made_ms: number;
+    revised_ms: number;
   };
   /** Entries whose `pool` is not `pool_wanted`: few, and found without reading the others. */
   misplaced: { space: Uint8Array; entry: Uint8Array };
@@ -149,7 +150,12 @@ export type MetaSchema = {
   pool: { pool: string; copies: number };
   /** Files that devices merge, by their extension. */
   merged_extension: { space: Uint8Array; extension: string };
-  rule: { rule: string; position: number; extensions: string; pool: string };
+  /** `criteria`: JSON, `core/rules.ts`. */
+  rule: { rule: string; position: number; criteria: string; pool: string };
+  /** One row. `pending`: 1 while rules were changed and not yet applied to the files that there are. `placed_ms`: when all files were last looked at. */
+  placing: { one: number; pending: number; placed_ms: number };
+  /** Folders whose files are to be judged by the rules anew, and all below them. `after`: those up to this slot were. */
+  placing_folder: { space: Uint8Array; folder: Uint8Array; after: Uint8Array };
   node: {
     node: Uint8Array;
     number: number;

@@ -2,6 +2,7 @@
 import { findCluster, allPools } from '#meta/clusters.ts';
 import { countOwed } from '#meta/contents.ts';
 import { countFiles } from '#meta/entries.ts';
+import { countMisplaced, isPlacing, placingState } from '#meta/placing.ts';
 import { spacesOf } from '#meta/spaces.ts';
 import { countUploads } from '#meta/uploads.ts';
 import { nodesList, poolsList, serverStatus, type NodeRow } from '#protocol/cluster.ts';
@@ -37,7 +38,10 @@ async function describeServer(context: ServerContext, account: Uint8Array): Prom
       files += found.files;
       plainBytes += found.plainBytes;
     }
-    return { files, plainBytes, recoveryKitConfirmed: (await findCluster(reader))?.kitConfirmed ?? false };
+    const moving = { files: await countMisplaced(reader), looking: await isPlacing(reader) };
+    const { pending: rulesPending } = await placingState(reader);
+    const recoveryKitConfirmed = (await findCluster(reader))?.kitConfirmed ?? false;
+    return { files, plainBytes, moving, rulesPending, recoveryKitConfirmed };
   });
   return { version: context.version, startedMs: context.startedMs, ...counted, ...health };
 }

@@ -3,8 +3,7 @@
  * put on the storage nodes. Nothing of it is acknowledged before it is durable there; bytes never rest on the server.
  */
 import type { Block } from '#blocks/block-store.ts';
-import type { BlockId, EntryId, SpaceId } from '#core/ids.ts';
-import { poolOf, type Rule } from '#core/rules.ts';
+import { ROOT_ENTRY, type BlockId, type SpaceId } from '#core/ids.ts';
 import type { PooledEntry } from '#meta/entries.ts';
 import { findPresence, type Presence } from '#meta/contents.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
@@ -13,6 +12,7 @@ import type { Answer } from '#protocol/sync.ts';
 import { writeBlocks, type WrittenBlock } from './block-writer.ts';
 import { isClaim, staleKey, wrong, type Claim, type CommitItem } from './commit-claims.ts';
 import type { NodeBook } from './node-book.ts';
+import type { Folders, Placement } from './placement.ts';
 
 export type BlockPlan = {
   /** By position of the operation; only those that claim a content. */
@@ -30,10 +30,10 @@ export type BlockPlan = {
 export type BlockSources = {
   readonly inline: ReadonlyMap<BlockId, Block>;
   readonly uploads: readonly StoredUpload[];
-  readonly rules: readonly Rule[];
+  readonly placement: Placement;
   readonly currentKeyVersion: number;
-  /** As they are before the commit: an updated file's name decides its pool. */
-  readonly entries: ReadonlyMap<EntryId, PooledEntry>;
+  /** As they are before the commit: what is updated and, where the placement looks at paths, what is above new files. */
+  readonly entries: readonly PooledEntry[];
 };
 
 export async function planBlocks(
@@ -45,6 +45,7 @@ export async function planBlocks(
   const claims = items.flatMap(({ claim }) => (isClaim(claim) ? claim.blocks.map(({ id }) => id) : []));
   const present = byPoolAndBlock(await findPresence(reader, space, claims));
   const uploadOf = new Map(sources.uploads.map((upload) => [upload.entry, upload]));
+  const places = placesOf(items, sources.entries);
   const plan = {
     pools: new Map<number, string>(),
     refusals: new Map<number, Answer>(),
@@ -56,8 +57,9 @@ export async function planBlocks(
     if (claim && !isClaim(claim)) plan.refusals.set(position, claim);
     if (!isClaim(claim)) continue;
     const upload = uploadOf.get(operation.entry) ?? null;
-    const name = operation.kind === 'create' ? operation.name : (sources.entries.get(operation.entry)?.name ?? '');
-    const pool = upload?.pool ?? poolOf(sources.rules, { name, size: claim.content.size }).pool;
+    const { parent, name } = places.find(operation.entry) ?? { parent: ROOT_ENTRY, name: '' };
+    const file = { parent, name, size: claim.content.size, revisedMs: null };
+    const pool = upload?.pool ?? sources.placement.find(places, file).pool;
     plan.pools.set(position, pool);
     const brought = upload
       ? await findUploadBlocks(
@@ -77,6 +79,13 @@ export async function planBlocks(
     }
   }
   return plan;
+}
+
+/** Of what is new, and of the rest as it is before the commit: a file that exists keeps the place that the space knows it by. */
+function placesOf(items: readonly CommitItem[], entries: readonly PooledEntry[]): Folders {
+  const places = new Map(entries.map(({ entry, parent, name }) => [entry, { parent, name }]));
+  for (const { operation } of items) if (operation.kind === 'create') places.set(operation.entry, operation);
+  return { find: (entry) => places.get(entry) ?? null };
 }
 
 type Judged = {

@@ -2,13 +2,12 @@
 import type { Block } from '#blocks/block-store.ts';
 import { must } from '#core/assert.ts';
 import { equalBytes, fromHex, toHex, utf8 } from '#core/bytes.ts';
+import { CommitTree } from '#core/commit-tree.ts';
 import { decideCommit, type Decision } from '#core/commit.ts';
 import type { JournalRow } from '#core/entry.ts';
 import { HoldfastError } from '#core/errors.ts';
-import type { BlockId, DeviceId, EntryId, SpaceId } from '#core/ids.ts';
+import { TRASH_ENTRY, type BlockId, type DeviceId, type EntryId, type SpaceId } from '#core/ids.ts';
 import { limits } from '#core/limits.ts';
-import { poolOf, type Rule } from '#core/rules.ts';
-import { allRules } from '#meta/clusters.ts';
 import {
   findContents,
   findPresence,
@@ -19,6 +18,7 @@ import {
 } from '#meta/contents.ts';
 import { entriesWithAncestors, replaceEntries, type PooledEntry } from '#meta/entries.ts';
 import type { MetaWriter } from '#meta/meta-store.ts';
+import { addPlacing } from '#meta/placing.ts';
 import { findOpResult, insertOpResult, lockSpace, type OpResult, type StoredSpace } from '#meta/spaces.ts';
 import { findUploads, removeUploads, type StoredUpload } from '#meta/uploads.ts';
 import type { Answered } from '#protocol/call.ts';
@@ -32,6 +32,7 @@ import { allowed, checkStillLinked, deviceRoute, spaceFor, type DeviceIdentity }
 import { checkAttached } from './installs.ts';
 import { growJournal } from './journal-writer.ts';
 import { headOf, judgeCursor } from './journal-view.ts';
+import { Placement } from './placement.ts';
 import type { ServerContext } from './server-context.ts';
 import { weigh, type Weighed } from './weigh.ts';
 
@@ -107,15 +108,17 @@ async function prepare(
     );
     const tools = { primitives, keyring };
     const items = operations.map((operation) => readOperation(tools, operation, manifests, known));
+    const placement = await Placement.load(reader, space, context.clock.nowMs());
     const updated = operations.filter(({ kind }) => kind === 'update').map(({ entry }) => entry);
-    const entries = new Map(
-      (await entriesWithAncestors(reader, space.space, updated)).map((entry) => [entry.entry, entry]),
-    );
+    const parents = operations.flatMap((operation) => ('parent' in operation ? [operation.parent] : []));
+    const entries = await entriesWithAncestors(reader, space.space, [
+      ...updated,
+      ...(placement.looksAtPaths ? parents : []),
+    ]);
     const uploads = [...(await findUploads(reader, request.uploads)).values()].filter(
       (upload) => upload.space === space.space && upload.device === identity.device,
     );
-    const rules = await allRules(reader);
-    const sources = { inline, uploads, rules, currentKeyVersion: space.keyVersion, entries };
+    const sources = { inline, uploads, placement, currentKeyVersion: space.keyVersion, entries };
     const plan = await planBlocks(reader, space.space, items, sources);
     const source = { space: space.space, device: identity.device, nowMs: context.clock.nowMs() };
     const weighed = await weigh(reader, source, items);
@@ -262,15 +265,19 @@ export async function writeChanges(
   decided: Decided & { readonly device: DeviceId; readonly pools: ReadonlyMap<EntryId, string> },
 ): Promise<StoredSpace> {
   const { space, state, decision, device, pools } = decided;
-  const rules = await allRules(writer);
   const before = new Map(state.entries.map((entry) => [entry.entry, entry]));
   const atMs = context.clock.nowMs();
+  const placement = await Placement.load(writer, space, atMs);
+  const tree = placement.looksAtPaths ? treeAfter(state, decision) : null;
   const changed = decision.changed.map((entry): PooledEntry => {
     const known = before.get(entry.entry);
-    const madeMs = known?.madeMs ?? atMs;
-    return { ...entry, ...poolsOf(rules, entry, pools.get(entry.entry) ?? known?.pool ?? null), madeMs };
+    const revisedMs = known?.revision === entry.revision ? known.revisedMs : atMs;
+    const found = pools.get(entry.entry) ?? known?.pool ?? null;
+    const poolWanted = entry.content ? wanted({ placement, tree, known, pool: found }, entry, revisedMs) : null;
+    return { ...entry, pool: entry.content ? found : null, poolWanted, madeMs: known?.madeMs ?? atMs, revisedMs };
   });
   await replaceEntries(writer, space.space, changed, (entry) => !before.has(entry));
+  await addPlacing(writer, space.space, foldersToPlace(before, changed, placement));
   const common = { space: space.space, epoch: space.epoch, device, atMs };
   const rows = decision.rows.map(({ entry, base }): JournalRow => {
     return { kind: 'entry', ...common, seq: entry.seq, base, entry };
@@ -278,10 +285,41 @@ export async function writeChanges(
   return growJournal(writer, context.primitives, space, rows);
 }
 
-/** Where the bytes are stays what it is; where they belong follows the name that the file has now. */
-function poolsOf(rules: readonly Rule[], entry: Decision<Answer>['changed'][number], pool: string | null) {
-  if (!entry.content) return { pool: null, poolWanted: null };
-  return { pool, poolWanted: poolOf(rules, { name: entry.name, size: entry.content.size }).pool };
+function treeAfter(state: LoadedState, decision: Decision<Answer>): CommitTree {
+  const tree = new CommitTree(state.entries, new Map());
+  for (const entry of decision.changed) tree.put(entry);
+  return tree;
+}
+
+type Standing = {
+  readonly placement: Placement;
+  readonly tree: CommitTree | null;
+  readonly known: PooledEntry | undefined;
+  readonly pool: string | null;
+};
+
+/** Where the bytes are stays what it is; where they belong follows the name and the place that the file has now. In the trash it has none. */
+function wanted(
+  { placement, tree, known, pool }: Standing,
+  { parent, name, content }: Decision<Answer>['changed'][number],
+  revisedMs: number,
+): string | null {
+  if (parent === TRASH_ENTRY) return known?.poolWanted ?? pool;
+  return placement.find(tree, { parent, name, size: content?.size ?? 0, revisedMs }).pool;
+}
+
+/** A folder that changes its place may take files to where other rules hold. Those in the trash were judged by the rules of their time. */
+function foldersToPlace(
+  before: ReadonlyMap<EntryId, PooledEntry>,
+  changed: readonly PooledEntry[],
+  { looksAtPaths }: Placement,
+): readonly EntryId[] {
+  const moved = changed.filter(({ entry, kind, parent, name }) => {
+    const known = before.get(entry);
+    if (kind !== 'folder' || !known || parent === TRASH_ENTRY) return false;
+    return known.parent === TRASH_ENTRY || (looksAtPaths && (known.parent !== parent || known.name !== name));
+  });
+  return moved.map(({ entry }) => entry);
 }
 
 async function settleCommit(

@@ -33,6 +33,7 @@ import { Mover } from './mover.ts';
 import { NodeBook } from './node-book.ts';
 import type { ConnectNode } from './node-connection.ts';
 import type { RootKeeper } from './root-keeper.ts';
+import { Placing } from './placing.ts';
 import { ruleRoutes } from './rules.ts';
 import type { ServerContext } from './server-context.ts';
 import { SpaceKeys } from './space-keys.ts';
@@ -55,6 +56,8 @@ export type ServerOptions = {
   readonly backUp?: BackUp;
   /** Default: `limits.journalKept`. */
   readonly journalKept?: JournalKept;
+  /** How often rules that ask for a file's age are asked again, milliseconds. */
+  readonly agesMs?: number;
   /** Where others reach this server, as `http(s)://host:port`, the best first: asked for each invite. */
   addresses(): readonly string[];
 };
@@ -120,11 +123,14 @@ async function start(options: ServerOptions): Promise<Server> {
   await nodes.reload();
   const care = new Care(context);
   tlsKeys.onChange((identity) => nodes.showFromNowOn(identity));
+  const placing = new Placing(context, options.agesMs);
   const mover = new Mover(context);
   const trim = new JournalTrim(context, options.journalKept);
   const caring = care.run(async () => {
     await finishHolds(context);
-    return (await mover.step()) === 'busy' ? 'busy' : trim.step();
+    // Judged first, so that what is moved is moved once.
+    for (const job of [placing, mover, trim]) if ((await job.step()) === 'busy') return 'busy';
+    return 'idle';
   });
   return {
     cluster: cluster.cluster,
@@ -138,7 +144,7 @@ async function start(options: ServerOptions): Promise<Server> {
     },
     greetNodes: () => care.beat(),
     async moveMisplaced() {
-      while ((await mover.step()) === 'busy');
+      while ((await placing.step()) === 'busy' || (await mover.step()) === 'busy');
     },
     async trimJournals() {
       while ((await trim.step()) === 'busy');

@@ -1,12 +1,11 @@
 /** Uploads of files that are too large for one commit: `prepare`, `need`, `put`, `abandon`. Bytes stream through to the nodes. */
 import type { Block } from '#blocks/block-store.ts';
 import { must } from '#core/assert.ts';
+import { CommitTree } from '#core/commit-tree.ts';
 import { HoldfastError } from '#core/errors.ts';
 import type { BlockId, SpaceId, UploadId } from '#core/ids.ts';
 import { limits } from '#core/limits.ts';
 import { judgeName } from '#core/name.ts';
-import { poolOf } from '#core/rules.ts';
-import { allRules } from '#meta/clusters.ts';
 import { findPresence, type Presence } from '#meta/contents.ts';
 import { entriesWithAncestors } from '#meta/entries.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
@@ -24,6 +23,7 @@ import type { z } from 'zod';
 import { writeBlocks } from './block-writer.ts';
 import { refusalOf } from './commit-blocks.ts';
 import { checkStillLinked, deviceRoute, spaceFor, type DeviceIdentity } from './identity.ts';
+import { Placement } from './placement.ts';
 import type { ServerContext } from './server-context.ts';
 
 const LEASE_MS = 24 * 3_600_000;
@@ -82,22 +82,15 @@ async function prepareUploads(
     const ids = request.files.map(({ upload }) => upload);
     if (new Set(ids).size !== ids.length) throw new HoldfastError('invalid_field', 'files: an upload is named twice');
     const known = await findUploads(writer, ids);
-    const rules = await allRules(writer);
-    const entries = new Map(
-      (
-        await entriesWithAncestors(
-          writer,
-          space.space,
-          request.files.map(({ entry }) => entry),
-        )
-      ).map((entry) => [entry.entry, entry]),
-    );
+    const placement = await Placement.load(writer, space, context.clock.nowMs());
+    const above = request.files.flatMap(({ entry, parent }) => (placement.looksAtPaths ? [entry, parent] : [entry]));
+    const tree = new CommitTree(await entriesWithAncestors(writer, space.space, above), new Map());
     const opened = request.files.map(({ upload, entry, parent, name, size }): StoredUpload => {
       const open = known.get(upload);
       if (!open) {
         // An existing file keeps the name that the space knows it by, also where the device has renamed it meanwhile.
-        const present = entries.get(entry);
-        const { pool } = poolOf(rules, { name: present?.name ?? name, size });
+        const place = tree.find(entry) ?? { parent, name };
+        const { pool } = placement.find(tree, { parent: place.parent, name: place.name, size, revisedMs: null });
         const { device } = identity;
         const keyVersion = space.keyVersion;
         return { upload, space: space.space, device, entry, parent, name, size, pool, keyVersion, leaseMs };
