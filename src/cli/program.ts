@@ -208,9 +208,7 @@ function build(surroundings: Surroundings, version: string): Command {
       'test [name]',
       'where a file of that name would go; without NAME, what "rules apply" with the same options would move',
       (context, [name], options) =>
-        name === undefined
-          ? ruling.tryRules(context, options)
-          : ruling.testRule(context, name as string, options),
+        name === undefined ? ruling.tryRules(context, options) : ruling.testRule(context, name as string, options),
     ),
   )
     .addOption(new Option('--size <size>', "the file's size").argParser(size).default(0))

@@ -109,7 +109,8 @@ export async function tryRules(context: Context, options: ProposalOptions): Prom
     TRY_MS_MAX,
   );
   context.output.value(found);
-  if (found.moves.length === 0) context.output.line(`Nothing would move: all ${found.looked} files are where they belong.`);
+  if (found.moves.length === 0)
+    context.output.line(`Nothing would move: all ${found.looked} files are where they belong.`);
   const rows = found.moves.map(({ from, to, files, bytes, copies }) => [
     from,
     to,
@@ -193,7 +194,9 @@ async function proposalOf(
     return readRules(file);
   }
   if (adds !== (pool !== undefined))
-    throw usage('a further rule has a pool (--pool) and says which files it is for (--extension, --glob, --folder ...)');
+    throw usage(
+      'a further rule has a pool (--pool) and says which files it is for (--extension, --glob, --folder ...)',
+    );
   if (!adds && remove.length === 0) return null;
   const { rules } = (await ask(peer, rulesList, {}, signal)).response;
   for (const name of remove)
@@ -243,7 +246,9 @@ async function criteriaOf(
     .map((text) => text.replace(/^\*?\./, ''))
     .filter((text) => text !== '');
   if (plain.length === 0 && !hasCriteria(options))
-    throw usage('say which files: at least one extension, or an option such as --folder photos; for example: holdfast rules add flac --pool mp3');
+    throw usage(
+      'say which files: at least one extension, or an option such as --folder photos; for example: holdfast rules add flac --pool mp3',
+    );
   return {
     extensions: plain,
     ...(glob === undefined ? {} : { glob }),
@@ -270,7 +275,7 @@ function criteriaText(rule: Criteria): string {
 
 function daysText(ms: number): string {
   const hours = ms / 3_600_000;
-  return hours % 24 === 0 ? `${hours / 24} days` : `${Number(hours.toFixed(2))} h`;
+  return hours % 24 === 0 ? `${hours / 24} d` : `${Number(hours.toFixed(2))} h`;
 }
 
 function someOf(paths: readonly string[]): string {

@@ -32,7 +32,8 @@ const rule = (name: string, position: number, pool: string, criteria: Partial<Cr
   extensions: [],
   ...criteria,
 });
-const matches = (criteria: Partial<Criteria>, of: RuledFile) => poolOf([rule('r', 0, 'hit', criteria)], of).pool === 'hit';
+const matches = (criteria: Partial<Criteria>, of: RuledFile) =>
+  poolOf([rule('r', 0, 'hit', criteria)], of).pool === 'hit';
 
 test('the rules of a new cluster', () => {
   assert.deepEqual(

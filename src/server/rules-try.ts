@@ -87,7 +87,11 @@ async function addMoves(
     const before = moves.get(key) ?? {
       from,
       to,
-      ...{ files: 0, bytes: 0, storedBytes: 0, addedBytes: 0, freedBytes: 0 },
+      files: 0,
+      bytes: 0,
+      storedBytes: 0,
+      addedBytes: 0,
+      freedBytes: 0,
       copies: { before: nodes.copies(from), after: nodes.copies(to) },
     };
     moves.set(key, {

@@ -16,7 +16,15 @@ import {
 import { contents } from '#protocol/contents.ts';
 import { prepare } from '#protocol/sync.ts';
 import { realClock } from '#world/real/clock.ts';
-import { folder, newId, RigNode, ServerRig, type RigDevice, type RigOptions, type SealedFile } from '../../test/server-rig.ts';
+import {
+  folder,
+  newId,
+  RigNode,
+  ServerRig,
+  type RigDevice,
+  type RigOptions,
+  type SealedFile,
+} from '../../test/server-rig.ts';
 
 const DAY = 86_400_000;
 
@@ -189,7 +197,9 @@ test('a folder that is renamed, moved or restored takes its files to where they 
     };
     assert.deepEqual(await counts(), { ': txt': 1, 'photos: mp3': 540, 'photos/deep: mp3': 20 });
     const base = async (entry: EntryId) =>
-      (await one.listAll()).rows.flatMap((row) => (row.kind === 'entry' && row.entry.entry === entry ? row.seq : []))[0] ?? 0;
+      (await one.listAll()).rows.flatMap((row) =>
+        row.kind === 'entry' && row.entry.entry === entry ? row.seq : [],
+      )[0] ?? 0;
     const move = async (entry: EntryId, parent: EntryId, name: string) => {
       const { answers } = await one.each([{ kind: 'move', entry, base: await base(entry), parent, name }]);
       assert.equal(answers[0]?.kind, 'applied');

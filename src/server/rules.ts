@@ -32,7 +32,7 @@ export function ruleRoutes(context: ServerContext) {
   return [
     deviceRoute(rulesList, async () => ({
       response: await meta.read(async (reader) => ({
-        rules: [...(await allRules(reader)).map(rowOf)],
+        rules: (await allRules(reader)).map(rowOf),
         pending: (await placingState(reader)).pending,
       })),
       parts: [],
