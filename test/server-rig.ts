@@ -8,6 +8,7 @@ import { MemoryBlockStore } from '#blocks/memory-block-store.ts';
 import type { BlockStore } from '#blocks/block-store.ts';
 import { toHex } from '#core/bytes.ts';
 import { chunkerForSize, cutPoint } from '#core/chunker.ts';
+import { verifyDeleteOrder } from '#core/delete-order.ts';
 import { HoldfastError } from '#core/errors.ts';
 import type { Cursor } from '#core/entry.ts';
 import {
@@ -29,6 +30,7 @@ import { sealManifest, type ManifestChunk } from '#core/manifest.ts';
 import type { RecoveryKit } from '#core/root-key.ts';
 import { blockIdOf, sealData } from '#core/seal.ts';
 import { formatDeviceToken, secretHash } from '#core/token.ts';
+import { findCluster, type StoredCluster } from '#meta/clusters.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
 import { nodeJoin, redeem, spaces } from '#protocol/account.ts';
@@ -71,7 +73,7 @@ export class RigNode {
   readonly node = newId<NodeId>();
   readonly pin = id32Of<Pin>(randomBytes(32));
   readonly pool: string;
-  store: BlockStore & { status(): Promise<object> };
+  store: BlockStore & Pick<MemoryBlockStore, 'delete'> & { status(): Promise<object> };
   down = false;
   keys: Uint8Array | null = null;
   shown: string[] = [];
@@ -87,6 +89,7 @@ export type RigOptions = {
   readonly nodes?: readonly RigNode[];
   readonly wrapMeta?: (store: MetaStore) => MetaStore;
   readonly journalKept?: { readonly days: number; readonly rows: number };
+  readonly collection?: { readonly everyMs: number; readonly graceMs: number };
   /** Of pools that are to keep another number than one. */
   readonly copies?: Readonly<Record<string, number>>;
 };
@@ -98,6 +101,7 @@ export class ServerRig {
   readonly #clock: Clock;
   readonly #wrapMeta: (store: MetaStore) => MetaStore;
   readonly #options: RigOptions;
+  #store!: MetaStore;
   server!: Server;
 
   static async start(options: RigOptions = {}): Promise<ServerRig> {
@@ -122,9 +126,10 @@ export class ServerRig {
   }
 
   async open(): Promise<void> {
+    this.#store = await openSqliteMetaStore(sqliteOpener, this.metaPath);
     this.server = await startServer({
       version: '0.0.0-test',
-      meta: this.#wrapMeta(await openSqliteMetaStore(sqliteOpener, this.metaPath)),
+      meta: this.#wrapMeta(this.#store),
       primitives: p,
       clock: this.#clock,
       random: realRandom,
@@ -133,6 +138,7 @@ export class ServerRig {
       rootKeeper: this.keeper,
       connectNode: ({ node }, show) => this.#connection(node, show),
       addresses: () => ['http://127.0.0.1:12345'],
+      ...(this.#options.collection ? { collection: this.#options.collection } : {}),
       ...(this.#options.journalKept ? { journalKept: this.#options.journalKept } : {}),
     });
   }
@@ -180,6 +186,13 @@ export class ServerRig {
         find().keys = bytes;
         const view = new DataView(bytes.buffer, bytes.byteOffset);
         return { incarnation: view.getUint32(52), seq: Number(view.getBigUint64(56)) };
+      },
+      delete: async (bytes) => {
+        // As a node knows it from its join.
+        const { identityPublicKey } = (await this.#store.read(findCluster)) as StoredCluster;
+        const order = verifyDeleteOrder(p, bytes, identityPublicKey);
+        if (order?.node !== id) throw new HoldfastError('forbidden', 'not an order for this node');
+        return find().store.delete(order.blocks, order);
       },
       close: async () => {},
     };

@@ -45,6 +45,7 @@ export async function status(context: Context): Promise<void> {
       uploading: server.status.uploading,
       moving: server.status.moving,
       rulesPending: server.status.rulesPending,
+      garbageCopies: server.status.garbageCopies,
     },
     nodes: server.status?.nodes ?? [],
     held: server.held,

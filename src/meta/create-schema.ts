@@ -108,12 +108,38 @@ const tables: Readonly<Record<string, Table>> = {
   },
   misplaced: { columns: { space: 'bytes', entry: 'bytes' }, key: ['space', 'entry'] },
   content: {
-    columns: { space: 'bytes', manifest: 'bytes', content: 'bytes', size: 'number', bytes: 'bytes' },
+    columns: {
+      space: 'bytes',
+      manifest: 'bytes',
+      content: 'bytes',
+      size: 'number',
+      bytes: 'bytes',
+      condemned_mark: 'number?',
+      condemned_ms: 'number?',
+    },
     key: ['space', 'manifest'],
   },
   presence: {
-    columns: { space: 'bytes', block: 'bytes', pool: 'text', length: 'number', holders: 'bytes', owed: 'number' },
+    columns: {
+      space: 'bytes',
+      block: 'bytes',
+      pool: 'text',
+      length: 'number',
+      holders: 'bytes',
+      owed: 'number',
+      condemned_mark: 'number?',
+      condemned_ms: 'number?',
+    },
     key: ['space', 'block', 'pool'],
+  },
+  garbage: {
+    columns: { node: 'number', block: 'bytes', state: 'text', fence: 'number', since_ms: 'number' },
+    key: ['node', 'block'],
+    indexes: { garbage_by_block: ['block'] },
+  },
+  collection: {
+    columns: { one: 'number', mark: 'number', marked_ms: 'number', fence: 'number', forgotten_fence: 'number' },
+    key: ['one'],
   },
   upload: {
     columns: {
@@ -134,6 +160,7 @@ const tables: Readonly<Record<string, Table>> = {
   upload_block: {
     columns: { upload: 'bytes', block: 'bytes', length: 'number', holders: 'bytes', owed: 'number' },
     key: ['upload', 'block'],
+    indexes: { upload_block_by_block: ['block'] },
   },
   op_result: {
     columns: { device: 'bytes', op: 'bytes', space: 'bytes', body_hash: 'bytes?', answer: 'text?', at_ms: 'number' },

@@ -86,7 +86,16 @@ export type MetaSchema = {
   };
   /** Entries whose `pool` is not `pool_wanted`: few, and found without reading the others. */
   misplaced: { space: Uint8Array; entry: Uint8Array };
-  content: { space: Uint8Array; manifest: Uint8Array; content: Uint8Array; size: number; bytes: Uint8Array };
+  /** `condemned_mark`, `condemned_ms`: null, or the garbage collection found that nothing names it (`core/collection.ts`). */
+  content: {
+    space: Uint8Array;
+    manifest: Uint8Array;
+    content: Uint8Array;
+    size: number;
+    bytes: Uint8Array;
+    condemned_mark: number | null;
+    condemned_ms: number | null;
+  };
   /** A block is durable in a pool, for a space. `holders`: numbers of the nodes, two bytes each. `owed`: copies still to be made. */
   presence: {
     space: Uint8Array;
@@ -95,7 +104,19 @@ export type MetaSchema = {
     length: number;
     holders: Uint8Array;
     owed: number;
+    condemned_mark: number | null;
+    condemned_ms: number | null;
   };
+  /**
+   * Copies that nothing names any more, on a storage node. `state`: `waiting` to be judged; `deleting`: the node is told to, under `fence`;
+   * `deleted`: it was. Whoever put the block there under a lower fence has to put it again.
+   */
+  garbage: { node: number; block: Uint8Array; state: string; fence: number; since_ms: number };
+  /**
+   * One row. `mark`: of the last mark that was begun. `fence`: of the last delete order. `forgotten_fence`: copies that were put under a lower one may be
+   * gone without a row in `garbage` that says so.
+   */
+  collection: { one: number; mark: number; marked_ms: number; fence: number; forgotten_fence: number };
   upload: {
     upload: Uint8Array;
     space: Uint8Array;

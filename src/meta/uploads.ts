@@ -88,11 +88,10 @@ export async function renewUploads({ db }: MetaWriter, uploads: readonly UploadI
     await db.updateTable('upload').set({ lease_ms: leaseMs }).where('upload', 'in', slice.map(idBytes)).execute();
 }
 
+/** They are over. Rows of what they brought stay until garbage collection has looked through them: there may be very many. */
 export async function removeUploads({ db }: MetaWriter, uploads: readonly UploadId[]): Promise<void> {
-  for (const slice of lookupSlices(uploads.map(idBytes))) {
-    await db.deleteFrom('upload_block').where('upload', 'in', slice).execute();
+  for (const slice of lookupSlices(uploads.map(idBytes)))
     await db.deleteFrom('upload').where('upload', 'in', slice).execute();
-  }
 }
 
 export async function expiredUploads({ db }: MetaReader, nowMs: number, limit: number): Promise<readonly UploadId[]> {

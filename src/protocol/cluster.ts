@@ -191,6 +191,8 @@ export const serverStatus = verb(
     moving: z.strictObject({ files: count, looking: z.boolean() }),
     /** Rules were changed and not yet applied to the files that were there. */
     rulesPending: z.boolean(),
+    /** Copies on storage nodes that nothing names any more, and that are still to be deleted. */
+    garbageCopies: count,
     recoveryKitConfirmed: z.boolean(),
     nodes: z.array(nodeRow),
     problems: z.array(z.strictObject({ path: z.string(), code: z.string(), message: z.string() })),

@@ -18,14 +18,15 @@ type Progress = {
   why: 'unavailable' | 'no_space' | 'hash_mismatch';
 };
 
-const FENCE = 0;
 /** Acknowledged are bytes that this many nodes hold, where the pool asks for as many. */
-const QUORUM_COPIES = 2;
+export const QUORUM_COPIES = 2;
 
+/** `fence`: as the index had it before (`currentFence`). What is stored counts only once `settleCopies` has let it pass. */
 export async function writeBlocks(
   nodes: NodeBook,
   pool: string,
   blocks: readonly Block[],
+  fence: number,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<BlockId, WrittenBlock>> {
   const copies = nodes.copies(pool);
@@ -35,7 +36,7 @@ export async function writeBlocks(
   });
   for (let round = all; round.length > 0; round = round.filter((one) => one.open.length > 0)) {
     round = round.filter((one) => one.holders.length < copies && one.open.length > 0 && one.why !== 'hash_mismatch');
-    await writeRound(nodes, copies, round, signal);
+    await writeRound(nodes, copies, round, { fence, signal });
   }
   const quorum = Math.min(copies, QUORUM_COPIES);
   return new Map(
@@ -46,7 +47,9 @@ export async function writeBlocks(
   );
 }
 
-async function writeRound(nodes: NodeBook, copies: number, round: readonly Progress[], signal: AbortSignal) {
+type Put = { readonly fence: number; readonly signal: AbortSignal };
+
+async function writeRound(nodes: NodeBook, copies: number, round: readonly Progress[], put: Put) {
   const byNode = new Map<KnownNode, Progress[]>();
   for (const one of round)
     for (const known of one.open.splice(0, copies - one.holders.length)) {
@@ -56,16 +59,16 @@ async function writeRound(nodes: NodeBook, copies: number, round: readonly Progr
     }
   const calls: Promise<void>[] = [];
   for (const [known, wanted] of byNode)
-    for (const batch of batchesOf(wanted)) calls.push(writeBatch(nodes, known, batch, signal));
+    for (const batch of batchesOf(wanted)) calls.push(writeBatch(nodes, known, batch, put));
   await Promise.all(calls);
 }
 
-async function writeBatch(nodes: NodeBook, known: KnownNode, batch: readonly Progress[], signal: AbortSignal) {
+async function writeBatch(nodes: NodeBook, known: KnownNode, batch: readonly Progress[], { fence, signal }: Put) {
   let results: readonly PutResult[];
   try {
     const blocks = batch.map((one) => one.block);
     const bytes = blocks.reduce((sum, block) => sum + block.bytes.length, 0);
-    const put = ({ store }: NodeConnection, limited: AbortSignal) => store.put(blocks, FENCE, limited);
+    const put = ({ store }: NodeConnection, limited: AbortSignal) => store.put(blocks, fence, limited);
     results = await nodes.call(known, signal, put, transferMsMax(bytes));
   } catch (error) {
     // The outcome is unknown: as far as anyone may rely on it, nothing was stored.

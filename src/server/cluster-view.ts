@@ -2,6 +2,7 @@
 import { findCluster, allPools } from '#meta/clusters.ts';
 import { countOwed } from '#meta/contents.ts';
 import { countFiles } from '#meta/entries.ts';
+import { countGarbage } from '#meta/garbage.ts';
 import { countMisplaced, isPlacing, placingState } from '#meta/placing.ts';
 import { spacesOf } from '#meta/spaces.ts';
 import { countUploads } from '#meta/uploads.ts';
@@ -41,7 +42,8 @@ async function describeServer(context: ServerContext, account: Uint8Array): Prom
     const moving = { files: await countMisplaced(reader), looking: await isPlacing(reader) };
     const { pending: rulesPending } = await placingState(reader);
     const recoveryKitConfirmed = (await findCluster(reader))?.kitConfirmed ?? false;
-    return { files, plainBytes, moving, rulesPending, recoveryKitConfirmed };
+    const garbageCopies = await countGarbage(reader);
+    return { files, plainBytes, moving, rulesPending, garbageCopies, recoveryKitConfirmed };
   });
   return { version: context.version, startedMs: context.startedMs, ...counted, ...health };
 }

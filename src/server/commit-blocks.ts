@@ -11,6 +11,7 @@ import { findUploadBlocks, type StoredUpload } from '#meta/uploads.ts';
 import type { Answer } from '#protocol/sync.ts';
 import { writeBlocks, type WrittenBlock } from './block-writer.ts';
 import { isClaim, staleKey, wrong, type Claim, type CommitItem } from './commit-claims.ts';
+import { currentFence } from './copies.ts';
 import type { NodeBook } from './node-book.ts';
 import type { Folders, Placement } from './placement.ts';
 
@@ -25,6 +26,8 @@ export type BlockPlan = {
   readonly presence: Map<number, Presence[]>;
   /** Blocks that an operation relies on and that must still be there when it is applied. */
   readonly relied: ReadonlyMap<number, readonly BlockId[]>;
+  /** What the blocks are put under. */
+  readonly fence: number;
 };
 
 export type BlockSources = {
@@ -47,6 +50,7 @@ export async function planBlocks(
   const uploadOf = new Map(sources.uploads.map((upload) => [upload.entry, upload]));
   const places = placesOf(items, sources.entries);
   const plan = {
+    fence: await currentFence(reader),
     pools: new Map<number, string>(),
     refusals: new Map<number, Answer>(),
     toWrite: new Map<string, Map<BlockId, Block>>(),
@@ -140,7 +144,7 @@ export async function writeInline(
   const written = new Map<string, ReadonlyMap<BlockId, WrittenBlock>>();
   await Promise.all(
     [...plan.toWrite].map(async ([pool, blocks]) => {
-      if (blocks.size > 0) written.set(pool, await writeBlocks(nodes, pool, [...blocks.values()], signal));
+      if (blocks.size > 0) written.set(pool, await writeBlocks(nodes, pool, [...blocks.values()], plan.fence, signal));
     }),
   );
   for (const [position, rows] of plan.presence) {

@@ -19,6 +19,8 @@ import {
 import { entriesWithAncestors, replaceEntries, type PooledEntry } from '#meta/entries.ts';
 import type { MetaWriter } from '#meta/meta-store.ts';
 import { addPlacing } from '#meta/placing.ts';
+import { sparePresence } from '#meta/collection.ts';
+import { addGarbage } from '#meta/garbage.ts';
 import { findOpResult, insertOpResult, lockSpace, type OpResult, type StoredSpace } from '#meta/spaces.ts';
 import { findUploads, removeUploads, type StoredUpload } from '#meta/uploads.ts';
 import type { Answered } from '#protocol/call.ts';
@@ -27,6 +29,7 @@ import type { z } from 'zod';
 import { planBlocks, writeInline, type BlockPlan } from './commit-blocks.ts';
 import { isClaim, readManifests, readOperation, staleKey, type CommitItem } from './commit-claims.ts';
 import { loadCommitState, type LoadedState } from './commit-load.ts';
+import { copiesOf, settleCopies } from './copies.ts';
 import { judgeCommit, recordVerdict, type CommitInHand } from './hold-commit.ts';
 import { allowed, checkStillLinked, deviceRoute, spaceFor, type DeviceIdentity } from './identity.ts';
 import { checkAttached } from './installs.ts';
@@ -172,7 +175,7 @@ async function apply(
     throw new HoldfastError('cursor_reset', 'the journal does not continue from where this was planned; pull first');
   const operations = items.map(({ operation }) => operation);
   const state = await loadCommitState(writer, space, identity.device, operations);
-  const refusals = await checkAgain(writer, prepared, space);
+  const refusals = await checkAgain(writer, prepared, space, context.clock.nowMs());
   let next = 0;
   const groups = request.groups.map((group) => group.map(() => must(operations[next++], 'groups lie end to end')));
   const commitInHand: CommitInHand = {
@@ -197,15 +200,18 @@ async function apply(
   return { response, grown: decision.rows.length > 0 };
 }
 
-/** What was true before the blocks were written may not be any more: keys change, uploads are abandoned, blocks move. */
+/** What was true before the blocks were written may not be any more: keys change, uploads are abandoned, blocks move or are collected. */
 async function checkAgain(
   writer: MetaWriter,
   { request, items, plan, uploads, keyVersion }: Prepared,
   space: StoredSpace,
+  nowMs: number,
 ): Promise<ReadonlyMap<number, Answer>> {
   const refusals = new Map(plan.refusals);
   const relied = [...plan.relied.values()].flat();
   const present = new Set((await findPresence(writer, request.space, relied)).map((row) => `${row.block}/${row.pool}`));
+  const { lost: gone } = await settleCopies(writer, [...plan.presence.values()].flat(), { fence: plan.fence, nowMs });
+  const lost = new Set(gone);
   const stillOpen = await findUploads(
     writer,
     uploads.map(({ upload }) => upload),
@@ -215,9 +221,14 @@ async function checkAgain(
     if (refusals.has(position) || !isClaim(claim)) continue;
     if (!claim.known && keyVersion !== space.keyVersion) refusals.set(position, staleKey());
     const pool = plan.pools.get(position);
-    const gone = (plan.relied.get(position) ?? []).filter((block) => !present.has(`${block}/${pool}`));
-    const lost = closed.has(operation.entry) ? claim.blocks.map(({ id }) => id) : gone;
-    if (lost.length > 0) refusals.set(position, { kind: 'need_blocks', blocks: [...new Set(lost)] });
+    const relies = plan.relied.get(position) ?? [];
+    if (pool !== undefined) await sparePresence(writer, request.space, relies, pool);
+    const absent = [
+      ...relies.filter((block) => !present.has(`${block}/${pool}`)),
+      ...(plan.presence.get(position) ?? []).flatMap(({ block }) => (lost.has(block) ? [block] : [])),
+    ];
+    const needed = closed.has(operation.entry) ? claim.blocks.map(({ id }) => id) : absent;
+    if (needed.length > 0) refusals.set(position, { kind: 'need_blocks', blocks: [...new Set(needed)] });
   }
   return refusals;
 }
@@ -237,22 +248,31 @@ async function writeDecision(
   const { identity, items, plan } = prepared;
   const contents = new Map<string, StoredContent>();
   const presence = new Map<string, Presence>();
+  const unused: Presence[] = [];
   const pools = new Map<EntryId, string>();
   const applied = new Set<EntryId>();
   for (const [position, { operation, claim }] of items.entries()) {
     // What is held keeps its bytes: its device may be gone when it is approved.
     const kind = decision.answers[position]?.kind;
-    if (kind !== 'applied' && kind !== 'held') continue;
+    if (kind !== 'applied' && kind !== 'held') {
+      unused.push(...(plan.presence.get(position) ?? []));
+      continue;
+    }
     applied.add(operation.entry);
     if (!isClaim(claim)) continue;
     const { manifestId, contentId, size } = claim.content;
-    if (!claim.known) contents.set(manifestId, { manifestId, contentId, size, bytes: claim.bytes });
+    // Also one that was known: it may be condemned, or gone since.
+    contents.set(manifestId, { manifestId, contentId, size, bytes: claim.bytes });
     for (const row of plan.presence.get(position) ?? []) presence.set(`${row.block}/${row.pool}`, row);
     const pool = plan.pools.get(position);
     if (pool !== undefined && kind === 'applied') pools.set(operation.entry, pool);
   }
   await insertContents(writer, space.space, [...contents.values()]);
-  await putPresence(writer, space.space, [...presence.values()]);
+  const nowMs = context.clock.nowMs();
+  const settled = await settleCopies(writer, [...presence.values()], { fence: plan.fence, nowMs });
+  await putPresence(writer, space.space, settled.rows);
+  // Where another operation relies on one of these, it is found named when it is judged.
+  await addGarbage(writer, copiesOf(unused), nowMs);
   const ended = prepared.uploads.filter(({ entry }) => applied.has(entry)).map(({ upload }) => upload);
   await removeUploads(writer, ended);
   return writeChanges(context, writer, { space, state, decision, device: identity.device, pools });

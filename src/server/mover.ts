@@ -4,6 +4,7 @@ import { must } from '#core/assert.ts';
 import type { BlockId, EntryId, SpaceId } from '#core/ids.ts';
 import { limits } from '#core/limits.ts';
 import type { ManifestBlock } from '#core/manifest.ts';
+import { sparePresence } from '#meta/collection.ts';
 import { findPresence, putPresence, type Presence } from '#meta/contents.ts';
 import { misplacedFiles, settlePool, type PooledEntry } from '#meta/entries.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
@@ -11,6 +12,7 @@ import { allSpaces, lockSpace } from '#meta/spaces.ts';
 import { readBlocks } from './block-reader.ts';
 import { writeBlocks } from './block-writer.ts';
 import { outlines } from './contents.ts';
+import { currentFence, settleCopies } from './copies.ts';
 import type { ServerContext } from './server-context.ts';
 
 const FILES_PER_STEP = 64;
@@ -33,12 +35,15 @@ export class Mover {
 
   /** A batch of blocks, of some files or of one that is larger. `idle`: there is nothing to do, or nothing that can be done now. */
   async step(): Promise<'busy' | 'idle'> {
-    const next = await this.#context.meta.read((reader) => this.#nextMoves(reader));
+    const next = await this.#context.meta.read(async (reader) => {
+      const found = await this.#nextMoves(reader);
+      return found && { ...found, fence: await currentFence(reader) };
+    });
     if (!next) return 'idle';
-    const { space, moves } = next;
+    const { space, moves, fence } = next;
     const batches = batchesOf(moves);
-    const copied = await Promise.all([...batches].map(([pool, batch]) => this.#copy(space, pool, batch)));
-    await this.#settle(space, moves, copied.flat());
+    const copied = await Promise.all([...batches].map(([pool, batch]) => this.#copy(space, pool, batch, fence)));
+    await this.#settle(space, moves, copied.flat(), fence);
     const reached = must(moves.at(-1), 'there is something to move');
     // A file larger than a batch has further blocks, and goes on; but not before others where its pool takes nothing.
     const isPart = (batches.get(reached.target)?.length ?? 0) < reached.missing.length;
@@ -75,12 +80,17 @@ export class Mover {
   }
 
   /** Rows of what the pool holds now; not of what could not be read or written. */
-  async #copy(space: SpaceId, pool: string, batch: readonly ManifestBlock[]): Promise<readonly Presence[]> {
+  async #copy(
+    space: SpaceId,
+    pool: string,
+    batch: readonly ManifestBlock[],
+    fence: number,
+  ): Promise<readonly Presence[]> {
     const { meta, nodes, closing } = this.#context;
     const read = await readBlocks(meta, nodes, space, batch, closing);
     const blocks: Block[] = [];
     for (const [id, result] of read) if (result.kind === 'found') blocks.push({ id, bytes: result.bytes });
-    const written = await writeBlocks(nodes, pool, blocks, closing);
+    const written = await writeBlocks(nodes, pool, blocks, fence, closing);
     return blocks.flatMap(({ id, bytes }): Presence[] => {
       const result = written.get(id);
       if (result?.kind !== 'stored') return [];
@@ -88,14 +98,17 @@ export class Mover {
     });
   }
 
-  async #settle(space: SpaceId, moves: readonly Move[], copied: readonly Presence[]): Promise<void> {
+  async #settle(space: SpaceId, moves: readonly Move[], copied: readonly Presence[], fence: number): Promise<void> {
     await this.#context.meta.write(async (writer) => {
       // Entries must not change between the look at them and their new rows.
       await lockSpace(writer, space);
-      await putPresence(writer, space, copied);
+      const settled = await settleCopies(writer, copied, { fence, nowMs: this.#context.clock.nowMs() });
+      await putPresence(writer, space, settled.rows);
       for (const { file, target, ids } of moves) {
         const present = new Set((await findPresence(writer, space, ids, target)).map(({ block }) => block));
-        if (ids.every((id) => present.has(id))) await settlePool(writer, space, file, target);
+        if (!ids.every((id) => present.has(id))) continue;
+        await sparePresence(writer, space, ids, target);
+        await settlePool(writer, space, file, target);
       }
     });
   }

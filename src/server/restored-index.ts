@@ -11,10 +11,14 @@ import type { Primitives } from '#core/primitives.ts';
 import type { RecoveryKit } from '#core/root-key.ts';
 import { dropOpenInvites } from '#meta/accounts.ts';
 import { findCluster, putIncarnation } from '#meta/clusters.ts';
+import { collectionState, putCollectionState } from '#meta/collection.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import { allSpaces, beginEpoch } from '#meta/spaces.ts';
 import type { Random } from '#world/random.ts';
 import { Vault } from './vault.ts';
+
+/** More than any server gives out between a backup and its end, and few enough for two million restores. */
+const FENCES_SKIPPED = 2 ** 32;
 
 export type RestoreTools = { readonly meta: MetaStore; readonly primitives: Primitives; readonly random: Random };
 
@@ -31,6 +35,9 @@ export async function beginAnew(tools: RestoreTools, kit: RecoveryKit, above: nu
     const incarnation = Math.max(stored.incarnation, list.incarnation, above) + 1;
     const keyList = signKeyList(primitives, seed.bytes, { ...list, incarnation, seq: list.seq + 1 });
     await putIncarnation(writer, incarnation, keyList);
+    // Nodes know fences and orders that the backup does not.
+    const collection = await collectionState(writer);
+    await putCollectionState(writer, { ...collection, fence: collection.fence + FENCES_SKIPPED });
     // One that was used since would be open again, to whoever finds it.
     await dropOpenInvites(writer);
     for (const { space, headSeq, headChain } of await allSpaces(writer)) {

@@ -18,6 +18,7 @@ import { backupRoutes, type BackUp } from './backups.ts';
 import { Bell } from './bell.ts';
 import { Care } from './care.ts';
 import { openCluster } from './cluster-start.ts';
+import { Collection, type CollectionTimes } from './collection.ts';
 import { clusterRoutes } from './cluster-view.ts';
 import { commitRoutes } from './commits.ts';
 import { contentRoutes } from './contents.ts';
@@ -56,6 +57,8 @@ export type ServerOptions = {
   readonly backUp?: BackUp;
   /** Default: `limits.journalKept`. */
   readonly journalKept?: JournalKept;
+  /** Default: `COLLECTION_TIMES`. */
+  readonly collection?: CollectionTimes;
   /** How often rules that ask for a file's age are asked again, milliseconds. */
   readonly agesMs?: number;
   /** Where others reach this server, as `http(s)://host:port`, the best first: asked for each invite. */
@@ -76,6 +79,8 @@ export interface Server {
   greetNodes(): Promise<void>;
   /** Moves now what the rules want in another pool. The server does so by itself, between heartbeats. */
   moveMisplaced(): Promise<void>;
+  /** A whole round of garbage collection, as far as its times let it go. The server does so by itself, between heartbeats. */
+  collectGarbage(): Promise<void>;
   /** Shortens now what is old enough of the journals. The server does so by itself, between heartbeats. */
   trimJournals(): Promise<void>;
   /** Answers held requests with what there is, now and from now on: before the listener closes, so that it need not wait for them. */
@@ -125,11 +130,12 @@ async function start(options: ServerOptions): Promise<Server> {
   tlsKeys.onChange((identity) => nodes.showFromNowOn(identity));
   const placing = new Placing(context, options.agesMs);
   const mover = new Mover(context);
+  const collection = new Collection(context, options.collection);
   const trim = new JournalTrim(context, options.journalKept);
   const caring = care.run(async () => {
     await finishHolds(context);
     // Judged first, so that what is moved is moved once.
-    for (const job of [placing, mover, trim]) if ((await job.step()) === 'busy') return 'busy';
+    for (const job of [placing, mover, trim, collection]) if ((await job.step()) === 'busy') return 'busy';
     return 'idle';
   });
   return {
@@ -145,6 +151,9 @@ async function start(options: ServerOptions): Promise<Server> {
     greetNodes: () => care.beat(),
     async moveMisplaced() {
       while ((await placing.step()) === 'busy' || (await mover.step()) === 'busy');
+    },
+    async collectGarbage() {
+      while ((await collection.step()) === 'busy');
     },
     async trimJournals() {
       while ((await trim.step()) === 'busy');

@@ -6,6 +6,7 @@ import { HoldfastError } from '#core/errors.ts';
 import type { BlockId, SpaceId, UploadId } from '#core/ids.ts';
 import { limits } from '#core/limits.ts';
 import { judgeName } from '#core/name.ts';
+import { isAnyCondemned, sparePresence } from '#meta/collection.ts';
 import { findPresence, type Presence } from '#meta/contents.ts';
 import { entriesWithAncestors } from '#meta/entries.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
@@ -22,6 +23,7 @@ import { abandon, need, prepare, put } from '#protocol/sync.ts';
 import type { z } from 'zod';
 import { writeBlocks } from './block-writer.ts';
 import { refusalOf } from './commit-blocks.ts';
+import { currentFence, settleCopies } from './copies.ts';
 import { checkStillLinked, deviceRoute, spaceFor, type DeviceIdentity } from './identity.ts';
 import { Placement } from './placement.ts';
 import type { ServerContext } from './server-context.ts';
@@ -29,6 +31,7 @@ import type { ServerContext } from './server-context.ts';
 const LEASE_MS = 24 * 3_600_000;
 
 type PrepareRequest = z.infer<typeof prepare.request>;
+type NeedRequest = z.infer<typeof need.request>;
 type PutRequest = z.infer<typeof put.request>;
 type Prepared = z.infer<typeof prepare.response>['files'][number];
 
@@ -40,10 +43,7 @@ export function uploadRoutes(context: ServerContext) {
     })),
     deviceRoute(need, async (request, { identity }) => ({
       response: {
-        missing: await context.meta.read(async (reader) => {
-          const upload = await uploadFor(reader, identity, request.space, request.upload);
-          return missingBlocks(reader, upload, request.blocks);
-        }),
+        missing: await neededBlocks(context, request, identity),
       },
       parts: [],
     })),
@@ -127,6 +127,20 @@ async function uploadFor(
   return found;
 }
 
+/** What is answered as had may be condemned: then it is spared, so that it is still had at the commit. */
+async function neededBlocks(context: ServerContext, request: NeedRequest, identity: DeviceIdentity) {
+  const { upload, missing, isCondemned } = await context.meta.read(async (reader) => {
+    const upload = await uploadFor(reader, identity, request.space, request.upload);
+    const isCondemned = await isAnyCondemned(reader, upload.space, request.blocks, upload.pool);
+    return { upload, missing: await missingBlocks(reader, upload, request.blocks), isCondemned };
+  });
+  if (!isCondemned) return missing;
+  return context.meta.write(async (writer) => {
+    await sparePresence(writer, upload.space, request.blocks, upload.pool);
+    return missingBlocks(writer, upload, request.blocks);
+  });
+}
+
 async function missingBlocks(reader: MetaReader, upload: StoredUpload, blocks: readonly BlockId[]) {
   const present = await findPresence(reader, upload.space, blocks, upload.pool);
   const brought = await findUploadBlocks(reader, upload, blocks);
@@ -154,8 +168,11 @@ async function putBlocks(
       throw new HoldfastError('too_large', `a block has ${limits.blockBytesMax} bytes at most`);
     blocks.set(id, { id, bytes });
   });
-  const upload = await context.meta.read((reader) => uploadFor(reader, identity, request.space, request.upload));
-  const written = await writeBlocks(context.nodes, upload.pool, [...blocks.values()], signal);
+  const { upload, fence } = await context.meta.read(async (reader) => ({
+    upload: await uploadFor(reader, identity, request.space, request.upload),
+    fence: await currentFence(reader),
+  }));
+  const written = await writeBlocks(context.nodes, upload.pool, [...blocks.values()], fence, signal);
   const rows: Omit<Presence, 'pool'>[] = [];
   let failed: 'unavailable' | 'no_space' | 'hash_mismatch' | null = null;
   for (const [block, result] of written) {
@@ -168,7 +185,9 @@ async function putBlocks(
   await context.meta.write(async (writer) => {
     await checkStillLinked(writer, identity);
     await uploadFor(writer, identity, request.space, request.upload);
-    await putUploadBlocks(writer, upload.upload, rows);
+    const settled = await settleCopies(writer, rows, { fence, nowMs: context.clock.nowMs() });
+    if (settled.lost.length > 0) failed = 'unavailable';
+    await putUploadBlocks(writer, upload.upload, settled.rows);
     await renewUploads(writer, [upload.upload], context.clock.nowMs() + LEASE_MS);
   });
   if (failed !== null) throw putError(upload.pool, failed);

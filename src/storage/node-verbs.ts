@@ -5,15 +5,23 @@ import { must } from '#core/assert.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { limits } from '#core/limits.ts';
 import { dispatcher, route, type UseCase } from '#protocol/call.ts';
-import { nodeGet, nodeHas, nodeKeys, nodePut, nodeStatus } from '#protocol/node.ts';
+import { nodeDelete, nodeGet, nodeHas, nodeKeys, nodePut, nodeStatus } from '#protocol/node.ts';
 import type { Caller, Handler } from '#protocol/wire.ts';
+import type { DeleteOrders } from './delete-orders.ts';
 import type { TrustedKeys } from './trusted-keys.ts';
 
 export type NodeStatus = z.infer<typeof nodeStatus.response>;
 /** Nothing depends on who of the trusted asks. */
 type Trusted = { readonly trusted: true };
 
-export function nodeHandler(blocks: NodeBlockStore, keys: TrustedKeys, status: () => Promise<NodeStatus>): Handler {
+export type NodeParts = {
+  readonly blocks: NodeBlockStore;
+  readonly keys: TrustedKeys;
+  readonly orders: DeleteOrders;
+  readonly status: () => Promise<NodeStatus>;
+};
+
+export function nodeHandler({ blocks, keys, orders, status }: NodeParts): Handler {
   return dispatcher<Trusted>(
     [
       route(nodePut, putBlocks(blocks)),
@@ -21,6 +29,11 @@ export function nodeHandler(blocks: NodeBlockStore, keys: TrustedKeys, status: (
       route(nodeHas, async ({ blocks: ids }, { signal }) => answer({ held: [...(await blocks.has(ids, signal))] })),
       route(nodeStatus, async () => answer(await status())),
       route(nodeKeys, offerKeys(keys)),
+      route(nodeDelete, async (_request, { parts }) => {
+        const [bytes] = parts;
+        if (!bytes || parts.length !== 1) throw new HoldfastError('invalid_field', 'one part: the signed order');
+        return answer({ results: [...(await orders.carryOut(bytes, blocks))] });
+      }),
     ],
     (caller, _callers, verbName) => authorise(keys, caller, verbName),
   );

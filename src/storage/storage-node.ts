@@ -8,6 +8,7 @@ import type { DirectoryLock } from '#world/directory-lock.ts';
 import type { Disk } from '#world/disk.ts';
 import type { Log } from '#world/log.ts';
 import { countStart, type NodeIdentity } from './node-identity.ts';
+import { DeleteOrders } from './delete-orders.ts';
 import { nodeHandler, type NodeStatus } from './node-verbs.ts';
 import { TrustedKeys } from './trusted-keys.ts';
 
@@ -49,12 +50,13 @@ export async function startStorageNode(options: StorageNodeOptions): Promise<Sto
   try {
     const identity = await countStart(disk, primitives, options.cluster ?? null);
     const keys = await TrustedKeys.load(disk, primitives, identity.cluster);
+    const orders = await DeleteOrders.load(disk, primitives, identity, keys);
     const blocks = await options.openBlocks(identity);
     const status = () => statusOf(identity, options.version, blocks);
     log.info('storage node started', { node: identity.node, pool: identity.pool, boot: identity.boot });
     return {
       identity,
-      handler: nodeHandler(blocks, keys, status),
+      handler: nodeHandler({ blocks, keys, orders, status }),
       keyList: () => keys.list,
       offerKeyList: (bytes) => keys.offer(bytes),
       status,

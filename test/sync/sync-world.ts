@@ -484,6 +484,7 @@ function memoryNode(
     },
     status: reached(async () => ({ node, cluster, version: 'test', boot: 1, pool, ...(await store.status()) })),
     pushKeys: async () => ({ incarnation: 1, seq: 1 }),
+    delete: reached(async () => []),
     close: async () => {},
   };
 }

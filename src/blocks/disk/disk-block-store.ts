@@ -1,11 +1,11 @@
 /** Blocks in a log on one disk (normative: docs/on-disk-node.md). */
-import { toHex } from '#core/bytes.ts';
+import { toHex, viewOf } from '#core/bytes.ts';
 import { hasCode, HoldfastError } from '#core/errors.ts';
 import type { BlockId } from '#core/ids.ts';
 import type { Primitives } from '#core/primitives.ts';
 import type { Checksum } from '#world/checksum.ts';
 import type { Block, GetResult, PutResult } from '../block-store.ts';
-import type { BlockStoreStatus, NodeBlockStore } from '../node-block-store.ts';
+import type { BlockStoreStatus, DeleteResult, NodeBlockStore } from '../node-block-store.ts';
 import type { BlockIndex, BlockPlace, Damage, IndexedRecord } from './block-index.ts';
 import { FreeSpace } from './free-space.ts';
 import { openIndex, REBUILD_MARK, type IndexOptions } from './open-index.ts';
@@ -95,6 +95,37 @@ class DiskBlockStore implements NodeBlockStore {
     // A copy that nobody has looked at since the start is no reason to refuse a good one.
     if (place && !place.corrupt && !this.#verified.has(place)) await this.#read(put.id, place);
     return this.#queue.add(put);
+  }
+
+  async delete(
+    ids: readonly BlockId[],
+    order: { readonly number: number; readonly fence: number },
+  ): Promise<readonly DeleteResult[]> {
+    this.#begin(null);
+    return this.#tracked(this.#queue.between(() => this.#deleteNow(ids, order)));
+  }
+
+  /** Its bytes stay in the log; a tombstone says that they are no longer held, also to an index that is made anew. */
+  async #deleteNow(
+    ids: readonly BlockId[],
+    { number, fence }: { readonly number: number; readonly fence: number },
+  ): Promise<readonly DeleteResult[]> {
+    const payload = new Uint8Array(8);
+    viewOf(payload).setBigUint64(0, BigInt(number));
+    const places = new Map(ids.map((id) => [id, this.#indexed((index) => index.find(id))]));
+    const results = new Map<BlockId, DeleteResult>();
+    const records: NewRecord[] = [];
+    for (const [id, place] of places) {
+      results.set(id, !place ? 'missing' : place.fence >= fence ? 'spared' : 'deleted');
+      if (results.get(id) === 'deleted') records.push({ kind: 'tombstone', id, fence, payload });
+    }
+    const failure = records.length === 0 ? null : await this.#append(records);
+    if (failure !== null) throw new HoldfastError(failure, 'what was to be deleted is still there');
+    for (const { id } of records) {
+      const place = places.get(id);
+      if (place) this.#verified.remove(place);
+    }
+    return ids.map((id) => results.get(id) as DeleteResult);
   }
 
   async get(ids: readonly BlockId[], signal: AbortSignal): Promise<readonly GetResult[]> {
