@@ -44,6 +44,8 @@ export class ServerMachine extends Machine {
       log: this.log(),
       net: keysOnly(random),
       rootKeeper: this.#rootKeeper,
+      // Days do not pass here: what is garbage goes within a round.
+      collection: { everyMs: 20_000, graceMs: 10_000 },
       connectNode: (node, show) => {
         const address = must(node.addresses[0], 'a node has an address');
         const caller = () => ({ kind: 'pinned' as const, pin: show.pin, address: 'server' });

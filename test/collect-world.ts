@@ -1,5 +1,6 @@
 /** A server whose time passes by hand and whose steps are taken one at a time, with a look at everything it stores. */
 import assert from 'node:assert/strict';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { sql } from 'kysely';
 import type { BlockId, EntryId } from '#core/ids.ts';
 import { encodeRow, parseRow } from '#core/journal-row.ts';
@@ -20,8 +21,9 @@ export class CollectWorld {
   readonly blocks = new Set<BlockId>();
   #meta!: MetaStore;
   #nowMs = Date.UTC(2030, 0, 1);
-  /** Where a step waits until it is let go on; null: nothing waits. */
-  #waiting: (() => void)[] | null = null;
+  /** Where a step waits until it is let go on, and whose it is; null: nothing waits. */
+  #waiting: { readonly actor: number; readonly go: () => void }[] | null = null;
+  readonly #actor = new AsyncLocalStorage<number>();
 
   static async start(options: RigOptions = {}): Promise<CollectWorld> {
     const world = new CollectWorld();
@@ -66,17 +68,20 @@ export class CollectWorld {
 
   #gate(): Promise<void> {
     const waiting = this.#waiting;
-    return waiting ? new Promise((resolve) => void waiting.push(resolve)) : Promise.resolve();
+    if (!waiting) return Promise.resolve();
+    return new Promise((go) => void waiting.push({ actor: this.#actor.getStore() ?? 0, go }));
   }
 
-  /** All at once, one step at a time: `next` chooses whose. */
+  /** All at once, one step at a time: `next` chooses whose, and who is fast and who is slow. */
   async interleave(actors: readonly (() => Promise<void>)[], next: (below: number) => number): Promise<void> {
     this.#waiting = [];
     let running = actors.length;
-    const all = actors.map((actor) => actor().finally(() => running--));
+    const weights = actors.map(() => [1, 1, 6, 40][next(4)] as number);
+    const all = actors.map((actor, index) => this.#actor.run(index, () => actor().finally(() => running--)));
     while (running > 0) {
       for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
-      if (this.#waiting.length > 0) this.#waiting.splice(next(this.#waiting.length), 1)[0]?.();
+      const odds = this.#waiting.flatMap(({ actor }, index) => Array<number>(weights[actor] ?? 1).fill(index));
+      if (odds.length > 0) this.#waiting.splice(odds[next(odds.length)] as number, 1)[0]?.go();
     }
     this.#waiting = null;
     await Promise.all(all);

@@ -9,7 +9,10 @@ export type Copy = { readonly node: number; readonly block: BlockId };
 export type GarbageState = 'waiting' | 'deleting' | 'deleted';
 export type Garbage = Copy & { readonly state: GarbageState; readonly fence: number; readonly sinceMs: number };
 
-/** To be judged, some time after `sinceMs`. What was deleted may be there again; its fence stays, for whoever put it under a lower one. */
+/**
+ * To be judged, some time after `sinceMs`. What was deleted, or is being, may be there again: it is judged once more. Its fence stays, for whoever
+ * put it under a lower one.
+ */
 export async function addGarbage({ db }: MetaWriter, copies: readonly Copy[], sinceMs: number): Promise<void> {
   for (const slice of insertSlices(copies))
     await db
@@ -27,7 +30,7 @@ export async function addGarbage({ db }: MetaWriter, copies: readonly Copy[], si
         conflict
           .columns(['node', 'block'])
           .doUpdateSet({ state: 'waiting', since_ms: sinceMs })
-          .where('garbage.state', '=', 'deleted'),
+          .where('garbage.state', '!=', 'waiting'),
       )
       .execute();
 }
