@@ -14,6 +14,7 @@ import { changeSelection, listSelection, type SelectOptions } from './select.ts'
 import { status } from './status.ts';
 import { join, sync } from './sync.ts';
 import { up } from './up.ts';
+import { whyCommand } from './why.ts';
 
 const DATA_HELP = "directory of this machine's data (default: $HOLDFAST_DATA, else ./data)";
 const LISTEN_HELP = 'address to listen on; any but 127.0.0.1 turns TLS on';
@@ -156,6 +157,12 @@ function build(surroundings: Surroundings, version: string): Command {
     .option('--to <dir>', 'where to put them (default: ./target_folder)')
     .option('--wait', 'where a newer revision is being uploaded, wait for it', false)
     .option('--space <space>', 'another space than your own');
+  command<{ space?: string }>(
+    program,
+    'why <path>',
+    'the story of one file: which devices, which rule, which nodes, what became of it',
+    (context, [path], options) => whyCommand(context, path as string, options.space ?? null),
+  ).option('--space <space>', 'another space than your own');
   command(program, 'status', 'what is in sync, what is not and why', (context) => status(context));
 
   const selection = program.command('select').description('what of the space this device keeps on its disk');

@@ -261,7 +261,7 @@ async function criteriaOf(
   };
 }
 
-function criteriaText(rule: Criteria): string {
+export function criteriaText(rule: Criteria): string {
   const parts = [rule.extensions.map((extension) => `*.${shown(extension)}`).join(' ')];
   if (rule.glob !== undefined) parts.push(`like ${shown(rule.glob)}`);
   if (rule.folder !== undefined) parts.push(`in ${shown(rule.folder)}`);

@@ -101,6 +101,8 @@ const tables: Readonly<Record<string, Table>> = {
       pool_wanted: 'text?',
       made_ms: 'number',
       revised_ms: 'number',
+      pooled_from: 'text?',
+      pooled_ms: 'number?',
     },
     key: ['space', 'entry'],
     unique: [['space', 'parent', 'slot']],

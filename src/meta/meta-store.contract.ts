@@ -102,6 +102,7 @@ function entry(parent: EntryId, name: string, more: Partial<PooledEntry> = {}): 
     poolWanted: null,
     madeMs: 1_700_000_000_000 + seq,
     revisedMs: 1_700_000_000_001 + seq,
+    pooled: null,
     ...more,
   };
 }
@@ -314,9 +315,9 @@ export function metaStoreContract(
       (await misplaced()).map((one) => one.entry),
       [moved.entry],
     );
-    await store.write((writer) => settlePool(writer, made.space, { ...moved, revision: moved.revision + 1 }, 'mp3'));
+    await store.write((writer) => settlePool(writer, made.space, { ...moved, revision: moved.revision + 1 }, 'mp3', 7));
     assert.equal((await misplaced()).length, 1, 'another revision was settled, not this one');
-    await store.write((writer) => settlePool(writer, made.space, moved, 'mp3'));
+    await store.write((writer) => settlePool(writer, made.space, moved, 'mp3', 7));
     assert.equal((await misplaced()).length, 0);
   });
 

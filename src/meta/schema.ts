@@ -83,6 +83,9 @@ export type MetaSchema = {
     /** When it was made, and when it got its present content, by the server's clock. */
     made_ms: number;
     revised_ms: number;
+    /** The last move of its bytes to another pool: from which, and when. */
+    pooled_from: string | null;
+    pooled_ms: number | null;
   };
   /** Entries whose `pool` is not `pool_wanted`: few, and found without reading the others. */
   misplaced: { space: Uint8Array; entry: Uint8Array };

@@ -62,15 +62,15 @@ const criteria = {
   owner: label.optional(),
 };
 /** Rules are tried in order of `position`; the first that matches names the pool; none: pool `others`. */
-const rule = z.strictObject({
+export const ruleRow = z.strictObject({
   rule: z.string().regex(/^[a-z0-9]{1,32}$/),
   position: count,
   ...criteria,
   pool: poolName,
 });
-export type RuleRow = z.infer<typeof rule>;
+export type RuleRow = z.infer<typeof ruleRow>;
 /** Rules as they might be, in the order in which they are tried. Those that are there already keep their name. */
-const proposedRule = z.strictObject({ rule: rule.shape.rule.optional(), ...criteria, pool: poolName });
+const proposedRule = z.strictObject({ rule: ruleRow.shape.rule.optional(), ...criteria, pool: poolName });
 export type ProposedRule = z.infer<typeof proposedRule>;
 export const proposedRules = z.array(proposedRule).max(1000);
 /** Null: the rules as they are. */
@@ -81,16 +81,21 @@ export const rulesList = verb(
   'rules-list',
   'device',
   z.strictObject({}),
-  z.strictObject({ rules: z.array(rule), pending: z.boolean() }),
+  z.strictObject({ rules: z.array(ruleRow), pending: z.boolean() }),
 );
 /** Takes effect for the next file at once; what is there stays where it is until `rules-apply`. The pool must exist. */
 export const rulesAdd = verb(
   'rules-add',
   'owner',
   z.strictObject({ ...criteria, pool: poolName, first: z.boolean() }),
-  z.strictObject({ rule }),
+  z.strictObject({ rule: ruleRow }),
 );
-export const rulesRemove = verb('rules-remove', 'owner', z.strictObject({ rule: rule.shape.rule }), z.strictObject({}));
+export const rulesRemove = verb(
+  'rules-remove',
+  'owner',
+  z.strictObject({ rule: ruleRow.shape.rule }),
+  z.strictObject({}),
+);
 /** Where a file of that name would go, and why. `folder`: path of the one that it lies in; none: the root of the caller's own space. */
 export const rulesTest = verb(
   'rules-test',
@@ -102,7 +107,7 @@ export const rulesTest = verb(
     ageMs: count.optional(),
     rules: proposal.optional(),
   }),
-  z.strictObject({ pool: poolName, rule: rule.nullable() }),
+  z.strictObject({ pool: poolName, rule: ruleRow.nullable() }),
 );
 /**
  * What `rules-apply` would move, page by page: `next` is the next one's `after`. Bytes: `bytes` of the files themselves, `storedBytes` of their
@@ -137,7 +142,7 @@ export const rulesApply = verb(
   'rules-apply',
   'owner',
   z.strictObject({ rules: proposal }),
-  z.strictObject({ rules: z.array(rule) }),
+  z.strictObject({ rules: z.array(ruleRow) }),
 );
 
 const nodeRow = z.strictObject({

@@ -294,7 +294,9 @@ export async function writeChanges(
     const revisedMs = known?.revision === entry.revision ? known.revisedMs : atMs;
     const found = pools.get(entry.entry) ?? known?.pool ?? null;
     const poolWanted = entry.content ? wanted({ placement, tree, known, pool: found }, entry, revisedMs) : null;
-    return { ...entry, pool: entry.content ? found : null, poolWanted, madeMs: known?.madeMs ?? atMs, revisedMs };
+    const pool = entry.content ? found : null;
+    const pooled = known?.pool === pool ? known.pooled : null;
+    return { ...entry, pool, poolWanted, madeMs: known?.madeMs ?? atMs, revisedMs, pooled };
   });
   await replaceEntries(writer, space.space, changed, (entry) => !before.has(entry));
   await addPlacing(writer, space.space, foldersToPlace(before, changed, placement));

@@ -99,16 +99,17 @@ export class Mover {
   }
 
   async #settle(space: SpaceId, moves: readonly Move[], copied: readonly Presence[], fence: number): Promise<void> {
+    const nowMs = this.#context.clock.nowMs();
     await this.#context.meta.write(async (writer) => {
       // Entries must not change between the look at them and their new rows.
       await lockSpace(writer, space);
-      const settled = await settleCopies(writer, copied, { fence, nowMs: this.#context.clock.nowMs() });
+      const settled = await settleCopies(writer, copied, { fence, nowMs });
       await putPresence(writer, space, settled.rows);
       for (const { file, target, ids } of moves) {
         const present = new Set((await findPresence(writer, space, ids, target)).map(({ block }) => block));
         if (!ids.every((id) => present.has(id))) continue;
         await sparePresence(writer, space, ids, target);
-        await settlePool(writer, space, file, target);
+        await settlePool(writer, space, file, target, nowMs);
       }
     });
   }

@@ -41,6 +41,7 @@ import { SpaceKeys } from './space-keys.ts';
 import { renderStatusPage } from './status-page.ts';
 import { TlsKeys } from './tls-keys.ts';
 import { uploadRoutes } from './uploads.ts';
+import { whyRoutes } from './why.ts';
 
 export type ServerOptions = {
   readonly version: string;
@@ -183,6 +184,7 @@ function serverHandler(context: ServerContext, care: Care, backUp: BackUp | null
     ...holdRoutes(context),
     ...ruleRoutes(context),
     ...mergeRoutes(context),
+    ...whyRoutes(context),
     ...clusterRoutes(context),
     ...(backUp ? backupRoutes(context, backUp) : []),
   ];
