@@ -160,7 +160,14 @@ const tables: Readonly<Record<string, Table>> = {
     indexes: { upload_by_entry: ['space', 'entry'] },
   },
   upload_block: {
-    columns: { upload: 'bytes', block: 'bytes', length: 'number', holders: 'bytes', owed: 'number' },
+    columns: {
+      upload: 'bytes',
+      block: 'bytes',
+      pool: 'text',
+      length: 'number',
+      holders: 'bytes',
+      owed: 'number',
+    },
     key: ['upload', 'block'],
     indexes: { upload_block_by_block: ['block'] },
   },

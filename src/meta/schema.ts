@@ -133,7 +133,15 @@ export type MetaSchema = {
     key_version: number;
     lease_ms: number;
   };
-  upload_block: { upload: Uint8Array; block: Uint8Array; length: number; holders: Uint8Array; owed: number };
+  /** Outlives its upload until garbage collection has looked at it. */
+  upload_block: {
+    upload: Uint8Array;
+    block: Uint8Array;
+    pool: string;
+    length: number;
+    holders: Uint8Array;
+    owed: number;
+  };
   /** `answer` null: voided before it arrived. */
   op_result: {
     device: Uint8Array;

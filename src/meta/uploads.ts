@@ -101,7 +101,7 @@ export async function expiredUploads({ db }: MetaReader, nowMs: number, limit: n
 
 export async function putUploadBlocks(
   { db }: MetaWriter,
-  upload: UploadId,
+  { upload, pool }: Pick<StoredUpload, 'upload' | 'pool'>,
   blocks: readonly Omit<Presence, 'pool'>[],
 ): Promise<void> {
   const uploadBytes = idBytes(upload);
@@ -112,20 +112,23 @@ export async function putUploadBlocks(
         slice.map((row) => ({
           upload: uploadBytes,
           block: idBytes(row.block),
+          pool,
           length: row.length,
           holders: formatHolders(row.holders),
           owed: row.owed,
         })),
       )
       .onConflict((conflict) =>
-        conflict
-          .columns(['upload', 'block'])
-          .doUpdateSet((eb) => ({ holders: eb.ref('excluded.holders'), owed: eb.ref('excluded.owed') })),
+        conflict.columns(['upload', 'block']).doUpdateSet((eb) => ({
+          pool,
+          holders: eb.ref('excluded.holders'),
+          owed: eb.ref('excluded.owed'),
+        })),
       )
       .execute();
 }
 
-/** What an upload brought; of `blocks` only, where they are given. */
+/** Which of `blocks` an upload brought into its pool. One that was over and is opened again finds what is still there. */
 export async function findUploadBlocks(
   { db }: MetaReader,
   upload: StoredUpload,
@@ -137,6 +140,7 @@ export async function findUploadBlocks(
       .selectFrom('upload_block')
       .select(['block', 'length', 'holders', 'owed'])
       .where('upload', '=', idBytes(upload.upload))
+      .where('pool', '=', upload.pool)
       .where('block', 'in', slice.map(idBytes))
       .execute();
     for (const row of rows)

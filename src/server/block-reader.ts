@@ -33,7 +33,8 @@ export async function readBlocks(
     };
   });
   await readAll(nodes, searches, signal);
-  const absent = searches.filter((search) => search.result.kind === 'block_missing');
+  // Of this space: what only another one has stays as missing as what nobody has.
+  const absent = searches.filter(({ wanted: { id }, result }) => result.kind === 'block_missing' && places.has(id));
   if (absent.length > 0) await lookEverywhere(nodes, absent, signal);
   return new Map(searches.map((search) => [search.wanted.id, search.result]));
 }

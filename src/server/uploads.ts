@@ -187,7 +187,7 @@ async function putBlocks(
     await uploadFor(writer, identity, request.space, request.upload);
     const settled = await settleCopies(writer, rows, { fence, nowMs: context.clock.nowMs() });
     if (settled.lost.length > 0) failed = 'unavailable';
-    await putUploadBlocks(writer, upload.upload, settled.rows);
+    await putUploadBlocks(writer, upload, settled.rows);
     await renewUploads(writer, [upload.upload], context.clock.nowMs() + LEASE_MS);
   });
   if (failed !== null) throw putError(upload.pool, failed);
