@@ -137,7 +137,11 @@ const tables: Readonly<Record<string, Table>> = {
   garbage: {
     columns: { node: 'number', block: 'bytes', state: 'text', fence: 'number', since_ms: 'number' },
     key: ['node', 'block'],
-    indexes: { garbage_by_block: ['block'] },
+    indexes: {
+      garbage_by_block: ['block'],
+      garbage_by_node: ['node', 'state', 'since_ms'],
+      garbage_by_state: ['state', 'since_ms'],
+    },
   },
   collection: {
     columns: { one: 'number', mark: 'number', marked_ms: 'number', fence: 'number', forgotten_fence: 'number' },

@@ -42,18 +42,24 @@ export async function garbageToJudge(
   beforeMs: number,
   limit: number,
 ): Promise<readonly Garbage[]> {
+  // By state, since the index goes by it: far more rows may wait than are due.
+  const due = { deleting: Number.MAX_SAFE_INTEGER, waiting: beforeMs };
   for (const node of nodes) {
-    const rows = await db
-      .selectFrom('garbage')
-      .selectAll()
-      .where('node', '=', node)
-      .where((eb) =>
-        eb.or([eb('state', '=', 'deleting'), eb.and([eb('state', '=', 'waiting'), eb('since_ms', '<=', beforeMs)])]),
-      )
-      .orderBy('block')
-      .limit(limit)
-      .execute();
-    if (rows.length > 0) return rows.map(garbageOf);
+    const found: Garbage[] = [];
+    for (const [state, sinceMs] of Object.entries(due)) {
+      const rows = await db
+        .selectFrom('garbage')
+        .selectAll()
+        .where('node', '=', node)
+        .where('state', '=', state)
+        .where('since_ms', '<=', sinceMs)
+        .orderBy('since_ms')
+        .limit(limit - found.length)
+        .execute();
+      found.push(...rows.map(garbageOf));
+      if (found.length === limit) break;
+    }
+    if (found.length > 0) return found;
   }
   return [];
 }
@@ -121,7 +127,7 @@ export async function countGarbage({ db }: MetaReader): Promise<number> {
   const row = await db
     .selectFrom('garbage')
     .select((eb) => eb.fn.countAll<number>().as('count'))
-    .where('state', '!=', 'deleted')
+    .where('state', 'in', ['waiting', 'deleting'])
     .executeTakeFirstOrThrow();
   return Number(row.count);
 }
