@@ -14,6 +14,8 @@ export function watchAnswers(coverage: Coverage) {
     } else if (verbName === 'pull') {
       for (const space of body['spaces'] as { kind: string; reason?: string }[])
         coverage.add(`answer: pull ${space.kind}${space.reason ? ` ${space.reason}` : ''}`);
+    } else if (verbName === 'attach') {
+      coverage.add(`answer: attach ${String(body['kind'])}`);
     } else if (verbName === 'contents') {
       for (const item of body['items'] as { kind: string }[]) coverage.add(`answer: contents ${item.kind}`);
     } else if (verbName === 'prepare') {

@@ -2,7 +2,8 @@
 import { startClient } from '#client/client.ts';
 import { linkFolder } from '#client/link.ts';
 import type { Status } from '#client/status.ts';
-import { id16Of, type DeviceId } from '#core/ids.ts';
+import { HoldfastError } from '#core/errors.ts';
+import { id16Of, ROOT_ENTRY, type DeviceId } from '#core/ids.ts';
 import type { Invite } from '#core/invite.ts';
 import { formatDeviceToken, secretHash } from '#core/token.ts';
 import { redeem } from '#protocol/account.ts';
@@ -16,14 +17,21 @@ import { SimRandom } from '#world/sim/sim-random.ts';
 import type { ProcessFiles } from '#world/sim/files/process-files.ts';
 import type { Ledger } from './ledger.ts';
 import { Machine, primitives, type Surroundings } from './machines.ts';
-import { Programs } from './programs.ts';
+import { childOf, nameOf as lastOf, parentOf, Programs, type Tree } from './programs.ts';
 import { SERVER_ADDRESS } from './server-machine.ts';
 import { isErrno, User } from './user.ts';
 import { Files } from './files.ts';
 import { SimWatcher } from '#world/sim/sim-watcher.ts';
-import { deviceProfiles } from '#world/sim/sim-file-system.ts';
+import { deviceProfiles, type DeviceProfile } from '#world/sim/sim-file-system.ts';
 
 export const ROOT = '/sync';
+
+/** Most people's disk is the usual one. */
+function drawProfile(random: SimRandom): DeviceProfile {
+  if (random.chance(0.7)) return deviceProfiles.ext4;
+  const { ext4Coarse, btrfs, weak, apfs, hfs } = deviceProfiles;
+  return random.pick([ext4Coarse, btrfs, weak, apfs, hfs]);
+}
 const STATE_PATH = 'state.db';
 const forever = new AbortController().signal;
 
@@ -37,6 +45,7 @@ export class DeviceMachine extends Machine {
   #status: Status | null = null;
   #starts = 0;
   #boots = 1;
+  #isLinked = false;
 
   constructor(name: string, around: Surroundings, ledger: Ledger, invite: Invite) {
     super(name, around);
@@ -44,7 +53,7 @@ export class DeviceMachine extends Machine {
       random: this.random,
       nowMs: () => wallMs(around.scheduler, this.wall),
       elapsedMs: () => around.scheduler.nowMs,
-      profile: deviceProfiles.ext4,
+      profile: drawProfile(new SimRandom(`${around.seed} ${name} disk`)),
     });
     this.programs = new Programs(this.files.people, ROOT);
     this.#ledger = ledger;
@@ -55,11 +64,68 @@ export class DeviceMachine extends Machine {
       programs: this.programs,
       onDone: (operation, path) => around.onAct(name, operation, path),
       largeShare: around.largeShare,
+      twinNames: around.twinNames,
     });
   }
 
   get inSync(): boolean {
     return this.#status?.inSync === true;
+  }
+
+  /** The folder with the names that the space has for what lies in it: a disk that holds no two names side by side knows one by another. */
+  tree(): Tree {
+    const found = this.programs.tree();
+    const sql = this.sql.opener(new SimProcess('looking on')).open(STATE_PATH, { durability: 'normal' });
+    if (!sql.prepare('SELECT 1 FROM local WHERE alias IS NOT NULL LIMIT 1').get()) return found;
+    const children = sql.prepare(
+      'SELECT entry, name FROM local WHERE parent = ? AND coalesce(alias, name) = ? AND slot IS NULL',
+    );
+    const known = new Map<string, { readonly path: string; readonly entry: string | null }>();
+    const nameOf = (path: string): { readonly path: string; readonly entry: string | null } => {
+      if (path === '') return { path: '', entry: ROOT_ENTRY };
+      let named = known.get(path);
+      if (!named) {
+        const above = nameOf(parentOf(path));
+        const row = above.entry === null ? undefined : children.get(above.entry, lastOf(path));
+        const name = row ? (row['name'] as string) : lastOf(path);
+        named = { path: childOf(above.path, name), entry: row ? (row['entry'] as string) : null };
+        known.set(path, named);
+      }
+      return named;
+    };
+    return new Map([...found].map(([path, node]) => [nameOf(path).path, node]));
+  }
+
+  /** Whether its disk tells all names apart. */
+  get tellsNames(): boolean {
+    return this.files.profile.letterCase === 'sensitive' && this.files.profile.unicode === 'bytes';
+  }
+
+  /** 1 and 6: what its own trees must not be when all is quiet, with the first rows of each kind. */
+  treeFaults(): string[] {
+    const sql = this.sql.opener(new SimProcess('looking on')).open(STATE_PATH, { durability: 'normal' });
+    const faults: string[] = [];
+    for (const tree of ['remote', 'local', 'synced']) {
+      const orphans = `SELECT entry, parent, name FROM ${tree} WHERE parent NOT IN (SELECT entry FROM ${tree}) AND parent <> '${ROOT_ENTRY}' LIMIT 3`;
+      for (const row of sql.prepare(orphans).all()) faults.push(`${tree} orphan ${JSON.stringify(row)}`);
+      const place = tree === 'local' ? 'coalesce(alias, name)' : 'name';
+      const where = tree === 'local' ? 'WHERE slot IS NULL' : '';
+      const twins = `SELECT parent, ${place} AS at, count(*) AS n FROM ${tree} ${where} GROUP BY 1, 2 HAVING n > 1 LIMIT 3`;
+      for (const row of sql.prepare(twins).all()) faults.push(`${tree} twins ${JSON.stringify(row)}`);
+    }
+    const apart = sql.prepare(
+      `SELECT r.entry, r.parent, r.name, s.parent AS s_parent, s.name AS s_name, l.parent AS l_parent, l.name AS l_name FROM remote r
+         LEFT JOIN synced s ON s.entry = r.entry LEFT JOIN local l ON l.entry = r.entry
+       WHERE s.revision IS NOT r.revision OR s.placed IS NOT r.placed OR s.parent IS NOT r.parent OR s.name IS NOT r.name
+         OR s.content IS NOT r.content OR (s.presence = 'here' AND (l.parent IS NOT r.parent OR l.name IS NOT r.name)) LIMIT 3`,
+    );
+    for (const row of apart.all()) faults.push(`apart ${JSON.stringify(row)}`);
+    const extra = sql.prepare(
+      `SELECT entry, parent, name FROM synced WHERE entry NOT IN (SELECT entry FROM remote)
+       UNION ALL SELECT entry, parent, name FROM local WHERE entry NOT IN (SELECT entry FROM remote) LIMIT 3`,
+    );
+    for (const row of extra.all()) faults.push(`extra ${JSON.stringify(row)}`);
+    return faults;
   }
 
   /** For people: what it says, and the trees' rows of what it still has to do. */
@@ -73,10 +139,7 @@ export class DeviceMachine extends Machine {
           `    ${tree} ${JSON.stringify(sql.prepare(`SELECT * FROM ${tree} WHERE entry = ?`).get(row['entry'] ?? '') ?? null)}`,
         );
     }
-    const orphans = sql.prepare(
-      `SELECT entry, parent, name FROM local WHERE parent NOT IN (SELECT entry FROM local) AND parent <> '00000000000000000000000000000000' LIMIT 5`,
-    );
-    for (const row of orphans.all()) lines.push(`  orphan ${JSON.stringify(row)}`);
+    lines.push(...this.treeFaults().map((fault) => `  ${fault}`));
     return lines.join('\n');
   }
 
@@ -146,13 +209,27 @@ export class DeviceMachine extends Machine {
   /** What the client knew is gone: the next start is a first link. */
   loseState(): void {
     this.sql.put(STATE_PATH, null);
+    this.#isLinked = false;
+  }
+
+  /** What the client knows now; null before it is linked. */
+  copyState(): Uint8Array | null {
+    return this.#isLinked ? this.sql.copy(STATE_PATH) : null;
+  }
+
+  /** The client is down: what it knew at some earlier time is put back, as from a backup of the machine. */
+  putStateBack(image: Uint8Array): void {
+    this.sql.put(STATE_PATH, image);
   }
 
   protected async run(process: SimProcess, random: SimRandom): Promise<void> {
     const files = this.#open(process);
     const folder = this.#folder(process, files);
     const sql = this.sql.opener(process);
+    // Nobody links a folder on a disk that is not there.
+    if (!this.#isLinked && !this.files.isMounted) throw new HoldfastError('folder_missing', 'the disk is not mounted');
     await linkFolder({ folder, sql, random, statePath: STATE_PATH });
+    this.#isLinked = true;
     const client = startClient({
       folder,
       watcher: new SimWatcher({

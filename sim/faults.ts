@@ -14,6 +14,7 @@ export type Fault = {
 };
 
 const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 const YEAR_MS = 365 * 24 * HOUR_MS;
 
 /** Down now, and up again when the fault is over. */
@@ -171,6 +172,8 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'device disk errors',
+    // The root that cannot be read for a moment may have been such a disk.
+    endsExactness: true,
     weight: 1,
     begin: (world, random) => {
       const device = onDevice(world, random);
@@ -200,6 +203,8 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'folder unmounted',
+    // A disk that was pulled may lack what was just made, and nobody can tell that from a deletion.
+    endsExactness: true,
     weight: 2,
     begin: (world, random) => {
       const device = onDevice(world, random);
@@ -217,6 +222,48 @@ export const faults: readonly Fault[] = [
       world.bringDown(device, 'kill');
       device.loseState();
       return () => world.bringUp(device);
+    },
+  },
+  {
+    name: 'client database put back',
+    endsExactness: true,
+    weight: 1,
+    begin: (world, random) => {
+      const device = onDevice(world, random);
+      const image = device.copyState();
+      if (image === null) return nothing;
+      return () => {
+        world.bringDown(device, 'kill');
+        device.putStateBack(image);
+        world.bringUp(device);
+      };
+    },
+  },
+  {
+    name: 'index put back',
+    endsExactness: true,
+    weight: 1,
+    begin: (world) => {
+      const image = world.server.copyIndex();
+      return () => {
+        world.bringDown(world.server, 'kill');
+        world.server.putIndexBack(image);
+        world.bringUp(world.server);
+      };
+    },
+  },
+  {
+    name: 'device away for days',
+    weight: 2,
+    begin: (world, random) => {
+      const device = onDevice(world, random);
+      world.bringDown(device, 'kill');
+      return () => {
+        world.bringDown(world.server, 'kill');
+        world.server.wall.aheadMs += 2 * DAY_MS;
+        world.bringUp(world.server);
+        world.scheduler.after(null, random.below(2000), 'the device is back', () => world.bringUp(device));
+      };
     },
   },
 ];
@@ -241,6 +288,14 @@ function cutOff(world: World, here: string, there: string, random: SimRandom): (
 }
 
 const deck = faults.flatMap((fault) => Array.from({ length: fault.weight }, () => fault));
+
+export function faultNames(): readonly string[] {
+  return faults.map(({ name }) => name);
+}
+
+export function faultNamed(name: string): Fault | null {
+  return faults.find((fault) => fault.name === name) ?? null;
+}
 
 export function drawFault(random: SimRandom): Fault {
   return random.pick(deck);

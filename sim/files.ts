@@ -50,6 +50,10 @@ export class Files {
     this.mount();
   }
 
+  get profile(): DeviceProfile {
+    return this.#options.profile;
+  }
+
   /** As people's programs see it. */
   get people(): ProcessFiles {
     return this.#machine.user.files;
@@ -89,9 +93,10 @@ export class Files {
     user.setMode(path, 0);
     return () => {
       try {
-        user.setMode(path, 0o755);
+        // Something else may lie in its place by now.
+        if (user.files.lstat(path)?.kind === 'folder') user.setMode(path, 0o755);
       } catch (error) {
-        // It is no longer where it was.
+        // So may something else in the place of what it lay in.
         if (!(error instanceof SystemError)) throw error;
       }
     };

@@ -1,11 +1,13 @@
 /** What every simulated machine has: a process that may end, a clock of its own, databases and a log. */
 import type { Log } from '#world/log.ts';
 import type { Net } from '#world/net.ts';
+import { hasCode } from '#core/errors.ts';
 import { id32Of, type Pin } from '#core/ids.ts';
 import { nodePrimitives } from '#world/real/primitives.ts';
 import { sqliteImages } from './sqlite-images.ts';
 import { Scheduler, SimProcess } from '#world/sim/scheduler.ts';
 import { simClock, type Wall } from '#world/sim/sim-clock.ts';
+import type { JournalKept } from '#server/journal-trim.ts';
 import type { SimNet } from '#world/sim/sim-net.ts';
 import { SimRandom } from '#world/sim/sim-random.ts';
 import { SimSqlDisk } from '#world/sim/sim-sql.ts';
@@ -21,6 +23,10 @@ export type Surroundings = {
   readonly onAct: (device: string, operation: string, path: string) => void;
   /** Of files, how many are too large for one commit. */
   readonly largeShare: number;
+  /** Whether people use names that some disks do not tell apart. */
+  readonly twinNames: boolean;
+  /** Where the server keeps less of its journals than it usually does. */
+  readonly journalKept: JournalKept | null;
   readonly onLog: (machine: string, level: 'info' | 'warn' | 'error', message: string, facts: unknown) => void;
 };
 
@@ -78,8 +84,9 @@ export abstract class Machine {
 
   protected abstract run(process: SimProcess, random: SimRandom): Promise<void>;
 
+  /** A disk that is full or fails, or is not there, is told to a person, who starts it again. */
   protected failedToStart(error: unknown): void {
-    this.around.onDefect(this.name, error);
+    if (!hasCode(error, 'no_space', 'disk_failed', 'folder_missing')) this.around.onDefect(this.name, error);
   }
 
   protected clock(process: SimProcess) {

@@ -4,6 +4,8 @@
  */
 import { parseArgs } from 'node:util';
 import { runSeeds } from './pool.ts';
+import type { Counts } from './coverage.ts';
+import { lacking, PUBLISHED_SEEDS, required, SEEN_AT_LEAST } from './required.ts';
 import { openResults } from './results.ts';
 import { runSeed, type SeedOutcome } from './seed.ts';
 import { USUAL, type SeedOptions } from './script.ts';
@@ -20,6 +22,7 @@ const { values } = parseArgs({
     keep: { type: 'boolean', default: false },
     trace: { type: 'string', default: '60' },
     threads: { type: 'string' },
+    coverage: { type: 'boolean', default: false },
     operations: { type: 'string' },
     faults: { type: 'string' },
     rounds: { type: 'string' },
@@ -109,6 +112,17 @@ async function runMany(): Promise<void> {
   );
   console.log(results.summary());
   if (results.violations > 0) process.exitCode = 1;
+  judgeCoverage(results);
+}
+
+/** A run to be published has seen everything often enough, or is none. */
+function judgeCoverage({ seeds, counts }: { readonly seeds: number; readonly counts: Counts }): void {
+  if (seeds < PUBLISHED_SEEDS && !values.coverage) return;
+  const rare = lacking(counts);
+  const count = required().length;
+  console.log(`seen ${SEEN_AT_LEAST} times and more: ${count - rare.length} of ${count}`);
+  for (const line of rare) console.log(`  too rare: ${line}`);
+  if (rare.length > 0) process.exitCode = 1;
 }
 
 function rate(done: number, startedMs: number): string {

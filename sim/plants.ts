@@ -82,7 +82,7 @@ export const plants: readonly Plant[] = [
   one(
     'what vanished is gone without a second look',
     'src/client/judgement.ts',
-    'if (there && there.stat.kind === row.kind) continue;',
+    'if (there && there.stat.kind === row.kind && !this.#isAnothers(row, there)) continue;',
     '',
   ),
   one(
@@ -172,5 +172,35 @@ export const plants: readonly Plant[] = [
     'src/client/sent.ts',
     'if (device.trees.local(entry)?.stat === read.stat) device.trees.setLocalContent',
     'device.trees.setLocalContent',
+  ),
+  one(
+    'what was placed in this very tick is believed',
+    'src/client/stat-text.ts',
+    "if (stat.kind !== 'file') return false;",
+    "if (stat.kind !== 'folder') return false;",
+  ),
+  one(
+    'a state put back within the minute goes on',
+    'src/server/installs.ts',
+    'if (tick > stored.tick) await putInstall(writer, { ...stored, tick });',
+    '',
+  ),
+  one(
+    'a folder on a used inode is the one before it',
+    'src/client/judgement.ts',
+    "return known.kind === 'folder' ? statText(now) === known.stat : inodeText(now) === known.inode;",
+    'return inodeText(now) === known.inode || statText(now) === known.stat;',
+  ),
+  one(
+    'what left its place stays beside what took it',
+    'src/client/judgement.ts',
+    'if (there && there.stat.kind === row.kind && !this.#isAnothers(row, there)) continue;',
+    'if (there && there.stat.kind === row.kind) continue;',
+  ),
+  one(
+    'what comes back is agreed on where it was',
+    'src/client/down.ts',
+    'const isPlaced = local === null || (local.parent === remote.parent && local.name === remote.name);',
+    'const isPlaced = before === null;',
   ),
 ];

@@ -16,13 +16,13 @@ export async function untilQuiet(world: World): Promise<boolean> {
     if (!world.devices.every((device) => device.isUp && device.inSync)) return false;
     if (world.scheduler.nowMs - lookedMs < LOOK_EVERY_MS) return false;
     lookedMs = world.scheduler.nowMs;
-    const [first, ...others] = world.devices.map((device) => device.programs.tree());
+    const [first, ...others] = world.devices.map((device) => device.tree());
     return others.every((tree) => sameTree(must(first, 'there is a device'), tree));
   };
   const limits = { untilMs: world.scheduler.nowMs + QUIET_MS_MAX, tasksMax: TASKS_MAX };
   if (await world.scheduler.run(quiet, limits)) return true;
   const states = world.devices.map((device) => device.explain());
-  const [first, ...others] = world.devices.map((device) => device.programs.tree());
+  const [first, ...others] = world.devices.map((device) => device.tree());
   const lines = others.flatMap((tree, at) =>
     difference(must(first, 'there is a device'), tree).map((line) => `  1|${at + 2} ${line}`),
   );
@@ -32,8 +32,10 @@ export async function untilQuiet(world: World): Promise<boolean> {
 
 /** What holds whenever all is quiet. `expected`: what one person alone made of a synced folder, exactly. */
 export async function checkQuiet(world: World, expected: Tree | null): Promise<void> {
-  const tree = must(world.devices[0], 'there is a device').programs.tree();
+  const tree = must(world.devices[0], 'there is a device').tree();
   checkContents(world, tree);
+  for (const device of world.devices)
+    for (const fault of device.treeFaults()) world.violate(`the trees of ${device.name}: ${fault}`);
   if (expected && !sameTree(withoutOthers(expected), withoutOthers(tree)))
     world.violate(
       ['one person alone worked, and something else came of it', ...difference(expected, tree).slice(0, 12)].join(
@@ -134,13 +136,13 @@ async function head(world: World): Promise<number> {
 
 /** 12: with all power gone, every committed content can still be read, whole, by a device that has nothing yet. */
 export async function checkDurability(world: World): Promise<void> {
-  const tree = must(world.devices[0], 'there is a device').programs.tree();
+  const tree = must(world.devices[0], 'there is a device').tree();
   for (const machine of [world.server, ...world.nodes]) machine.powerCut();
   for (const machine of [world.server, ...world.nodes]) world.bringUp(machine);
   await world.untilServed();
   const late = await world.addDevice('late');
   if (!(await untilQuiet(world))) return;
-  const seen = late.programs.tree();
+  const seen = late.tree();
   if (!sameTree(withoutOthers(tree), seen))
     world.violate(['a new device gets something else', ...difference(tree, seen).slice(0, 12)].join('\n  '));
 }

@@ -61,6 +61,9 @@ export function openResults(shape: { readonly rounds: number; readonly operation
       const failing = kept.violated.length > 0 ? `\nviolated: ${kept.violated.slice(0, 20).join(' ')}` : '';
       return `${head}${failing}\nsaved in ${file}`;
     },
+    get seeds(): number {
+      return kept.seeds;
+    },
     get counts(): Counts {
       return kept.counts;
     },

@@ -1,6 +1,6 @@
 /** What people do and what goes wrong in one seed, decided before anything happens, so that single pieces can be left out to find what matters. */
 import { SimRandom } from '#world/sim/sim-random.ts';
-import { drawFault, type Fault } from './faults.ts';
+import { drawFault, faultNamed, type Fault } from './faults.ts';
 
 export type SeedOptions = {
   readonly seed: string;
@@ -27,6 +27,7 @@ export type ScriptRound = {
   readonly lengthMs: number;
 };
 
+const CRASHES = ['kill device at an effect', 'kill server at an effect', 'kill node at an effect'];
 const THINK_MS_MAX = 600;
 const FAULT_MS_MAX = 8000;
 
@@ -36,7 +37,7 @@ export function makeScript(options: SeedOptions, devices: number): ScriptRound[]
   const skippedFaults = new Set(options.without?.faults ?? []);
   let operationNumber = 0;
   let faultNumber = 0;
-  return Array.from({ length: options.rounds }, () => {
+  return Array.from({ length: options.rounds }, (_, round) => {
     const alone = random.chance(0.4) ? random.below(devices) : null;
     const operations: { number: number; device: number; atMs: number }[] = [];
     let atMs = 0;
@@ -46,9 +47,10 @@ export function makeScript(options: SeedOptions, devices: number): ScriptRound[]
       operations.push({ number: operationNumber++, device: alone ?? random.below(devices), atMs });
     }
     const lengthMs = atMs + 1;
-    const faults = Array.from({ length: Math.floor(options.faults / options.rounds) }, () => ({
+    const faults = Array.from({ length: Math.floor(options.faults / options.rounds) }, (_, index) => ({
       number: faultNumber++,
-      fault: drawFault(random),
+      // Whatever else there is: each role is ended once.
+      fault: (index === 0 && faultNamed(CRASHES[round] ?? '')) || drawFault(random),
       atMs: random.below(lengthMs),
       forMs: 100 + random.below(FAULT_MS_MAX),
     }));

@@ -64,7 +64,7 @@ async function runRound(world: World, seed: string, round: ScriptRound, number: 
   const random = new SimRandom(`${seed} round ${number}`);
   const { scheduler } = world;
   const shadow = round.alone === null ? null : new Programs(plainFileSystem(), '/sync');
-  if (shadow) copyTree(must(world.devices[round.alone ?? 0], 'there is a device').programs.tree(), shadow);
+  if (shadow) copyTree(must(world.devices[round.alone ?? 0], 'there is a device').tree(), shadow);
   const endMs = scheduler.nowMs + round.lengthMs;
   for (const device of world.devices) device.user.shadow = shadow;
   for (const operation of round.operations) {
@@ -79,7 +79,8 @@ async function runRound(world: World, seed: string, round: ScriptRound, number: 
   faults.endAll();
   heal(world, random);
   if (!(await untilQuiet(world))) return;
-  const exact = shadow !== null && faults.exact && world.devices.every(({ user }) => !user.failed);
+  const tellsNames = world.devices.every((device) => device.tellsNames);
+  const exact = shadow !== null && tellsNames && faults.exact && world.devices.every(({ user }) => !user.failed);
   const expected: Tree | null = exact ? must(shadow, 'one person works alone').tree() : null;
   world.coverage.add(expected ? 'round: alone, exactly' : shadow ? 'round: alone' : 'round: all at once');
   for (const device of world.devices) device.user.failed = false;

@@ -26,6 +26,15 @@ export class ServerMachine extends Machine {
     this.meta = null;
   }
 
+  copyIndex(): Uint8Array {
+    return this.sql.copy(META_PATH);
+  }
+
+  /** The server is down: its index is what it was at some earlier time, as from a file that somebody copied back by hand. */
+  putIndexBack(image: Uint8Array): void {
+    this.sql.put(META_PATH, image);
+  }
+
   async invite(kind: 'device' | 'node'): Promise<Invite> {
     const { invite } = await must(this.server, 'the server runs').invite({ kind });
     return parseInvite(primitives, invite);
@@ -52,6 +61,7 @@ export class ServerMachine extends Machine {
         return nodeConnectionOf(net.peer(process, 'server', address, caller), primitives);
       },
       addresses: () => [SERVER_ADDRESS],
+      ...(this.around.journalKept ? { journalKept: this.around.journalKept } : {}),
     });
     this.server = server;
     net.listen(SERVER_ADDRESS, process, server.handler);

@@ -4,6 +4,8 @@ import type { Ledger } from './ledger.ts';
 import { childOf, nameOf, parentOf, type Programs } from './programs.ts';
 
 const FILE_NAMES = ['a', 'b', 'c.txt', 'd.mp3', 'e'];
+/** Which some disks do not tell from others: by letter case, and by how an accent is written. */
+const TWIN_NAMES = ['A', 'B', 'e\u0301', '\u00e9'];
 const FOLDER_NAMES = ['p', 'q', 'r'];
 const DEPTH_MAX = 3;
 /** Larger files take another way: they go ahead of their commit. */
@@ -16,6 +18,7 @@ export type UserOptions = {
   /** Hears of every operation that was done. */
   readonly onDone: (operation: string, path: string) => void;
   readonly largeShare: number;
+  readonly twinNames: boolean;
 };
 
 type Entry = ReturnType<Programs['paths']>[number];
@@ -28,9 +31,11 @@ export class User {
   failed = false;
   /** A disk on which the same is done and nobody else works: what should be there in the end. Null where others work at the same time. */
   shadow: Programs | null = null;
+  readonly #fileNames: readonly string[];
 
   constructor(options: UserOptions) {
     this.#options = options;
+    this.#fileNames = options.twinNames ? [...FILE_NAMES, ...TWIN_NAMES] : FILE_NAMES;
   }
 
   /** One operation, done at once. */
@@ -95,7 +100,7 @@ export class User {
   #create(folders: readonly string[]): void {
     const { programs } = this.#options;
     const random = this.#random;
-    const path = childOf(this.#folder(folders), random.pick(FILE_NAMES));
+    const path = childOf(this.#folder(folders), random.pick(this.#fileNames));
     const kind = programs.kindAt(path);
     if (kind !== null && kind !== 'file') return;
     const text = this.#text();
@@ -152,7 +157,7 @@ export class User {
     if (paths.length === 0) return;
     const random = this.#random;
     const from = random.pick(paths);
-    const names = operation === 'rename folder' ? FOLDER_NAMES : FILE_NAMES;
+    const names = operation === 'rename folder' ? FOLDER_NAMES : this.#fileNames;
     this.#moveTo(operation, from, childOf(parentOf(from), random.pick(names)));
   }
 
@@ -205,7 +210,7 @@ export class User {
     const { programs } = this.#options;
     const random = this.#random;
     const from = random.pick(files);
-    const to = childOf(this.#folder(folders), random.pick(FILE_NAMES));
+    const to = childOf(this.#folder(folders), random.pick(this.#fileNames));
     if (programs.kindAt(to) !== null) return;
     this.#do('hard link', from, [], [(on) => on.hardLink(from, to)], []);
   }
@@ -223,7 +228,7 @@ export class User {
     const { programs } = this.#options;
     const random = this.#random;
     const from = random.pick(files);
-    const to = childOf(this.#folder(folders), random.pick(FILE_NAMES));
+    const to = childOf(this.#folder(folders), random.pick(this.#fileNames));
     const text = this.#read(programs, from);
     if (text === null || from === to || programs.kindAt(to) === 'folder' || programs.kindAt(to) === 'symlink') return;
     // The same bytes over the same bytes are no edit to anybody.
@@ -251,7 +256,7 @@ export class User {
     const { programs } = this.#options;
     const random = this.#random;
     const path = random.pick(files);
-    const to = childOf(parentOf(path), random.pick(FILE_NAMES));
+    const to = childOf(parentOf(path), random.pick(this.#fileNames));
     const kind = programs.kindAt(to);
     if (to !== path && kind !== null) return;
     const text = this.#text();

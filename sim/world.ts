@@ -1,6 +1,6 @@
 /** A whole system: a server, storage nodes, devices with people at them, and everything that happens to them. */
 import { must } from '#core/assert.ts';
-import { Scheduler } from '#world/sim/scheduler.ts';
+import { Scheduler, type SimProcess } from '#world/sim/scheduler.ts';
 import { SimNet, FAIR } from '#world/sim/sim-net.ts';
 import { SimRandom } from '#world/sim/sim-random.ts';
 import { Coverage } from './coverage.ts';
@@ -45,7 +45,7 @@ export class World {
       random: new SimRandom(`${options.seed} order`),
       settle,
       onEffect: (process, name, doomed) => {
-        if (doomed) this.coverage.add(`ended at: ${process?.name.replace(/\d+$/, '') ?? 'world'} ${name}`);
+        if (doomed && process) this.coverage.add(`ended at: ${roleOf(process)} ${name}`);
       },
     });
     this.scheduler.trace.linesMax = options.traceLines;
@@ -60,6 +60,8 @@ export class World {
       scheduler: this.scheduler,
       net: this.net,
       largeShare: new SimRandom(`${options.seed} large`).chance(0.05) ? 0.1 : 0,
+      twinNames: new SimRandom(`${options.seed} names`).chance(0.3),
+      journalKept: new SimRandom(`${options.seed} journal`).chance(0.3) ? { days: 0, rows: 3 } : null,
       onAct: (device, operation, path) => {
         this.coverage.add(`person: ${operation}`);
         if (options.traceLines > 0) this.scheduler.trace.lines.push(`  ${device} PERSON: ${operation} ${path}`);
@@ -154,6 +156,10 @@ export class World {
   end(): void {
     for (const machine of this.machines) machine.end();
   }
+}
+
+function roleOf({ name }: SimProcess): string {
+  return name.startsWith('node') ? 'node' : name === 'server' ? 'server' : 'device';
 }
 
 export function said(error: unknown): string {

@@ -253,6 +253,7 @@ export class RigDevice {
   readonly token: string;
   readonly install = newId<InstallId>();
   readonly session = newId<SessionId>();
+  #tick = 1;
   space!: SpaceId;
   keyring!: Keyring;
 
@@ -325,7 +326,13 @@ export class RigDevice {
 
   /** What every commit says of who sends it, and from where. */
   async standing(cursor?: Cursor) {
-    return { space: this.space, cursor: cursor ?? (await this.head()), install: this.install, session: this.session };
+    return {
+      space: this.space,
+      cursor: cursor ?? (await this.head()),
+      install: this.install,
+      tick: ++this.#tick,
+      session: this.session,
+    };
   }
 
   /** `files`: the contents that operations name by their position in this list. */
@@ -341,6 +348,8 @@ export class RigDevice {
       /** Of the whole batch that the commit is a part of. */
       readonly deletes?: number;
       readonly updates?: number;
+      /** Another state than the rig's own. */
+      readonly state?: { readonly install: InstallId; readonly tick: number; readonly session: SessionId };
     } = {},
   ): Promise<{ readonly answers: readonly Answer[]; readonly head: Cursor }> {
     const blocks = options.inline === false ? [] : files.flatMap((file) => file.blocks);
@@ -350,6 +359,7 @@ export class RigDevice {
     const request = {
       op: options.op ?? newId<OpId>(),
       ...(await this.standing(options.cursor)),
+      ...options.state,
       totals,
       uploads: [...(options.uploads ?? [])],
       groups: groups.map((group) => [...group]),

@@ -10,7 +10,7 @@ import type { Random } from '#world/random.ts';
 import type { Device } from './device.ts';
 import type { State } from './state.ts';
 
-/** While there is something to do. A state that is put back from within the last one of these looks like the present one. */
+/** While there is something to do; each commit has its own, too. */
 const TICK_MS = 60_000;
 
 export class Attachment {
@@ -45,12 +45,20 @@ export class Attachment {
     this.#attached = false;
   }
 
+  /** In a durable transaction, before the server is told: whatever state does not have it is older than what the server knows. */
+  raiseTick(): number {
+    const { state } = this.#device;
+    const tick = Number(state.meta('tick') ?? 0) + 1;
+    state.setMeta('tick', String(tick));
+    return tick;
+  }
+
   /** `reconcile`: what this state says was agreed on is not to be believed. Rejects where the server cannot be asked. */
   async step(): Promise<'attached' | 'reconcile'> {
     const { state, clock, line, signal } = this.#device;
     const nowMs = clock.monotonicMs();
     if (nowMs >= this.#tickAtMs) {
-      state.durably(() => state.setMeta('tick', String(Number(state.meta('tick') ?? 0) + 1)));
+      state.durably(() => this.raiseTick());
       this.#tickAtMs = nowMs + TICK_MS;
     }
     const tick = Number(state.meta('tick') ?? 0);

@@ -93,9 +93,11 @@ export class Commits {
     const { state, line, space, signal, random, unflushed } = this.#device;
     const sent = batch.groups.flatMap((group) => group.map((item) => item.sent));
     const op = freshId<OpId>(random);
+    let tick = 0;
     // Durably: after a power cut the disk must not be compared with what was agreed on before this commit.
     state.durably(() => {
       state.setMeta('pending_op', JSON.stringify({ op, sent } satisfies PendingOp));
+      tick = this.#attachment.raiseTick();
       unflushed.noteSent(sent);
     });
     try {
@@ -106,6 +108,7 @@ export class Commits {
           space,
           cursor: must(this.#cursor(), 'nothing is planned before there is a tree to plan from'),
           install: this.#attachment.install,
+          tick,
           session: this.#attachment.session,
           totals,
           uploads: [...batch.uploads],

@@ -1,6 +1,6 @@
 /** What a power cut left of what people's programs had made, before the first scan may take it for anybody's work. */
 import type { EntryId } from '#core/ids.ts';
-import type { ListedEntry } from '#world/folder.ts';
+import type { ListedEntry, Stat } from '#world/folder.ts';
 import { contentOf } from './content-on-disk.ts';
 import type { Device } from './device.ts';
 import { forgetLocal } from './gone.ts';
@@ -15,6 +15,7 @@ export async function compareUnflushed(device: Device): Promise<void> {
   const { state, folder, boot } = device;
   // A client that was killed took nothing from the disk: what differs, somebody did.
   const known = boot === null || boot !== state.meta('boot') ? knownOf(device) : [];
+  const stats = known.flatMap(({ rows }) => rows.flatMap(({ stat }) => (stat === null ? [] : [parseStat(stat)])));
   for (let at = 0; at < known.length; at += PATHS_PER_STEP) {
     const some = known.slice(at, at + PATHS_PER_STEP);
     const seen = await folder.look(some.map(({ path }) => path));
@@ -22,7 +23,7 @@ export async function compareUnflushed(device: Device): Promise<void> {
       const found = seen[index] ?? null;
       if (found !== null && 'kind' in found) continue;
       if (found === null) fetchAgain(device, one);
-      else if (await wasTakenBack(device, one, found)) {
+      else if (await wasTakenBack(device, one, found, stats)) {
         const [outcome] = await folder.apply([{ kind: 'remove', path: one.path, expect: found.stat }], device.keys());
         if (outcome?.kind === 'done') fetchAgain(device, one);
       }
@@ -46,10 +47,15 @@ function knownOf({ unflushed, trees }: Device): Known[] {
 }
 
 /**
- * By its time the file is one that was sent, and by its bytes not what both sides agreed on: torn, where it is the very file, or what was there
- * before. Any other time is somebody's edit, and another file of the same time somebody's move.
+ * By its time the file is one that was sent, and by its bytes not what both sides agreed on: torn, where it is the very file that had them here or
+ * elsewhere, or what was there before. Any other time is somebody's edit, and another file of the same time somebody's move.
  */
-async function wasTakenBack(device: Device, { entry, path, rows }: Known, { stat }: ListedEntry): Promise<boolean> {
+async function wasTakenBack(
+  device: Device,
+  { entry, path, rows }: Known,
+  { stat }: ListedEntry,
+  stats: readonly Stat[],
+): Promise<boolean> {
   const { trees } = device;
   const agreed = trees.synced(entry)?.contentId ?? null;
   if (stat.kind !== 'file' || agreed === null || !rows.some(({ content }) => content === agreed)) return false;
@@ -62,8 +68,11 @@ async function wasTakenBack(device: Device, { entry, path, rows }: Known, { stat
   if (rows.slice(agreedAt + 1).some((row) => row.content === content)) return false;
   if (ofItsTime.some((row) => row.content === content)) return true;
   const local = trees.local(entry);
+  // Another's very file may have come back to where it was before the two changed places.
+  const others = stats.filter((was) => mtimeUsOf(was) === mtimeUsOf(stat));
+  const asItWas = local ? [parseStat(local.stat), ...others] : others;
   // A power cut may keep what was appended and lose its time; it makes no file longer by itself.
-  return local?.inode === inodeText(stat) && stat.size <= parseStat(local.stat).size;
+  return asItWas.some((was) => inodeText(was) === inodeText(stat) && stat.size <= was.size);
 }
 
 /** Without a base it is not a deletion, but something that is not here yet; with all that was below it. */

@@ -2,7 +2,7 @@
 import type { Device } from './device.ts';
 import type { Observer } from './observer.ts';
 import type { Sent } from './sent.ts';
-import { isUnmoved, parseStat } from './stat-text.ts';
+import { isRacyPlaced, isUnmoved, parseStat } from './stat-text.ts';
 
 export type Copy = Extract<Sent, { kind: 'copy' }>;
 
@@ -30,7 +30,11 @@ export async function linkCopies(device: Device, observer: Observer, copies: rea
         const { entry, parent, name, kind, target } = remote;
         const contentId = remote.content?.contentId ?? null;
         const { stat } = outcome;
-        trees.putLocal({ entry, parent, name, alias: null, kind, contentId, target, exec: stat.exec }, stat, false);
+        trees.putLocal(
+          { entry, parent, name, alias: null, kind, contentId, target, exec: stat.exec },
+          stat,
+          isRacyPlaced(stat),
+        );
         trees.putSynced(remote);
       } else observer.lookAt(to);
       // The second name moved the first one's times and number of links, nothing else.

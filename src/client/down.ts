@@ -15,7 +15,8 @@ import type { LargeDownloads } from './large-downloads.ts';
 import type { Fetched } from './manifests.ts';
 import type { Observer } from './observer.ts';
 import { SMALL_BYTES_MAX } from './reader.ts';
-import { parseStat } from './stat-text.ts';
+import { contentOf } from './content-on-disk.ts';
+import { isRacyPlaced, parseStat } from './stat-text.ts';
 import type { Called } from './trees.ts';
 
 const STEPS_MAX = 1000;
@@ -72,8 +73,9 @@ class DownRun {
     this.#again = again;
   }
 
-  async carryOut(actions: readonly DownAction[]): Promise<void> {
+  async carryOut(planned: readonly DownAction[]): Promise<void> {
     const { line, space, signal } = this.#device;
+    const actions = await this.#withoutUnsure(planned);
     const small = new Map<DownAction, Entry>();
     for (const action of actions) {
       const remote = this.#smallContent(action);
@@ -106,6 +108,31 @@ class DownRun {
       throw error;
     }
     await this.#settle(this.#placed);
+  }
+
+  /**
+   * Leaves out what would replace or remove a file whose stat says nothing of the last moments, and which has other bytes by now: those are read,
+   * and planned with, first.
+   */
+  async #withoutUnsure(actions: readonly DownAction[]): Promise<readonly DownAction[]> {
+    const { trees, state, dirty } = this.#device;
+    const left = new Set<DownAction>();
+    for (const action of actions) {
+      if (action.kind !== 'down_update' && action.kind !== 'down_remove') continue;
+      const row = trees.local(action.entry);
+      const path = row?.racy && row.kind === 'file' ? trees.localPath(action.entry) : null;
+      if (!row || path === null) continue;
+      const stat = parseStat(row.stat);
+      if ((await contentOf(this.#device, path, stat)) === row.contentId) continue;
+      left.add(action);
+      this.#again.add(action.entry);
+      state.transaction(() => {
+        trees.putLocal({ ...row, contentId: null }, stat, true);
+        dirty.add(row.entry, 'file');
+      });
+      this.#observer.lookAt(path);
+    }
+    return left.size === 0 ? actions : actions.filter((action) => !left.has(action));
   }
 
   /** The remote state of what this action brings as a small file's bytes. */
@@ -224,7 +251,8 @@ class DownRun {
       if (!stat) return;
       const exec = kind === 'file' && stat.exec;
       const bytes = contentId?.contentId ?? null;
-      trees.putLocal({ entry, parent, name, alias, kind, contentId: bytes, target, exec }, stat, false);
+      const row = { entry, parent, name, alias, kind, contentId: bytes, target, exec };
+      trees.putLocal(row, stat, isRacyPlaced(stat));
       this.#agreed.push(() => this.#agree(remote));
     };
     if (kind === 'folder') {
@@ -248,7 +276,8 @@ class DownRun {
       const row = trees.local(entry);
       if (!row || !stat) return;
       const contentId = remote.content?.contentId ?? null;
-      trees.putLocal({ ...row, contentId, target, exec: remote.kind === 'file' && stat.exec }, stat, false);
+      const exec = remote.kind === 'file' && stat.exec;
+      trees.putLocal({ ...row, contentId, target, exec }, stat, isRacyPlaced(stat));
       this.#agreed.push(() => this.#agree(remote));
     };
     if (remote.kind === 'symlink' && target !== null) {
@@ -422,6 +451,7 @@ class DownRun {
     const { entry, path } = step;
     if (outcome.kind === 'done') {
       step.done(outcome.stat);
+      this.#tellTwins(step);
       if (outcome.recovered !== undefined)
         log.warn('a file was written to in the moment it was replaced; those bytes were kept', {
           path,
@@ -457,15 +487,21 @@ class DownRun {
     deferrals.failed(entry, trees.pathForPeople(entry), outcome.code, outcome.detail);
   }
 
+  /** The disk had the place free: what the tree still had there left it a moment ago. */
+  #tellTwins({ path, place }: Step): void {
+    if (!place || this.#device.trees.localAllListed(place.parent, place.name).length < 2) return;
+    this.#observer.list(path.slice(0, Math.max(0, path.lastIndexOf('/'))));
+  }
+
   #agree(remote: Entry): void {
     const { trees, deferrals } = this.#device;
     const before = trees.synced(remote.entry);
     const local = trees.local(remote.entry);
-    if (!before) {
-      const parent = local?.parent ?? remote.parent;
-      const name = local?.name ?? remote.name;
-      trees.putSynced({ ...remote, parent, name });
-    } else trees.putSynced({ ...remote, parent: before.parent, name: before.name, placed: before.placed });
+    // What was brought back here lies where the space has it now, wherever it was before.
+    const isPlaced = local === null || (local.parent === remote.parent && local.name === remote.name);
+    if (isPlaced) trees.putSynced(remote);
+    else if (before) trees.putSynced({ ...remote, parent: before.parent, name: before.name, placed: before.placed });
+    else trees.putSynced({ ...remote, parent: local.parent, name: local.name });
     deferrals.succeeded(remote.entry);
   }
 

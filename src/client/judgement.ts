@@ -7,13 +7,13 @@
 import type { EntryId } from '#core/ids.ts';
 import { isSpelling } from '#core/name-profile.ts';
 import { nameHere } from '#core/plan.ts';
-import type { ListedEntry } from '#world/folder.ts';
+import type { ListedEntry, Stat } from '#world/folder.ts';
 import type { Device } from './device.ts';
 import { forgetLocal } from './gone.ts';
 import { isSameThing, mostChildrenRemain } from './identity.ts';
 import type { LocalRow } from './rows.ts';
 import type { Settling } from './settling.ts';
-import { inodeText } from './stat-text.ts';
+import { inodeText, statText } from './stat-text.ts';
 import { clearProblemsBelow, pathOf, type Findings, type Place, type Sightings } from './sightings.ts';
 import type { Unreadable } from './unreadable.ts';
 
@@ -34,6 +34,11 @@ const PATHS_PER_LOOK = 500;
 type Vanished = { readonly sinceMs: number; readonly mark: number; readonly moment: number };
 type Uncertain = { readonly place: Place; readonly sinceMs: number; readonly candidates: readonly EntryId[] };
 type Seen = ListedEntry | null | 'unknown';
+
+/** A directory that was made anew may have been given the inode of the one before it. */
+function isUnchanged(known: LocalRow, now: Stat): boolean {
+  return known.kind === 'folder' ? statText(now) === known.stat : inodeText(now) === known.inode;
+}
 
 export class Judgement {
   readonly #device: Device;
@@ -235,7 +240,15 @@ export class Judgement {
     if (there === 'unknown' || there === undefined) return false;
     if (there === null) return true;
     // A file's path that holds another file keeps its entry (programs save like this); a folder goes with its directory.
-    return row.kind === 'folder' ? inodeText(there.stat) !== row.inode : there.stat.kind !== row.kind;
+    if (row.kind === 'folder') return !isUnchanged(row, there.stat);
+    return there.stat.kind !== row.kind || this.#isAnothers(row, there);
+  }
+
+  /** What is at the row's place is known to be something else, that was put there when the place was free. */
+  #isAnothers(row: LocalRow, there: ListedEntry): boolean {
+    const inode = inodeText(there.stat);
+    const rows = this.#device.trees.localAllListed(row.parent, nameHere(row));
+    return rows.some((other) => other.entry !== row.entry && other.inode === inode);
   }
 
   #dropGone(due: ReadonlySet<EntryId>, seen: ReadonlyMap<string, Seen>, moved: ReadonlySet<EntryId>): void {
@@ -250,7 +263,7 @@ export class Judgement {
       const there = path === null ? undefined : seen.get(path);
       if (there === 'unknown' || (there === undefined && path !== null)) continue;
       this.#vanished.delete(entry);
-      if (there && there.stat.kind === row.kind) continue;
+      if (there && there.stat.kind === row.kind && !this.#isAnothers(row, there)) continue;
       this.#drop(row);
       // What stands in its place may have been seen long ago, while this could not be judged.
       if (there && path !== null) this.#lookAgain(path);
@@ -281,8 +294,7 @@ export class Judgement {
       this.#sightings.add(place, now, findings);
       return;
     }
-    if (known.kind !== now.stat.kind) return;
-    if (known.inode === inodeText(now.stat)) return;
+    if (known.kind !== now.stat.kind || isUnchanged(known, now.stat)) return;
     // Nobody else claims it: the same path is the same entry.
     this.#vanished.delete(known.entry);
     this.#sightings.refresh(known, now);

@@ -15,7 +15,7 @@ import { failureOfOne, type Device } from './device.ts';
 import { fetchContents } from './manifests.ts';
 import type { LocalRow } from './rows.ts';
 import { openWhole, sealWhole } from './sealed-text.ts';
-import { parseStat } from './stat-text.ts';
+import { isRacyPlaced, parseStat } from './stat-text.ts';
 
 /** Somebody works on one of the two files: they are left to that person. */
 const TRIES_MAX = 5;
@@ -114,7 +114,7 @@ export class Merging {
         return;
       }
       // An edit made here: the next plan sends it.
-      trees.putLocal({ ...local, contentId }, outcome.stat, false);
+      trees.putLocal({ ...local, contentId }, outcome.stat, isRacyPlaced(outcome.stat));
       dirty.add(row.entry, 'file');
       this.#note(row, 'UPDATE merges SET placed = 1 WHERE copy = ?');
     });

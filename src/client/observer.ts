@@ -21,6 +21,7 @@ import {
   type Findings,
   type Place,
 } from './sightings.ts';
+import { inodeText, RACY_MS_MAX } from './stat-text.ts';
 import { Unreadable } from './unreadable.ts';
 import { Watches } from './watches.ts';
 
@@ -311,6 +312,8 @@ export class Observer {
       const path = kind === 'folder' ? this.#device.trees.localPath(entry) : null;
       if (path !== null) this.#unreadable.retryBelow(path, nowMs);
     }
+    for (const { directory, name } of findings.unsure)
+      this.#settling.lookAgain(directory, name, nowMs + RACY_MS_MAX, nowMs);
     this.#judgement.note(findings, nowMs);
     if (findings.uncertain.length === 0) return;
     for (const { from, to } of await this.#judgement.recogniseFolders(nowMs)) this.folderMoved(from, to);
@@ -340,7 +343,16 @@ export class Observer {
     }
     this.#tellUnnameable(directory, listing.unnameable);
     const known = new Map<string, LocalRow>();
-    for (const row of trees.localChildRows(parent)) if (!row.parked) known.set(nameHere(row), row);
+    for (const row of trees.localChildRows(parent)) {
+      if (row.parked) continue;
+      const name = nameHere(row);
+      const twin = known.get(name);
+      // One of them had left before the disk took the other in its place.
+      const seen = twin && listing.entries.find((one) => one.name === name);
+      const stays = !twin || (seen && row.inode === inodeText(seen.stat)) ? row : twin;
+      if (twin) findings.vanished.push(stays === row ? twin : row);
+      known.set(name, stays);
+    }
     const here = new Set<string>();
     const compare = (row: LocalRow | null, seen: ListedEntry): void => {
       here.add(kindSubject(directory, seen.name));

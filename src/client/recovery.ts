@@ -35,8 +35,8 @@ export async function recover(device: Device): Promise<void> {
 
 /** Transfers that were begun for what is not to be transferred any more. */
 export async function dropAbandoned({ state, line, space, signal }: Device): Promise<void> {
-  const rest = 'NOT IN (SELECT entry FROM dirty)';
-  const uploads = state.sql.prepare(`SELECT upload FROM uploads WHERE subject ${rest} LIMIT 100`).all();
+  const isDirty = (column: string) => `EXISTS (SELECT 1 FROM dirty WHERE dirty.entry = ${column})`;
+  const uploads = state.sql.prepare(`SELECT upload FROM uploads WHERE NOT ${isDirty('subject')} LIMIT 100`).all();
   if (uploads.length > 0) {
     const ids = uploads.map((row) => row['upload'] as UploadId);
     await line.ask(abandon, { space, uploads: ids }, signal);
@@ -45,7 +45,10 @@ export async function dropAbandoned({ state, line, space, signal }: Device): Pro
       for (const id of ids) drop.run(id);
     });
   }
-  state.transaction(() => state.sql.exec(`DELETE FROM staging WHERE entry ${rest}`));
+  const abandoned = `FROM staging WHERE NOT ${isDirty('staging.entry')}`;
+  // Asked after every change, and almost never so: without a write where there is nothing to be written.
+  if (state.sql.prepare(`SELECT 1 ${abandoned} LIMIT 1`).get() === undefined) return;
+  state.transaction(() => state.sql.exec(`DELETE ${abandoned}`));
 }
 
 /** To where they were: the next plan starts from there. */

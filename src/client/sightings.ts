@@ -11,7 +11,7 @@ import { isSpelling, nameFound } from '#core/name-profile.ts';
 import { nameHere } from '#core/plan.ts';
 import { isSameThing } from './identity.ts';
 import type { LocalRow } from './rows.ts';
-import { inodeText, isRacy, parseStat, statText } from './stat-text.ts';
+import { inodeText, isRacy, parseStat, RACY_MS_MAX, statText } from './stat-text.ts';
 import type { Called } from './trees.ts';
 
 /** `name`: as the disk spells it. */
@@ -24,12 +24,14 @@ export type Findings = {
   readonly vanished: LocalRow[];
   /** Seen where it should be: whoever thought it gone was wrong. */
   readonly present: EntryId[];
+  /** Whose stat is what it was, and would be even if they had just been written to: to be looked at when that cannot be any more. */
+  readonly unsure: Place[];
   /** Folders to list: new ones, and those that are another directory than before. */
   readonly folders: string[];
 };
 
 export function newFindings(): Findings {
-  return { uncertain: [], vanished: [], present: [], folders: [] };
+  return { uncertain: [], vanished: [], present: [], unsure: [], folders: [] };
 }
 
 export function pathOf(place: { readonly directory: string; readonly name: string }): string {
@@ -147,7 +149,11 @@ export class Sightings {
     const { stat } = seen;
     if (statText(stat) === known.stat) {
       findings.present.push(known.entry);
-      if (known.racy && !isRacy(stat, this.#device.clock.nowMs())) this.refresh(known, seen);
+      if (!known.racy) return;
+      const nowMs = this.#device.clock.nowMs();
+      if (!isRacy(stat, nowMs)) this.refresh(known, seen);
+      // Of a time that is yet to come nobody knows when it will have been.
+      else if (Number(stat.ctimeNs / 1_000_000n) - nowMs < RACY_MS_MAX) findings.unsure.push(place);
       return;
     }
     if (known.kind === 'folder') {

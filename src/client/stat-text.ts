@@ -5,6 +5,8 @@ import type { FolderKind, Stat } from '#world/folder.ts';
 /** Time in which a later write may get the very stamp of an earlier one: kernels stamp by the tick, some file systems by two seconds. */
 const TICK_NS = 50_000_000n;
 const COARSE_NS = 2_000_000_000n;
+/** After so long no stat is racy any more. */
+export const RACY_MS_MAX = 2000;
 
 /** Of a folder only what makes it this folder: its times change with everything that happens in it. */
 export function statText(stat: Stat): string {
@@ -39,9 +41,23 @@ export function rootMarkOf(stat: Stat): string {
 
 /** Whether bytes read at `readMs` (wall clock, when reading began) may differ from what this stat will later stand for. */
 export function isRacy(stat: Stat, readMs: number): boolean {
-  const precise = stat.ctimeNs % 1_000_000n !== 0n;
   const agoNs = BigInt(Math.floor(readMs)) * 1_000_000n - stat.ctimeNs;
-  return agoNs < (precise ? TICK_NS : COARSE_NS);
+  return agoNs < windowNs(stat);
+}
+
+function windowNs(stat: Stat): bigint {
+  const isPrecise = stat.ctimeNs % 1_000_000n !== 0n;
+  return isPrecise ? TICK_NS : COARSE_NS;
+}
+
+/**
+ * Whether a file that was given its time when it was placed may be written to and keep this very stat: where that time falls into the tick
+ * of the placing itself.
+ */
+export function isRacyPlaced(stat: Stat): boolean {
+  if (stat.kind !== 'file') return false;
+  const apartNs = stat.ctimeNs > stat.mtimeNs ? stat.ctimeNs - stat.mtimeNs : stat.mtimeNs - stat.ctimeNs;
+  return apartNs < windowNs(stat);
 }
 
 export function mtimeUsOf(stat: Stat): number {

@@ -41,7 +41,7 @@ CREATE TABLE uploads (subject TEXT PRIMARY KEY, upload TEXT NOT NULL, target TEX
 CREATE TABLE staging (entry TEXT PRIMARY KEY, stage TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE placing (path TEXT PRIMARY KEY, entry TEXT NOT NULL, content TEXT NOT NULL, mtime_us INTEGER NOT NULL, name TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE parking (slot TEXT PRIMARY KEY, entry TEXT NOT NULL, path TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE unflushed (n INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT NOT NULL, content TEXT, mtime_us INTEGER NOT NULL);
+CREATE TABLE unflushed (n INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT NOT NULL, content TEXT, mtime_us INTEGER NOT NULL, stat TEXT);
 CREATE INDEX unflushed_entry ON unflushed (entry);
 CREATE TABLE merges (
   copy TEXT PRIMARY KEY, entry TEXT NOT NULL, base TEXT NOT NULL, made INTEGER NOT NULL,
@@ -75,8 +75,12 @@ export class State {
   readonly #getMeta: SqlStatement;
   readonly #setMeta: SqlStatement;
   readonly #dropMeta: SqlStatement;
+  /** What was read or written. Nobody else writes there while this is open for writing. */
+  readonly #known = new Map<MetaKey, string | null>();
+  readonly #readOnly: boolean;
 
-  constructor(sql: SqlDatabase) {
+  constructor(sql: SqlDatabase, readOnly: boolean) {
+    this.#readOnly = readOnly;
     this.sql = sql;
     this.#getMeta = sql.prepare('SELECT value FROM meta WHERE key = ?');
     this.#setMeta = sql.prepare('INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value');
@@ -84,17 +88,28 @@ export class State {
   }
 
   meta(key: MetaKey): string | null {
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
     const value = this.#getMeta.get(key)?.['value'];
-    return typeof value === 'string' ? value : null;
+    const text = typeof value === 'string' ? value : null;
+    if (!this.#readOnly) this.#known.set(key, text);
+    return text;
   }
 
   setMeta(key: MetaKey, value: string | null): void {
+    this.#known.delete(key);
     if (value === null) this.#dropMeta.run(key);
     else this.#setMeta.run(key, value);
+    this.#known.set(key, value);
   }
 
   transaction<T>(work: () => T): T {
-    return this.sql.transaction(work);
+    try {
+      return this.sql.transaction(work);
+    } catch (error) {
+      this.#known.clear();
+      throw error;
+    }
   }
 
   /**
@@ -104,7 +119,7 @@ export class State {
   durably<T>(work: () => T): T {
     this.sql.exec('PRAGMA synchronous=FULL');
     try {
-      return this.sql.transaction(work);
+      return this.transaction(work);
     } finally {
       this.sql.exec('PRAGMA synchronous=NORMAL');
     }
@@ -146,7 +161,7 @@ export function openState(opener: SqlOpener, path: string, options: { readonly r
         sql.prepare('INSERT INTO meta VALUES (?, ?)').run('format', String(FORMAT));
       });
     }
-    const state = new State(sql);
+    const state = new State(sql, readOnly);
     const format = Number(state.meta('format'));
     if (format > FORMAT)
       throw new HoldfastError('newer_version', 'the state of this link was written by a newer version of Holdfast');

@@ -5,6 +5,7 @@
 import { ROOT_ENTRY, type ContentId, type EntryId } from '#core/ids.ts';
 import type { Stat } from '#world/folder.ts';
 import type { Device } from './device.ts';
+import { isRacyPlaced } from './stat-text.ts';
 
 /** `name`: what it is called, whatever the disk calls it. */
 export type Placed = {
@@ -32,7 +33,7 @@ export async function takePlaced(device: Device, placed: Placed, stat: Stat): Pr
     trees.putLocal(
       { entry, parent, name, alias, kind: 'file', contentId: content, target: null, exec: stat.exec },
       stat,
-      false,
+      isRacyPlaced(stat),
     );
     const before = trees.synced(entry);
     if (!before) trees.putSynced({ ...remote, parent, name });

@@ -105,6 +105,12 @@ export class Trees implements TreesView {
     return row && nameHere(row) === name ? row : null;
   }
 
+  /** More than one where something was put in the place of what had left it and is not yet known to be gone. */
+  localAllListed(parent: EntryId, name: string): readonly LocalRow[] {
+    const rows = this.#sql.localAllAt.all(parent, spotOf(this.#names, name)).map(localOf);
+    return rows.filter((row) => nameHere(row) === name);
+  }
+
   remoteChildren(parent: EntryId): readonly EntryId[] {
     return ids(this.#sql.remoteChildren.all(parent));
   }
@@ -367,6 +373,7 @@ function statements({ sql }: State) {
     synced: sql.prepare('SELECT * FROM synced WHERE entry = ?'),
     remoteAt: sql.prepare('SELECT * FROM remote WHERE parent = ? AND name = ?'),
     // Some disks tell apart what has one spot: then what is called exactly so comes first.
+    localAllAt: sql.prepare('SELECT * FROM local WHERE parent = ? AND spot = ? AND slot IS NULL'),
     localAt: sql.prepare(
       'SELECT * FROM local WHERE parent = ? AND spot = ? AND slot IS NULL ORDER BY coalesce(alias, name) = ? DESC LIMIT 1',
     ),

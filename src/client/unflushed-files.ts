@@ -24,6 +24,8 @@ export type Unflushed = {
   readonly entry: EntryId;
   readonly content: ContentId | null;
   readonly mtimeUs: number;
+  /** Of the very file that had these bytes, where it is known. */
+  readonly stat: string | null;
 };
 
 export class UnflushedFiles {
@@ -42,7 +44,7 @@ export class UnflushedFiles {
     this.#trees = trees;
     this.#folder = folder;
     this.#clock = clock;
-    this.#add = state.sql.prepare('INSERT INTO unflushed (entry, content, mtime_us) VALUES (?, ?, ?)');
+    this.#add = state.sql.prepare('INSERT INTO unflushed (entry, content, mtime_us, stat) VALUES (?, ?, ?, ?)');
     this.#isKnown = state.sql.prepare('SELECT 1 FROM unflushed WHERE entry = ? LIMIT 1');
     this.#all = state.sql.prepare('SELECT * FROM unflushed ORDER BY n');
     this.#forget = state.sql.prepare('DELETE FROM unflushed WHERE n <= ?');
@@ -52,19 +54,19 @@ export class UnflushedFiles {
   /** What both sides have, as it turned out. Call in the transaction that agrees on it. */
   note(entry: EntryId): void {
     const row = this.#trees.local(entry);
-    if (row) this.#put(entry, row.contentId, row.kind === 'file' ? mtimeUsOf(parseStat(row.stat)) : 0);
+    if (row) this.#put(entry, row.contentId, row.kind === 'file' ? mtimeUsOf(parseStat(row.stat)) : 0, row.stat);
   }
 
   /** Call in the transaction that writes the commit down. The first time, with what the entry was before: that may come back. */
   noteSent(sent: readonly Sent[]): void {
     for (const one of sent) {
       if (one.kind === 'create' || one.kind === 'copy')
-        this.#put(one.entry.entry, one.entry.content?.contentId ?? null, one.entry.mtimeUs);
+        this.#put(one.entry.entry, one.entry.content?.contentId ?? null, one.entry.mtimeUs, one.read?.stat ?? null);
       else if (one.kind === 'update' && one.content) {
         const before = this.#trees.remote(one.entry);
         if (before?.content && !this.#isKnown.get(one.entry))
-          this.#put(one.entry, before.content.contentId, before.mtimeUs);
-        this.#put(one.entry, one.content.contentId, one.mtimeUs);
+          this.#put(one.entry, before.content.contentId, before.mtimeUs, null);
+        this.#put(one.entry, one.content.contentId, one.mtimeUs, one.read?.stat ?? null);
       }
     }
   }
@@ -75,6 +77,7 @@ export class UnflushedFiles {
       entry: row['entry'] as EntryId,
       content: row['content'] as ContentId | null,
       mtimeUs: row['mtime_us'] as number,
+      stat: row['stat'] as string | null,
     }));
   }
 
@@ -100,8 +103,8 @@ export class UnflushedFiles {
     this.#state.transaction(() => this.#forget.run(rows.at(-1)?.n ?? 0));
   }
 
-  #put(entry: EntryId, content: ContentId | null, mtimeUs: number): void {
-    this.#add.run(entry, content, mtimeUs);
+  #put(entry: EntryId, content: ContentId | null, mtimeUs: number, stat: string | null): void {
+    this.#add.run(entry, content, mtimeUs, stat);
     this.#dueMs ??= this.#clock.monotonicMs() + REST_MS;
   }
 }

@@ -171,6 +171,8 @@ export const commit = verb(
     space: spaceId,
     cursor,
     install: installId,
+    /** Raised for this request, and kept before it is sent. */
+    tick: count,
     session: sessionId,
     totals: planTotals,
     uploads: z.array(uploadId).max(limits.commitOperationsMax),

@@ -32,7 +32,7 @@ import { loadCommitState, type LoadedState } from './commit-load.ts';
 import { copiesOf, settleCopies } from './copies.ts';
 import { judgeCommit, recordVerdict, type CommitInHand } from './hold-commit.ts';
 import { allowed, checkStillLinked, deviceRoute, spaceFor, type DeviceIdentity } from './identity.ts';
-import { checkAttached } from './installs.ts';
+import { noteCommit } from './installs.ts';
 import { growJournal } from './journal-writer.ts';
 import { headOf, judgeCursor } from './journal-view.ts';
 import { Placement } from './placement.ts';
@@ -169,7 +169,7 @@ async function apply(
   await checkStillLinked(writer, identity);
   const remembered = await findOpResult(writer, identity.device, request.op);
   if (remembered) return { response: recall(remembered, request.space, bodyHash), grown: false };
-  await checkAttached(writer, identity, request);
+  await noteCommit(writer, identity, request);
   // Numbers of revisions and a delete's basis mean something only in the history that they were read from.
   if ((await judgeCursor(context, writer, space, request.cursor)) !== null)
     throw new HoldfastError('cursor_reset', 'the journal does not continue from where this was planned; pull first');

@@ -39,11 +39,23 @@ test('a state goes on where its tick rises, and where the same session repeats i
     assert.equal(await attaching(two, newId<InstallId>())(1, third), 'attached');
   }));
 
+test('a state that was copied before a commit does not go on after it', () =>
+  withDevice(async (one) => {
+    const install = newId<InstallId>();
+    const say = attaching(one, install);
+    const [first, second] = [newId<SessionId>(), newId<SessionId>()];
+    assert.equal(await say(1, first), 'attached');
+    // The copy is made here, at tick 1, in the midst of a run.
+    await one.commit([[folder(ROOT_ENTRY, 'a')]], [], { state: { install, tick: 2, session: first } });
+    assert.equal(await say(2, second), 'reconcile', 'its next run raises the tick to what the commit had');
+    assert.equal(await say(3, second), 'attached', 'the state that made the commit goes on');
+  }));
+
 test('only the client that was attached last may commit', () =>
   withDevice(async (one, rig) => {
     await one.each([folder(ROOT_ENTRY, 'a')]);
     const session = newId<SessionId>();
-    await one.ask(attach, { install: one.install, tick: 2, session });
+    await one.ask(attach, { install: one.install, tick: 9, session });
     await assert.rejects(one.each([folder(ROOT_ENTRY, 'b')]), { code: 'superseded' });
     const two = await rig.link('two');
     await two.each([folder(ROOT_ENTRY, 'c')]);

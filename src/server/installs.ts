@@ -6,7 +6,7 @@
 import { HoldfastError } from '#core/errors.ts';
 import type { InstallId, SessionId } from '#core/ids.ts';
 import { findInstall, putInstall, type StoredInstall } from '#meta/installs.ts';
-import type { MetaReader } from '#meta/meta-store.ts';
+import type { MetaWriter } from '#meta/meta-store.ts';
 import { attach } from '#protocol/sync.ts';
 import { checkStillLinked, deviceRoute, type DeviceIdentity } from './identity.ts';
 import type { ServerContext } from './server-context.ts';
@@ -34,13 +34,17 @@ function continues(stored: StoredInstall | null, asked: StoredInstall): boolean 
   return asked.session === stored.session ? asked.tick >= stored.tick : asked.tick > stored.tick;
 }
 
-/** Throws `superseded` where another client was attached to the state since, or none ever was. */
-export async function checkAttached(
-  reader: MetaReader,
+/**
+ * Throws `superseded` where another client was attached to the state since, or none ever was. A state that was copied before this commit
+ * does not have its tick, and does not continue from here.
+ */
+export async function noteCommit(
+  writer: MetaWriter,
   identity: DeviceIdentity,
-  { install, session }: { readonly install: InstallId; readonly session: SessionId },
+  { install, tick, session }: { readonly install: InstallId; readonly tick: number; readonly session: SessionId },
 ): Promise<void> {
-  const stored = await findInstall(reader, install);
+  const stored = await findInstall(writer, install);
   if (stored?.device !== identity.device || stored.session !== session)
     throw new HoldfastError('superseded', 'another client has begun to work on this state since');
+  if (tick > stored.tick) await putInstall(writer, { ...stored, tick });
 }

@@ -5,7 +5,7 @@ import { atEnd, type Ending } from '../holdfast.ts';
 import { CUT_POWER } from './points.ts';
 
 const SPARSE_BYTES = 1 << 30;
-const UNMOUNT_MS_MAX = 20_000;
+const UNMOUNT_MS_MAX = 60_000;
 
 export type Ext4 = {
   readonly mountPoint: string;

@@ -229,7 +229,7 @@ test('an acknowledged file that a power cut emptied, took back or took away is f
     inState(a, (sql) => {
       // What the entry was before is written down with the first change since the last flush.
       sql
-        .prepare('INSERT INTO unflushed VALUES (-1, ?, ?, ?)')
+        .prepare('INSERT INTO unflushed (n, entry, content, mtime_us) VALUES (-1, ?, ?, ?)')
         .run(older?.['entry'] as string, older?.['content'] as string, older?.['mtime_us'] as number);
     });
     const { mtimeNs } = statSync(a.path('emptied'), { bigint: true });

@@ -367,6 +367,7 @@ export class Device {
         space,
         cursor: response.head,
         install,
+        tick: 2,
         session,
         totals: { plan: id16Of<OpId>(realRandom.bytes(16)), creates: 0, updates: 0, moves: 1, deletes: 0 },
         uploads: [],

@@ -1,0 +1,77 @@
+/**
+ * What a published run must have seen, each at least a hundred times: all faults, all that people do, the answers that a simulated world can
+ * give, and the end of each role at each of its effects. What is left out, and why, is below it.
+ */
+import type { Counts } from './coverage.ts';
+import { faultNames } from './faults.ts';
+
+export const SEEN_AT_LEAST = 100;
+/** From so many seeds on a run is one to publish. */
+export const PUBLISHED_SEEDS = 2000;
+
+const ACTS = [
+  ...['create', 'write', 'append', 'same size', 'save', 'save by backup', 'copy', 'delete and create', 'change kind'],
+  ...['delete file', 'delete folder', 'make folder', 'rename file', 'rename file over', 'rename folder', 'move file'],
+  ...['move file over', 'move folder', 'swap', 'symlink', 'hard link', 'exec bit'],
+];
+
+const ANSWERS = [
+  ...['applied', 'conflict changed', 'conflict gone', 'conflict parent_gone', 'conflict exists', 'name_taken'],
+  ...[
+    'group_failed',
+    'pool_unavailable',
+    'settle answered',
+    'settle void',
+    'prepare ready',
+    'prepare pool_unavailable',
+  ],
+  ...['pull rows', 'pull reset epoch_changed', 'pull reset cursor_expired', 'attach attached', 'attach reconcile'],
+  ...['contents found', 'contents unavailable', 'blocks found', 'blocks storage_unavailable'],
+  ...['node-put stored', 'node-put held', 'node-put no_space', 'node-get found'],
+];
+
+const NET = [
+  ...['commit', 'contents', 'pull', 'settle', 'node-get', 'node-put', 'node-status'].flatMap((verb) => [
+    `lose request ${verb}`,
+    `lose answer ${verb}`,
+    `repeat ${verb}`,
+  ]),
+  ...['refuse timeout commit', 'refuse voided commit', 'refuse superseded commit', 'damage contents'],
+];
+
+const ENDS = [
+  ...['folder apply', 'folder flush', 'folder list', 'folder look', 'folder seal', 'files fsync'].map(
+    (at) => `device ${at}`,
+  ),
+  ...['meta begin', 'meta committed', 'serve commit', 'answer commit', 'serve contents', 'answer contents'].map(
+    (at) => `server ${at}`,
+  ),
+  ...['disk append', 'disk sync', 'disk read', 'serve node-put', 'answer node-put', 'serve node-get'].map(
+    (at) => `node ${at}`,
+  ),
+];
+
+/*
+ * Not in a world as it is: `held` (what people do here is ordinary, and older than a day is nothing), `forbidden` and `invalid` (no honest client
+ * sends what is refused so), `conflict cycle` and `not_empty` (answered by other means since deletes have a basis), `need_blocks` and `unknown`
+ * (nothing is collected), corrupt blocks (nothing damages a disk that was synced).
+ */
+
+export function required(): readonly string[] {
+  return [
+    ...faultNames().map((name) => `fault: ${name}`),
+    ...ACTS.map((act) => `person: ${act}`),
+    ...ANSWERS.map((answer) => `answer: ${answer}`),
+    ...NET.map((event) => `net: ${event}`),
+    ...ENDS.map((end) => `ended at: ${end}`),
+    'round: alone, exactly',
+    'round: all at once',
+  ];
+}
+
+/** What was not seen often enough, with how often it was. */
+export function lacking(counts: Counts): string[] {
+  return required()
+    .filter((what) => (counts[what] ?? 0) < SEEN_AT_LEAST)
+    .map((what) => `${what}: ${counts[what] ?? 0}`);
+}
