@@ -64,6 +64,10 @@ export class MemoryBlockStore implements NodeBlockStore {
     return ids.map((id) => this.#blocks.get(id)?.length ?? null);
   }
 
+  async compact(): Promise<'idle'> {
+    return 'idle';
+  }
+
   async status(): Promise<BlockStoreStatus> {
     const freeBytes = this.#capacityBytes - this.#storedBytes;
     return { state: 'ok', blocks: this.#blocks.size, storedBytes: this.#storedBytes, freeBytes, quarantined: 0 };

@@ -27,6 +27,11 @@ export interface NodeBlockStore extends BlockStore {
   ): Promise<readonly DeleteResult[]>;
   /** Bytes of each block, without reading it; null where `has` would say no. In the order asked. */
   lengths(ids: readonly BlockId[]): Promise<readonly (number | null)[]>;
+  /**
+   * Gives the disk back some of what deleted blocks took, a few megabytes' work at a time, between other writes. `idle`: there is nothing worth it, or
+   * nothing that can be done now. A crash at any moment loses nothing.
+   */
+  compact(): Promise<'busy' | 'idle'>;
   status(): Promise<BlockStoreStatus>;
   /** What was begun ends first. */
   close(): Promise<void>;

@@ -18,10 +18,12 @@ export type NodeParts = {
   readonly blocks: NodeBlockStore;
   readonly keys: TrustedKeys;
   readonly orders: DeleteOrders;
+  /** Blocks were deleted. */
+  readonly onDeleted: () => void;
   readonly status: () => Promise<NodeStatus>;
 };
 
-export function nodeHandler({ blocks, keys, orders, status }: NodeParts): Handler {
+export function nodeHandler({ blocks, keys, orders, onDeleted, status }: NodeParts): Handler {
   return dispatcher<Trusted>(
     [
       route(nodePut, putBlocks(blocks)),
@@ -32,7 +34,9 @@ export function nodeHandler({ blocks, keys, orders, status }: NodeParts): Handle
       route(nodeDelete, async (_request, { parts }) => {
         const [bytes] = parts;
         if (!bytes || parts.length !== 1) throw new HoldfastError('invalid_field', 'one part: the signed order');
-        return answer({ results: [...(await orders.carryOut(bytes, blocks))] });
+        const results = await orders.carryOut(bytes, blocks);
+        onDeleted();
+        return answer({ results: [...results] });
       }),
     ],
     (caller, _callers, verbName) => authorise(keys, caller, verbName),

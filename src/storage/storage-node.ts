@@ -8,6 +8,7 @@ import type { DirectoryLock } from '#world/directory-lock.ts';
 import type { Disk } from '#world/disk.ts';
 import type { Log } from '#world/log.ts';
 import { countStart, type NodeIdentity } from './node-identity.ts';
+import { Compactor } from './compactor.ts';
 import { DeleteOrders } from './delete-orders.ts';
 import { nodeHandler, type NodeStatus } from './node-verbs.ts';
 import { TrustedKeys } from './trusted-keys.ts';
@@ -53,15 +54,19 @@ export async function startStorageNode(options: StorageNodeOptions): Promise<Sto
     const orders = await DeleteOrders.load(disk, primitives, identity, keys);
     const blocks = await options.openBlocks(identity);
     const status = () => statusOf(identity, options.version, blocks);
+    const compactor = new Compactor(blocks, log);
+    // What a crash cut off, or an earlier version left, is taken up again.
+    compactor.begin();
     log.info('storage node started', { node: identity.node, pool: identity.pool, boot: identity.boot });
     return {
       identity,
-      handler: nodeHandler({ blocks, keys, orders, status }),
+      handler: nodeHandler({ blocks, keys, orders, status, onDeleted: () => compactor.begin() }),
       keyList: () => keys.list,
       offerKeyList: (bytes) => keys.offer(bytes),
       status,
       close: async () => {
         await blocks.close();
+        await compactor.ended();
         lock.release();
       },
     };

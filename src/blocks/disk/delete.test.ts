@@ -8,6 +8,7 @@ import { nodePrimitives } from '#world/real/primitives.ts';
 import { realChecksum } from '#world/real/checksum.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
 import { blockOf } from '../block-store.contract.ts';
+import type { NodeBlockStore } from '../node-block-store.ts';
 import { openDiskBlockStore } from './disk-block-store.ts';
 import {
   expectFound,
@@ -15,6 +16,7 @@ import {
   openIn,
   recordingLog,
   removeIndex,
+  segmentFiles,
   TEST_NODE,
 } from './disk-block-store.contract.ts';
 import { powerCutDisk, type PowerCutDisk } from './power-cut-disk.contract.ts';
@@ -51,11 +53,18 @@ function numbers(seed: number): (below: number) => number {
   };
 }
 
+const errors: string[] = [];
+
 async function open(power: PowerCutDisk, indexPath: string) {
-  const log = recordingLog();
+  const log = { ...recordingLog(), error: (message: string) => void errors.push(message) };
   const options = { disk: power.disk, sql: sqliteOpener, indexPath, node: TEST_NODE, log };
   const limits = { segmentBytesMax: 3000, segmentRecordsMax: 7 };
   return openDiskBlockStore({ ...options, ...limits, checksum: realChecksum, primitives: nodePrimitives });
+}
+
+async function compactAll(store: NodeBlockStore): Promise<readonly string[]> {
+  while ((await store.compact()) === 'busy');
+  return [];
 }
 
 /** One after another, with a model beside it; now and then the last is cut off, and may have happened or not. */
@@ -68,18 +77,28 @@ async function run(seed: number, directory: string, keepsIndex: boolean): Promis
   /** Fences of what is held. */
   const held = new Map<number, number>();
   let fence = 0;
-  for (let step = 0; step < 40; step++) {
+  for (let step = 0; step < 50; step++) {
+    const isCompaction = next(5) === 0;
     const which = next(BLOCKS.length);
     const block = BLOCKS[which] as (typeof BLOCKS)[number];
     const before = held.get(which);
     const isPut = next(2) === 0;
     const under = isPut ? fence - Math.min(fence, next(3)) : ++fence - Math.min(fence - 1, next(3));
-    const work: Promise<readonly string[]> = isPut
-      ? store.put([block], under, signal)
-      : store.delete([block.id], { number: fence, fence: under });
-    const after = isPut ? Math.max(before ?? 0, under) : before !== undefined && before >= under ? before : undefined;
+    const work: Promise<readonly string[]> = isCompaction
+      ? compactAll(store)
+      : isPut
+        ? store.put([block], under, signal)
+        : store.delete([block.id], { number: fence, fence: under });
+    const after = isCompaction
+      ? before
+      : isPut
+        ? Math.max(before ?? 0, under)
+        : before !== undefined && before >= under
+          ? before
+          : undefined;
     if (next(6) > 0) {
       const [result] = await work;
+      if (isCompaction) continue;
       const expected = isPut
         ? before === undefined
           ? 'stored'
@@ -94,7 +113,7 @@ async function run(seed: number, directory: string, keepsIndex: boolean): Promis
       else held.set(which, after);
       continue;
     }
-    for (let turn = next(40); turn > 0; turn--) await Promise.resolve();
+    for (let turn = next(isCompaction ? 600 : 40); turn > 0; turn--) await Promise.resolve();
     power = next(3) === 0 ? power.kill() : power.cut(next);
     const from = indexPath();
     made += 1;
@@ -115,7 +134,9 @@ async function run(seed: number, directory: string, keepsIndex: boolean): Promis
       const [got] = await store.get([other.id], signal);
       assert.deepEqual(got, held.has(index) ? { kind: 'found', bytes: other.bytes } : { kind: 'missing' });
     }
-    assert.equal((await store.status()).blocks, held.size);
+    const { blocks, quarantined } = await store.status();
+    assert.deepEqual([blocks, quarantined], [held.size, 0]);
+    assert.deepEqual(errors, []);
   }
   await store.close();
 }
@@ -130,6 +151,76 @@ test('a power cut or a kill at any moment neither loses a block nor brings one b
       await run(seed, directory, keepsIndex);
       rmSync(directory, { recursive: true });
     }),
-    { numRuns: 60 },
+    { numRuns: 150 },
   );
+});
+
+test('a segment that is mostly dead goes, whatever is alive in it stays, and readers of that moment find it', async () => {
+  const directory = newDirectory();
+  const small = { segmentBytesMax: 20_000 };
+  const { store } = await openIn(directory, small);
+  const blocks = Array.from({ length: 60 }, (_, index) => blockOf(new Uint8Array(1000 + index).fill(index)));
+  for (const block of blocks) await store.put([block], 0, signal);
+  const before = segmentFiles(directory);
+  assert.ok(before.length >= 3);
+  assert.deepEqual(await store.compact(), 'idle', 'nothing is dead');
+  const gone = blocks.filter((_, index) => index % 2 === 0);
+  const kept = blocks.filter((_, index) => index % 2 === 1);
+  await store.delete(
+    gone.map(({ id }) => id),
+    { number: 1, fence: 1 },
+  );
+  let rounds = 0;
+  const reading = (async () => {
+    for (let more = true; more; rounds++) {
+      await expectFound(store, kept);
+      more = (await store.compact()) === 'busy';
+    }
+  })();
+  await Promise.all([reading, compactAll(store)]);
+  await expectFound(store, kept);
+  const after = segmentFiles(directory);
+  assert.ok(
+    before.slice(0, -1).every((file) => !after.includes(file)),
+    'all but the last had dead blocks',
+  );
+  await store.close();
+  for (const prepare of [() => undefined, () => removeIndex(directory)]) {
+    prepare();
+    const again = await openIn(directory, small);
+    await expectFound(again.store, kept);
+    const held = await again.store.has(
+      gone.map(({ id }) => id),
+      signal,
+    );
+    assert.ok(held.every((one) => !one));
+    assert.equal((await again.store.status()).blocks, kept.length);
+    assert.deepEqual(again.lines, []);
+    await again.store.close();
+  }
+});
+
+test('an index that a power cut set back before a compaction takes nothing for lost', async () => {
+  const directory = newDirectory();
+  const small = { segmentBytesMax: 5000 };
+  const first = await openIn(directory, small);
+  const blocks = Array.from({ length: 20 }, (_, index) => blockOf(new Uint8Array(1000).fill(index)));
+  for (const block of blocks) await first.store.put([block], 0, signal);
+  await first.store.close();
+  const old = newDirectory();
+  cpSync(path.join(directory, 'index.db'), path.join(old, 'index.db'));
+  const second = await openIn(directory, small);
+  const ids = blocks.map(({ id }) => id);
+  await second.store.delete(ids.slice(0, 19), { number: 1, fence: 1 });
+  await compactAll(second.store);
+  await second.store.close();
+  removeIndex(directory);
+  cpSync(path.join(old, 'index.db'), path.join(directory, 'index.db'));
+  const third = await openIn(directory, small);
+  await expectFound(third.store, blocks.slice(19));
+  assert.deepEqual((await third.store.has(ids.slice(0, 19), signal)).filter(Boolean), []);
+  const { blocks: count, quarantined } = await third.store.status();
+  assert.deepEqual([count, quarantined], [1, 0]);
+  assert.deepEqual(third.lines, []);
+  await third.store.close();
 });

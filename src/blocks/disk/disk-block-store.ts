@@ -7,6 +7,7 @@ import type { Checksum } from '#world/checksum.ts';
 import type { Block, GetResult, PutResult } from '../block-store.ts';
 import type { BlockStoreStatus, DeleteResult, NodeBlockStore } from '../node-block-store.ts';
 import type { BlockIndex, BlockPlace, Damage, IndexedRecord } from './block-index.ts';
+import { Compaction } from './compaction.ts';
 import { FreeSpace } from './free-space.ts';
 import { openIndex, REBUILD_MARK, type IndexOptions } from './open-index.ts';
 import { PutQueue, type QueuedPut } from './put-queue.ts';
@@ -58,6 +59,7 @@ class DiskBlockStore implements NodeBlockStore {
   readonly #queue: PutQueue;
   readonly #space: FreeSpace;
   readonly #verified = new VerifiedPlaces();
+  readonly #compaction: Compaction;
   /** Durable in the log, but not in the index yet: only after an index transaction that failed. */
   #unindexed: readonly IndexedRecord[] = [];
   #finished: number[] = [];
@@ -77,6 +79,17 @@ class DiskBlockStore implements NodeBlockStore {
       onFinished: (segment) => this.#finished.push(segment),
     };
     this.#writer = new SegmentWriter(writerOptions, active, nextSegment);
+    this.#compaction = new Compaction({
+      disk: options.disk,
+      checksum: options.checksum,
+      log: options.log,
+      files: this.#files,
+      indexed: (work) => this.#indexed(work),
+      read: (id, place) => this.#read(id, place),
+      freeBytes: async () => (await this.#space.ask()).freeBytes,
+      alone: (work) => this.#queue.between(work),
+      append: (records) => this.#append(records),
+    });
   }
 
   async put(blocks: readonly Block[], fence: number, signal: AbortSignal): Promise<readonly PutResult[]> {
@@ -126,6 +139,11 @@ class DiskBlockStore implements NodeBlockStore {
       if (place) this.#verified.remove(place);
     }
     return ids.map((id) => results.get(id) as DeleteResult);
+  }
+
+  async compact(): Promise<'busy' | 'idle'> {
+    this.#begin(null);
+    return this.#tracked(this.#compaction.step());
   }
 
   async get(ids: readonly BlockId[], signal: AbortSignal): Promise<readonly GetResult[]> {
@@ -205,6 +223,11 @@ class DiskBlockStore implements NodeBlockStore {
     } catch (error) {
       if (!(error instanceof HoldfastError)) throw error;
       if (!hasCode(error, 'not_found')) return { kind: 'disk_failed' };
+      // Compaction may have taken the segment away, after the block was found in it and copied.
+      const now = this.#indexed((index) => index.find(id));
+      if (!now) return { kind: 'missing' };
+      if (now.segment !== segment || now.offset !== offset)
+        return now.corrupt ? { kind: 'corrupt' } : this.#read(id, now);
       this.#noteDamage({ segment, offset, length: recordBytes(length), id, why: 'segment_missing' });
       return { kind: 'corrupt' };
     }
