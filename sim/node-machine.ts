@@ -65,6 +65,8 @@ export class NodeMachine extends Machine {
           log: this.log(),
           checksum: realChecksum,
           primitives,
+          // So that segments are finished, and compacted, within a world's time.
+          segmentBytesMax: 200_000,
         }),
       primitives,
       log: this.log(),

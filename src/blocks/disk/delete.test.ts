@@ -224,3 +224,25 @@ test('an index that a power cut set back before a compaction takes nothing for l
   assert.deepEqual(third.lines, []);
   await third.store.close();
 });
+
+test('what a block was last put under outlives the segment that says it', async () => {
+  const directory = newDirectory();
+  const small = { segmentBytesMax: 4000 };
+  const { store } = await openIn(directory, small);
+  const [first, ...others] = Array.from({ length: 12 }, (_, index) => blockOf(new Uint8Array(1000).fill(index)));
+  assert.ok(first);
+  // The block in one segment, the record that raises its fence in another, which then dies.
+  for (const block of [first, ...others.slice(0, 3)]) await store.put([block], 0, signal);
+  await store.put([first], 7, signal);
+  for (const block of others.slice(3)) await store.put([block], 7, signal);
+  const before = segmentFiles(directory).length;
+  const dead = others.slice(3).map(({ id }) => id);
+  await store.delete(dead, { number: 8, fence: 8 });
+  await compactAll(store);
+  assert.ok(segmentFiles(directory).length < before);
+  await store.close();
+  removeIndex(directory);
+  const again = await openIn(directory, small);
+  assert.deepEqual(await again.store.delete([first.id], { number: 9, fence: 7 }), ['spared']);
+  await again.store.close();
+});
