@@ -1,6 +1,8 @@
 /** A storage node on a simulated machine: the real one, on a disk that loses what a power cut loses. */
 import { openDiskBlockStore } from '#blocks/disk/disk-block-store.ts';
+import type { NodeBlockStore } from '#blocks/node-block-store.ts';
 import { must } from '#core/assert.ts';
+import { hasCode } from '#core/errors.ts';
 import { id16Of, id32Of, type NodeId, type Pin } from '#core/ids.ts';
 import type { Invite } from '#core/invite.ts';
 import { nodeJoin } from '#protocol/account.ts';
@@ -9,6 +11,7 @@ import { writeNodeIdentity } from '#storage/node-identity.ts';
 import { startStorageNode, type StorageNode } from '#storage/storage-node.ts';
 import { realChecksum } from '#world/real/checksum.ts';
 import type { SimProcess } from '#world/sim/scheduler.ts';
+import type { SimRandom } from '#world/sim/sim-random.ts';
 import { SimDisk } from '#world/sim/sim-disk.ts';
 import { Machine, primitives, type Surroundings } from './machines.ts';
 import { SERVER_ADDRESS } from './server-machine.ts';
@@ -21,7 +24,9 @@ export class NodeMachine extends Machine {
   readonly address: string;
   readonly disk: SimDisk;
   #ticket: Invite | null;
-  readonly #pool: string;
+  readonly pool: string;
+  /** As the running node has them. */
+  blocks: NodeBlockStore | null = null;
   storage: StorageNode | null = null;
 
   constructor(name: string, around: Surroundings, pool: string, ticket: Invite) {
@@ -30,7 +35,7 @@ export class NodeMachine extends Machine {
     this.pin = id32Of<Pin>(this.random.bytes(32));
     this.address = `https://${name}:9000`;
     this.disk = new SimDisk(around.scheduler, this.random);
-    this.#pool = pool;
+    this.pool = pool;
     this.#ticket = ticket;
   }
 
@@ -42,6 +47,12 @@ export class NodeMachine extends Machine {
   override kill(): void {
     super.kill();
     this.storage = null;
+    this.blocks = null;
+  }
+
+  /** Whoever joins a node tries again where the server does not answer. */
+  protected override failedToStart(error: unknown): void {
+    if (this.#ticket === null || !hasCode(error, 'unreachable', 'timeout', 'stopping')) super.failedToStart(error);
   }
 
   /** The index is made anew from the log. */
@@ -49,15 +60,15 @@ export class NodeMachine extends Machine {
     this.sql.put(INDEX_PATH, null);
   }
 
-  protected async run(process: SimProcess): Promise<void> {
+  protected async run(process: SimProcess, random: SimRandom): Promise<void> {
     const disk = this.disk.disk(process);
     const ticket = this.#ticket;
     const keyList = ticket ? await this.#join(process, ticket) : null;
     const storage = await startStorageNode({
       disk,
       lock: () => this.disk.lock(process),
-      openBlocks: ({ node }) =>
-        openDiskBlockStore({
+      openBlocks: async ({ node }) => {
+        this.blocks = await openDiskBlockStore({
           disk,
           sql: this.sql.opener(process),
           indexPath: INDEX_PATH,
@@ -65,8 +76,11 @@ export class NodeMachine extends Machine {
           log: this.log(),
           checksum: realChecksum,
           primitives,
-        }),
+        });
+        return this.blocks;
+      },
       primitives,
+      random,
       log: this.log(),
       version: 'simulated',
     });
@@ -84,7 +98,7 @@ export class NodeMachine extends Machine {
       node: this.node,
       pin: this.pin,
       name: this.name,
-      pool: this.#pool,
+      pool: this.pool,
       addresses: [this.address],
     };
     const { parts } = await ask(peer, nodeJoin, request, new AbortController().signal);
@@ -92,7 +106,7 @@ export class NodeMachine extends Machine {
       node: this.node,
       cluster: ticket.cluster,
       publicKey: ticket.publicKey,
-      pool: this.#pool,
+      pool: this.pool,
     });
     return must(parts[0], 'a join is answered with the key list');
   }

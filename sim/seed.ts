@@ -4,6 +4,7 @@
  */
 import { must } from '#core/assert.ts';
 import { SimRandom } from '#world/sim/sim-random.ts';
+import { buildCopies, checkCopies, keepsCopies, stirCopies } from './copies.ts';
 import type { Counts } from './coverage.ts';
 import { plainFileSystem } from './files.ts';
 import { Programs, type Tree } from './programs.ts';
@@ -29,6 +30,7 @@ export async function runSeed(options: SeedOptions, traceLines = 0): Promise<See
   const world = new World({ seed: options.seed, devices: DEVICES, pools: POOLS, traceLines });
   try {
     await world.build();
+    if (keepsCopies(options.seed)) await world.drive(buildCopies(world));
     await runRounds(world, options);
   } catch (error) {
     world.violate(`the world broke: ${said(error)}`);
@@ -73,6 +75,7 @@ async function runRound(world: World, seed: string, round: ScriptRound, number: 
       device.act(new SimRandom(`${seed} operation ${operation.number}`));
     });
   }
+  if (keepsCopies(seed)) stirCopies(world, new SimRandom(`${seed} cluster ${number}`));
   const faults = new RunningFaults(world, seed);
   for (const fault of round.faults) faults.plan(fault);
   await scheduler.run(() => scheduler.nowMs >= endMs, { untilMs: endMs + 60_000, tasksMax: 3_000_000 });
@@ -85,6 +88,7 @@ async function runRound(world: World, seed: string, round: ScriptRound, number: 
   world.coverage.add(expected ? 'round: alone, exactly' : shadow ? 'round: alone' : 'round: all at once');
   for (const device of world.devices) device.user.failed = false;
   await checkQuiet(world, expected);
+  if (keepsCopies(seed) && world.violations.length === 0) await checkCopies(world);
 }
 
 class RunningFaults {

@@ -13,6 +13,8 @@ import { keysOnly, Machine, primitives } from './machines.ts';
 
 export const SERVER_ADDRESS = 'https://server:12345';
 export const META_PATH = 'meta.db';
+/** There is less time than a real cluster has. */
+const CARE = { lostMs: 6000, retryMs: 5000, scrubMs: 3_600_000 };
 
 export class ServerMachine extends Machine {
   server: Server | null = null;
@@ -55,6 +57,7 @@ export class ServerMachine extends Machine {
       rootKeeper: this.#rootKeeper,
       // Days do not pass here: what is garbage goes within a round.
       collection: { everyMs: 20_000, graceMs: 10_000 },
+      care: CARE,
       connectNode: (node, show) => {
         const address = must(node.addresses[0], 'a node has an address');
         const caller = () => ({ kind: 'pinned' as const, pin: show.pin, address: 'server' });

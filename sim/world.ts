@@ -1,5 +1,6 @@
 /** A whole system: a server, storage nodes, devices with people at them, and everything that happens to them. */
 import { must } from '#core/assert.ts';
+import type { Invite } from '#core/invite.ts';
 import { Scheduler, type SimProcess } from '#world/sim/scheduler.ts';
 import { SimNet, FAIR } from '#world/sim/sim-net.ts';
 import { SimRandom } from '#world/sim/sim-random.ts';
@@ -88,12 +89,21 @@ export class World {
     await this.drive(this.server.start());
     for (const pool of this.options.pools) {
       const ticket = await this.drive(this.server.invite('node'));
-      const node = new NodeMachine(`node-${pool}`, this.around, pool, ticket);
-      this.nodes.push(node);
-      await this.drive(node.start());
+      await this.drive(this.#startNode(`node-${pool}`, pool, ticket));
     }
     await this.drive(must(this.server.server, 'the server runs').greetNodes());
     for (let number = 1; number <= this.options.devices; number++) await this.addDevice(`device${number}`);
+  }
+
+  /** While the world runs. Rejects where the server ends meanwhile. */
+  async addNode(name: string, pool: string): Promise<void> {
+    await this.#startNode(name, pool, await this.server.invite('node'));
+  }
+
+  async #startNode(name: string, pool: string, ticket: Invite): Promise<void> {
+    const node = new NodeMachine(name, this.around, pool, ticket);
+    this.nodes.push(node);
+    if (!(await node.start())) this.bringUp(node);
   }
 
   async addDevice(name: string): Promise<DeviceMachine> {

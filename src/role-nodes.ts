@@ -23,6 +23,7 @@ import { stderrLog } from '#world/real/log.ts';
 import { realNet } from '#world/real/net.ts';
 import { pinnedOverPort, servePort } from '#world/real/port.ts';
 import { nodePrimitives } from '#world/real/primitives.ts';
+import { realRandom } from '#world/real/random.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
 import { addressesOf } from './addresses.ts';
 import { nodeKeyFile, storeNodeKey, tlsIdentityOf, type NodeKey } from './node-key-file.ts';
@@ -104,6 +105,7 @@ async function startNode(plan: NodePlan): Promise<RunningNode> {
           primitives: nodePrimitives,
         }),
       primitives: nodePrimitives,
+      random: realRandom,
       log,
       version,
       ...(plan.cluster === null ? {} : { cluster: plan.cluster }),

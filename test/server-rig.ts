@@ -38,6 +38,7 @@ import { ask, type Answered } from '#protocol/call.ts';
 import { attach, commit, list, pull, type Answer, type Operation } from '#protocol/sync.ts';
 import type { Caller, Peer, Verb } from '#protocol/wire.ts';
 import { startServer, type Server } from '#server/server.ts';
+import type { CareSettings } from '#server/care-settings.ts';
 import type { RootKeeper } from '#server/root-keeper.ts';
 import type { NodeConnection } from '#server/node-connection.ts';
 import type { Clock } from '#world/clock.ts';
@@ -77,9 +78,14 @@ export class RigNode {
   down = false;
   keys: Uint8Array | null = null;
   shown: string[] = [];
+  boot = 1;
+  run = toHex(randomBytes(8));
+  domain: string;
 
-  constructor(pool: string, capacityBytes?: number) {
+  /** `domain`: the host of its address. */
+  constructor(pool: string, capacityBytes?: number, domain = '127.0.0.1') {
     this.pool = pool;
+    this.domain = domain;
     this.store = new MemoryBlockStore(p, capacityBytes);
   }
 }
@@ -92,6 +98,7 @@ export type RigOptions = {
   readonly collection?: { readonly everyMs: number; readonly graceMs: number };
   /** Of pools that are to keep another number than one. */
   readonly copies?: Readonly<Record<string, number>>;
+  readonly care?: Partial<CareSettings>;
 };
 
 export class ServerRig {
@@ -103,6 +110,8 @@ export class ServerRig {
   readonly #options: RigOptions;
   #store!: MetaStore;
   server!: Server;
+  /** The index as the running server has it. */
+  meta!: MetaStore;
 
   static async start(options: RigOptions = {}): Promise<ServerRig> {
     const rig = new ServerRig(options);
@@ -127,9 +136,10 @@ export class ServerRig {
 
   async open(): Promise<void> {
     this.#store = await openSqliteMetaStore(sqliteOpener, this.metaPath);
+    this.meta = this.#wrapMeta(this.#store);
     this.server = await startServer({
       version: '0.0.0-test',
-      meta: this.#wrapMeta(this.#store),
+      meta: this.meta,
       primitives: p,
       clock: this.#clock,
       random: realRandom,
@@ -139,6 +149,7 @@ export class ServerRig {
       connectNode: ({ node }, show) => this.#connection(node, show),
       addresses: () => ['http://127.0.0.1:12345'],
       ...(this.#options.collection ? { collection: this.#options.collection } : {}),
+      ...(this.#options.care ? { care: this.#options.care } : {}),
       ...(this.#options.journalKept ? { journalKept: this.#options.journalKept } : {}),
     });
   }
@@ -178,9 +189,9 @@ export class ServerRig {
         has: async (...of) => find().store.has(...of),
       },
       status: async () => {
-        const { pool, store } = find();
+        const { pool, store, boot, run } = find();
         const status = await store.status();
-        return { node: id, cluster, version: 'test', boot: 1, pool, ...status } as never;
+        return { node: id, cluster, version: 'test', boot, run, pool, ...status } as never;
       },
       pushKeys: async (bytes) => {
         find().keys = bytes;
@@ -223,7 +234,7 @@ export class ServerRig {
         pin: node.pin,
         name: `node-${node.pool}`,
         pool: node.pool,
-        addresses: ['http://127.0.0.1:9000'],
+        addresses: [`http://${node.domain}:9000`],
       },
       never,
     );

@@ -1,14 +1,13 @@
-/** Commands that ask the server one thing and print the answer: invites, devices, nodes, pools. */
+/** Commands that ask the server one thing and print the answer: invites, devices. */
 import { HoldfastError } from '#core/errors.ts';
 import { ask } from '#protocol/call.ts';
 import { devicesList, devicesRevoke, inviteCreate, tlsRotate } from '#protocol/account.ts';
-import { nodesList, poolsList, type NodeRow } from '#protocol/cluster.ts';
 import type { Peer } from '#protocol/wire.ts';
 import { REQUEST_MS_MAX, within } from './cancel.ts';
 import type { Context } from './context.ts';
 import { usage } from './exit.ts';
 import { requireIdentity } from './home.ts';
-import { bytesText, shown, table } from './output.ts';
+import { shown, table } from './output.ts';
 
 /** Runs `work` with a connection to the server of this device's identity. */
 export async function withServer<T>(
@@ -26,8 +25,10 @@ export async function withServer<T>(
 
 export async function invite(
   context: Context,
-  options: { readonly node: boolean; readonly address: readonly string[] },
+  options: { readonly node: boolean; readonly address: readonly string[]; readonly pool?: string },
 ): Promise<void> {
+  if (options.pool !== undefined && !options.node)
+    throw usage('only a ticket for a storage node names a pool: holdfast invite --node --pool POOL');
   const { response } = await withServer(context, (peer, signal) =>
     ask(
       peer,
@@ -35,6 +36,7 @@ export async function invite(
       {
         kind: options.node ? 'node' : 'device',
         ...(options.address.length > 0 ? { addresses: [...options.address] } : {}),
+        ...(options.pool === undefined ? {} : { pool: options.pool }),
       },
       signal,
     ),
@@ -100,39 +102,6 @@ export async function rotateTls(context: Context): Promise<void> {
     context.output.line(
       `The new key ${response.pin} waits until these storage nodes are back: ${response.waitingFor.map(shown).join(', ')}.`,
     );
-}
-
-export function nodeLine(node: NodeRow): readonly string[] {
-  return [
-    node.node.slice(0, 8),
-    shown(node.name),
-    node.pool,
-    node.address,
-    node.state,
-    `${node.blocks} blocks`,
-    bytesText(node.storedBytes),
-    `${bytesText(node.freeBytes)} free`,
-  ];
-}
-
-export async function listNodes(context: Context): Promise<void> {
-  const { response } = await withServer(context, (peer, signal) => ask(peer, nodesList, {}, signal));
-  context.output.value(response.nodes);
-  for (const line of table([
-    ['NODE', 'NAME', 'POOL', 'ADDRESS', 'STATE', 'HOLDS', 'SIZE', 'DISK'],
-    ...response.nodes.map(nodeLine),
-  ]))
-    context.output.line(line);
-}
-
-export async function listPools(context: Context): Promise<void> {
-  const { response } = await withServer(context, (peer, signal) => ask(peer, poolsList, {}, signal));
-  context.output.value(response.pools);
-  for (const line of table([
-    ['POOL', 'COPIES', 'NODES'],
-    ...response.pools.map((pool) => [pool.pool, String(pool.copies), String(pool.nodes)]),
-  ]))
-    context.output.line(line);
 }
 
 export function when(ms: number): string {

@@ -11,6 +11,10 @@ export type ServerPlan = {
   readonly dataDirectory: string;
   readonly host: string;
   readonly port: number;
+  /** How long a storage node is out of reach before it counts as lost. */
+  readonly lostMs: number;
+  /** In which every copy is read and verified once. */
+  readonly scrubMs: number;
 };
 
 /** A role that runs on a thread of this process. */

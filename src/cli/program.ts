@@ -8,6 +8,7 @@ import { exitCodeOf, lineOf } from './exit.ts';
 import { fetchCommand } from './fetch.ts';
 import { listMerged, mergeOff, mergeOn } from './merge.ts';
 import * as holds from './holds.ts';
+import * as storageNodes from './nodes.ts';
 import { node, serve } from './roles.ts';
 import * as ruling from './rules.ts';
 import { changeSelection, listSelection, type SelectOptions } from './select.ts';
@@ -17,6 +18,15 @@ import { up } from './up.ts';
 import { whyCommand } from './why.ts';
 
 const DATA_HELP = "directory of this machine's data (default: $HOLDFAST_DATA, else ./data)";
+const lostAfter = () =>
+  new Option(
+    '--lost-after <seconds>',
+    'a storage node out of reach for so long counts as lost: its copies are made anew',
+  )
+    .argParser(seconds)
+    .default(900);
+const scrubDays = () =>
+  new Option('--scrub-days <days>', 'every copy is read and verified once in so many days').argParser(days).default(28);
 const LISTEN_HELP = 'address to listen on; any but 127.0.0.1 turns TLS on';
 
 function port(text: string): number {
@@ -46,6 +56,24 @@ function age(text: string): number {
   const [, digits, unit] = /^(\d+)\s*([hdwy])$/.exec(text.trim()) ?? [];
   const value = Number(digits) * (AGES[unit ?? ''] ?? Number.NaN) * 3_600_000;
   if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('an age is like 12h, 30d, 8w or 1y.');
+  return value;
+}
+
+function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('it is a whole number.');
+  return value;
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 31_536_000)) throw new InvalidArgumentError('a time is given in seconds, above 0.');
+  return value;
+}
+
+function days(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 3650)) throw new InvalidArgumentError('it is a number of days, above 0.');
   return value;
 }
 
@@ -96,7 +124,14 @@ function build(surroundings: Surroundings, version: string): Command {
     return made;
   };
 
-  command<{ data?: string; listen: string; port: number; nodePorts: readonly number[] }>(
+  command<{
+    data?: string;
+    listen: string;
+    port: number;
+    nodePorts: readonly number[];
+    lostAfter: number;
+    scrubDays: number;
+  }>(
     program,
     'up [folder]',
     'run everything on this machine: server, four storage nodes and, with FOLDER, a device that syncs it',
@@ -109,8 +144,10 @@ function build(surroundings: Surroundings, version: string): Command {
       new Option('--node-ports <a,b,c,d>', 'ports of the nodes mp3, txt, pdf, others')
         .argParser(fourPorts)
         .default([9000, 9001, 9002, 9003], '9000,9001,9002,9003'),
-    );
-  command<{ data?: string; listen: string; port: number }>(
+    )
+    .addOption(lostAfter())
+    .addOption(scrubDays());
+  command<{ data?: string; listen: string; port: number; lostAfter: number; scrubDays: number }>(
     program,
     'server',
     'run the server alone',
@@ -118,7 +155,9 @@ function build(surroundings: Surroundings, version: string): Command {
   )
     .option('--data <dir>', DATA_HELP)
     .addOption(new Option('--listen <host>', LISTEN_HELP).default('127.0.0.1'))
-    .addOption(new Option('--port <n>', 'port of the server').argParser(port).default(12345));
+    .addOption(new Option('--port <n>', 'port of the server').argParser(port).default(12345))
+    .addOption(lostAfter())
+    .addOption(scrubDays());
   command<{ data?: string; listen: string; port: number; join?: string; pool?: string; name?: string }>(
     program,
     'node',
@@ -126,18 +165,19 @@ function build(surroundings: Surroundings, version: string): Command {
     (context, _, options) => node(context, options),
   )
     .option('--join <ticket>', 'the ticket that "holdfast invite --node" printed; needed once')
-    .option('--pool <pool>', 'pool to join (default: others)')
+    .option('--pool <pool>', 'pool to join (default: as the ticket says, else others)')
     .option('--name <name>', "name to show (default: the machine's)")
     .option('--data <dir>', DATA_HELP)
     .addOption(new Option('--listen <host>', 'address to listen on, always with TLS').default('127.0.0.1'))
     .addOption(new Option('--port <n>', 'port of the node').argParser(port).default(9000));
-  command<{ node: boolean; address: readonly string[] }>(
+  command<{ node: boolean; address: readonly string[]; pool?: string }>(
     program,
     'invite',
     'make a one-time link for another device, or a ticket for a storage node',
     (context, _, options) => cluster.invite(context, options),
   )
     .option('--node', 'a ticket for a storage node', false)
+    .option('--pool <pool>', 'with --node: the pool that it joins')
     .option('--address <url>', 'address that the other side shall call; may be repeated', collect, []);
   command<{ once: boolean }>(
     program,
@@ -261,9 +301,35 @@ function build(surroundings: Surroundings, version: string): Command {
     cluster.revokeDevice(context, device as string),
   );
   const nodes = program.command('nodes').description('the storage nodes');
-  command(nodes, 'list', 'all of them', (context) => cluster.listNodes(context));
+  const NODE_HELP = 'by its id, the beginning of it, or its name';
+  command(nodes, 'list', 'all of them', (context) => storageNodes.listNodes(context));
+  command<{ stop: boolean }>(
+    nodes,
+    'drain <node>',
+    `move everything away from a storage node, named ${NODE_HELP}`,
+    (context, [node], { stop }) => storageNodes.drainNode(context, node as string, !stop),
+  ).option('--stop', 'let it take blocks again', false);
+  command<{ lost: boolean }>(
+    nodes,
+    'remove <node>',
+    'take a storage node out; refused while too few copies would be left',
+    (context, [node], { lost }) => storageNodes.removeNode(context, node as string, lost),
+  ).option('--lost', 'it is gone for ever: make its copies anew at once', false);
+  command(nodes, 'whatif <node>', 'what the loss of a storage node would cost; changes nothing', (context, [node]) =>
+    storageNodes.whatIf(context, node as string),
+  );
   const pools = program.command('pools').description('the pools');
-  command(pools, 'list', 'all of them', (context) => cluster.listPools(context));
+  command(pools, 'list', 'all of them', (context) => storageNodes.listPools(context));
+  command<{ copies: number }>(
+    pools,
+    'set <pool>',
+    'how many copies a pool keeps; makes the pool where there is none',
+    (context, [pool], { copies }) => storageNodes.setPool(context, pool as string, copies),
+  ).addOption(
+    new Option('--copies <n>', 'copies of each block, on as many storage nodes')
+      .argParser(wholeNumber)
+      .makeOptionMandatory(),
+  );
   const backups = program
     .command('backup')
     .description(

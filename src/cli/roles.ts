@@ -4,9 +4,16 @@ import { hostname } from 'node:os';
 import { ownIdentity } from './linking.ts';
 import type { Running } from './launcher.ts';
 import { dataDirectory, nodeDataDirectory } from './places.ts';
-import { closeAll, untilEnded } from './up.ts';
+import { closeAll, DAY_MS, untilEnded } from './up.ts';
 
-export type ServerOptions = { readonly data?: string; readonly listen: string; readonly port: number };
+export type ServerOptions = {
+  readonly data?: string;
+  readonly listen: string;
+  readonly port: number;
+  /** Seconds. */
+  readonly lostAfter: number;
+  readonly scrubDays: number;
+};
 
 export async function serve(context: Context, options: ServerOptions): Promise<void> {
   const data = dataDirectory(options.data, context.home);
@@ -16,6 +23,8 @@ export async function serve(context: Context, options: ServerOptions): Promise<v
       dataDirectory: data,
       host: options.listen,
       port: options.port,
+      lostMs: options.lostAfter * 1000,
+      scrubMs: options.scrubDays * DAY_MS,
     });
     running.push(server);
     await ownIdentity(context, server, data);

@@ -4,12 +4,12 @@ import { ask } from '#protocol/call.ts';
 import { poolsList, serverStatus } from '#protocol/cluster.ts';
 import { holdsList, type HoldRow } from '#protocol/holds.ts';
 import { REQUEST_MS_MAX, within } from './cancel.ts';
-import { nodeLine } from './cluster-commands.ts';
 import type { Context } from './context.ts';
 import { lineOf } from './exit.ts';
 import { whatText } from './holds.ts';
 import { readLinks, requireIdentity } from './home.ts';
 import type { DeviceState } from './launcher.ts';
+import { jobLine, nodeLine } from './nodes.ts';
 import { bytesText, shown, table } from './output.ts';
 
 type Problem = { readonly path: string; readonly code: string; readonly message: string };
@@ -48,6 +48,7 @@ export async function status(context: Context): Promise<void> {
       garbageCopies: server.status.garbageCopies,
     },
     nodes: server.status?.nodes ?? [],
+    jobs: server.status?.jobs ?? [],
     held: server.held,
     links: links.map(({ link, state }) => ({
       folder: link.folder,
@@ -132,8 +133,10 @@ function textLines(
       );
     if (status.rulesPending)
       lines.push('Rules were changed: "holdfast rules test" says what would move, "holdfast rules apply" moves it.');
-    if (status.copiesAtRisk > 0) lines.push(`Copies at risk: ${status.copiesAtRisk}.`);
+    if (status.copiesAtRisk > 0)
+      lines.push(`Copies at risk: ${status.copiesAtRisk} blocks have fewer than they should.`);
     lines.push(...table(status.nodes.map((node) => ['  node', ...nodeLine(node)])));
+    lines.push(...status.jobs.flatMap((job) => jobLine(job, status.nodes) ?? []));
   }
   for (const { path, of, device, date } of links.flatMap(({ state }) => state?.conflicts ?? []))
     lines.push(

@@ -13,7 +13,12 @@ export type UpOptions = {
   readonly listen: string;
   readonly port: number;
   readonly nodePorts: readonly number[];
+  /** Seconds. */
+  readonly lostAfter: number;
+  readonly scrubDays: number;
 };
+
+export const DAY_MS = 24 * 3_600_000;
 
 /** The original arrangement: a pool for each of three kinds of file, one for all else. */
 const POOLS = ['mp3', 'txt', 'pdf', 'others'] as const;
@@ -32,6 +37,8 @@ export async function up(context: Context, folder: string | null, options: UpOpt
       dataDirectory: data,
       host: options.listen,
       port: options.port,
+      lostMs: options.lostAfter * 1000,
+      scrubMs: options.scrubDays * DAY_MS,
     });
     running.push(server);
     const nodes = await context.launcher.startNodes(await nodePlans(data, options, server), server);

@@ -149,12 +149,13 @@ export class Commits {
     const seqs: number[] = [];
     const again: EntryId[] = [];
     let someHeld = false;
+    let someLeft = false;
     state.transaction(() => {
       sent.forEach((one, index) => {
         const answer = answers[index];
         if (answer?.kind === 'applied') {
           seqs.push(answer.seq);
-          applySent(this.#device, one, answer.seq);
+          if (!applySent(this.#device, one, answer.seq)) someLeft = true;
           deferrals.succeeded(subjectOf(one));
           applied.push(one);
         } else {
@@ -168,7 +169,7 @@ export class Commits {
       state.setMeta('pending_op', null);
     });
     const deletes = applied.some(({ kind }) => kind === 'delete');
-    this.#noteHead(seqs, deletes || again.length > 0, head);
+    this.#noteHead(seqs, deletes || someLeft || again.length > 0, head);
     return { applied, again };
   }
 

@@ -42,8 +42,17 @@ export function subjectOf(sent: Sent): EntryId {
   return sent.kind === 'create' ? sent.entry.entry : sent.entry;
 }
 
-/** Puts an applied operation into the trees: what was sent is what both sides agree on. Call inside a transaction. */
-export function applySent(device: Device, sent: Sent, seq: number): void {
+/**
+ * Puts an applied operation into the trees: what was sent is what both sides agree on. False where only the journal can tell: others' rows, or
+ * others of the same commit, made room for a move and are not in the tree yet. Call inside a transaction.
+ */
+export function applySent(device: Device, sent: Sent, seq: number): boolean {
+  if (sent.kind === 'move' && device.trees.goesRound(sent.entry, sent.parent)) return false;
+  enterSent(device, sent, seq);
+  return true;
+}
+
+function enterSent(device: Device, sent: Sent, seq: number): void {
   const { trees } = device;
   switch (sent.kind) {
     case 'create': {

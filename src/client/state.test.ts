@@ -142,3 +142,21 @@ test('the merge base of the bytes moves without the place', () => {
   assert.equal(synced?.name, 'n');
   state.close();
 });
+
+test('a folder that would lie in itself is told from one that would not', () => {
+  const state = openState(sqliteOpener, fresh());
+  const trees = new Trees(state);
+  const remote = (entry: EntryId, parent: EntryId): void =>
+    trees.putRemote({
+      ...{ entry, parent, name: entry, kind: 'folder' as const, revision: 1, placed: 1, seq: 1, content: null },
+      ...{ target: null, mtimeUs: 0, exec: false, trashedFrom: null },
+    });
+  remote(id('a'), ROOT_ENTRY);
+  remote(id('b'), id('a'));
+  remote(id('c'), id('b'));
+  assert.equal(trees.goesRound(id('a'), id('c')), true);
+  assert.equal(trees.goesRound(id('a'), id('a')), true);
+  assert.equal(trees.goesRound(id('c'), id('a')), false);
+  assert.equal(trees.goesRound(id('b'), ROOT_ENTRY), false);
+  state.close();
+});

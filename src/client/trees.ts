@@ -203,6 +203,17 @@ export class Trees implements TreesView {
     }
   }
 
+  /** Whether the folder, put into that one, would lie in itself. */
+  goesRound(folder: EntryId, parent: EntryId): boolean {
+    for (let at = parent; at !== ROOT_ENTRY; ) {
+      if (at === folder) return true;
+      const row = this.remote(at);
+      if (!row) return false;
+      at = row.parent;
+    }
+    return false;
+  }
+
   putRemote(entry: Entry): void {
     this.#sql.putRemote.run(...entryValues(entry));
   }

@@ -10,13 +10,14 @@ import type { SqlStatement } from '#world/sql.ts';
 import { failureOfOne } from './device.ts';
 import { isOutage } from './line.ts';
 import type { Sent } from './sent.ts';
-import { mtimeUsOf, parseStat } from './stat-text.ts';
+import { inodeText, mtimeUsOf, parseStat } from './stat-text.ts';
 import type { State } from './state.ts';
 import type { Trees } from './trees.ts';
 
 /** So long a file that goes on being written to is left alone: telling the disk each time would cost more than it saves. */
 const REST_MS = 5000;
 const FAILED_REST_MS = 60_000;
+const PATHS_PER_LOOK = 500;
 
 /** A state in which an entry may be found on the disk, in the order in which they came. */
 export type Unflushed = {
@@ -27,6 +28,8 @@ export type Unflushed = {
   /** Of the very file that had these bytes, where it is known. */
   readonly stat: string | null;
 };
+
+type Missed = { readonly entries: ReadonlySet<EntryId>; readonly unreadable: boolean };
 
 export class UnflushedFiles {
   readonly #state: State;
@@ -47,7 +50,7 @@ export class UnflushedFiles {
     this.#add = state.sql.prepare('INSERT INTO unflushed (entry, content, mtime_us, stat) VALUES (?, ?, ?, ?)');
     this.#isKnown = state.sql.prepare('SELECT 1 FROM unflushed WHERE entry = ? LIMIT 1');
     this.#all = state.sql.prepare('SELECT * FROM unflushed ORDER BY n');
-    this.#forget = state.sql.prepare('DELETE FROM unflushed WHERE n <= ?');
+    this.#forget = state.sql.prepare('DELETE FROM unflushed WHERE entry = ? AND n <= ?');
     this.#dueMs = this.rows().length > 0 ? clock.monotonicMs() + REST_MS : null;
   }
 
@@ -91,16 +94,41 @@ export class UnflushedFiles {
     if (this.#dueMs === null || nowMs < this.#dueMs) return;
     this.#dueMs = null;
     const rows = this.rows();
-    const entries = new Set(rows.map(({ entry }) => entry));
-    const paths = [...entries].map((entry) => this.#trees.localPath(entry)).filter((path) => path !== null);
+    const paths = new Map<EntryId, string | null>();
+    for (const { entry } of rows) paths.set(entry, this.#trees.localPath(entry));
+    let missed: Missed;
     try {
-      await this.#folder.flush(paths);
+      await this.#folder.flush([...paths.values()].filter((path) => path !== null));
+      missed = await this.#missed(paths);
     } catch (error) {
       if (!failureOfOne(error) || isOutage(error)) throw error;
       this.#dueMs = nowMs + FAILED_REST_MS;
       return;
     }
-    this.#state.transaction(() => this.#forget.run(rows.at(-1)?.n ?? 0));
+    const last = rows.at(-1)?.n ?? 0;
+    this.#state.transaction(() => {
+      for (const entry of paths.keys()) if (!missed.entries.has(entry)) this.#forget.run(entry, last);
+    });
+    if (missed.entries.size > 0) this.#dueMs = nowMs + (missed.unreadable ? FAILED_REST_MS : REST_MS);
+  }
+
+  /** What was moved away in the meantime: the disk was told to keep whatever lay there, if anything. */
+  async #missed(paths: ReadonlyMap<EntryId, string | null>): Promise<Missed> {
+    const entries = new Set<EntryId>();
+    let unreadable = false;
+    const asked = [...paths].filter((pair): pair is [EntryId, string] => pair[1] !== null);
+    for (let at = 0; at < asked.length; at += PATHS_PER_LOOK) {
+      const some = asked.slice(at, at + PATHS_PER_LOOK);
+      const seen = await this.#folder.look(some.map(([, path]) => path));
+      some.forEach(([entry], index) => {
+        const found = seen[index] ?? null;
+        const inode = found !== null && 'stat' in found ? inodeText(found.stat) : null;
+        const local = this.#trees.local(entry);
+        if (found !== null && 'kind' in found) unreadable = true;
+        if (local !== null && local.inode !== inode) entries.add(entry);
+      });
+    }
+    return { entries, unreadable };
   }
 
   #put(entry: EntryId, content: ContentId | null, mtimeUs: number, stat: string | null): void {

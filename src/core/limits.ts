@@ -25,6 +25,8 @@ export const limits = {
   pullRowsMax: 1000,
   listEntriesMax: 1000,
   segmentBytesMax: 256 * MIB,
+  /** Of a block, that a pool may ask for. */
+  copiesMax: 8,
   /** At least: a device that was away for longer reads the space anew. Days are those on which the server ran. */
   journalKept: { days: 90, rows: 100_000 },
   /** What lets a person be asked before a change is made (`holds.ts`): entries younger than this do not count, */

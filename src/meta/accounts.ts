@@ -20,6 +20,8 @@ export type StoredInvite = {
   readonly wrongCount: number;
   readonly redeemer: Uint8Array | null;
   readonly made: Uint8Array | null;
+  /** Of a ticket for a storage node: the pool that it is for; null: any. */
+  readonly pool: string | null;
 };
 
 export async function insertAccount({ db }: MetaWriter, account: StoredAccount): Promise<void> {
@@ -115,6 +117,7 @@ export async function insertInvite({ db }: MetaWriter, invite: StoredInvite): Pr
       wrong_count: invite.wrongCount,
       redeemer: invite.redeemer,
       made: invite.made,
+      pool: invite.pool,
     })
     .execute();
 }
@@ -134,6 +137,7 @@ export async function lockInvite({ db, dialect }: MetaWriter, invite: string): P
     wrongCount: row.wrong_count,
     redeemer: row.redeemer,
     made: row.made,
+    pool: row.pool,
   };
 }
 

@@ -1,6 +1,7 @@
 /** The cluster: its identity, wrapped secrets, pools, rules, storage nodes and layouts. */
 import { id16Of, id32Of, idBytes, type ClusterId, type NodeId, type Pin } from '#core/ids.ts';
 import type { Criteria, Rule } from '#core/rules.ts';
+import type { Standing } from '#core/copies.ts';
 import type { MetaReader, MetaWriter } from './meta-store.ts';
 import { SCHEMA_VERSION } from './schema.ts';
 import { insertSlices } from './slices.ts';
@@ -90,6 +91,15 @@ export async function insertPools({ db }: MetaWriter, pools: readonly StoredPool
     .execute();
 }
 
+/** Made, or its copies changed. */
+export async function putPool({ db }: MetaWriter, { pool, copies }: StoredPool): Promise<void> {
+  await db
+    .insertInto('pool')
+    .values({ pool, copies })
+    .onConflict((conflict) => conflict.column('pool').doUpdateSet({ copies }))
+    .execute();
+}
+
 export async function allPools({ db }: MetaReader): Promise<readonly StoredPool[]> {
   return db.selectFrom('pool').selectAll().orderBy('pool').execute();
 }
@@ -144,6 +154,10 @@ export type StoredNode = {
   readonly domain: string;
   readonly weight: number;
   readonly lastSeenMs: number | null;
+  readonly standing: Standing;
+  /** Which start of the node answered last, and which process; 0 and empty before the first answer. */
+  readonly boot: number;
+  readonly run: string;
 };
 
 export async function insertNode({ db }: MetaWriter, node: StoredNode): Promise<void> {
@@ -159,6 +173,9 @@ export async function insertNode({ db }: MetaWriter, node: StoredNode): Promise<
       domain: node.domain,
       weight: node.weight,
       last_seen_ms: node.lastSeenMs,
+      standing: node.standing,
+      boot: node.boot,
+      run: node.run,
     })
     .execute();
 }
@@ -175,6 +192,9 @@ export async function allNodes({ db }: MetaReader): Promise<readonly StoredNode[
     domain: row.domain,
     weight: row.weight,
     lastSeenMs: row.last_seen_ms,
+    standing: row.standing as Standing,
+    boot: row.boot,
+    run: row.run,
   }));
 }
 
@@ -188,6 +208,19 @@ export async function moveNode({ db }: MetaWriter, node: NodeId, addresses: read
 
 export async function noteNodeSeen({ db }: MetaWriter, node: NodeId, atMs: number): Promise<void> {
   await db.updateTable('node').set({ last_seen_ms: atMs }).where('node', '=', idBytes(node)).execute();
+}
+
+export async function putStanding({ db }: MetaWriter, node: NodeId, standing: Standing): Promise<void> {
+  await db.updateTable('node').set({ standing }).where('node', '=', idBytes(node)).execute();
+}
+
+/** Which of its processes answered. */
+export async function noteNodeRun(
+  { db }: MetaWriter,
+  node: NodeId,
+  { boot, run }: Pick<StoredNode, 'boot' | 'run'>,
+): Promise<void> {
+  await db.updateTable('node').set({ boot, run }).where('node', '=', idBytes(node)).execute();
 }
 
 export type StoredLayout = {
@@ -215,4 +248,19 @@ export async function allLayouts({ db }: MetaReader): Promise<readonly StoredLay
       nodes.push(id16Of(row.nodes.subarray(offset, offset + 16)));
     return { pool: row.pool, number: row.number, nodes, table: row.placement };
   });
+}
+
+/** 0 where the pool has none yet. */
+export async function newestLayout({ db }: MetaReader, pool: string): Promise<number> {
+  const row = await db
+    .selectFrom('layout')
+    .select((eb) => eb.fn.max<number | null>('number').as('number'))
+    .where('pool', '=', pool)
+    .executeTakeFirst();
+  return row?.number ?? 0;
+}
+
+/** Nothing lies where only they say any more. */
+export async function dropLayoutsBelow({ db }: MetaWriter, pool: string, number: number): Promise<void> {
+  await db.deleteFrom('layout').where('pool', '=', pool).where('number', '<', number).execute();
 }

@@ -125,15 +125,6 @@ export async function putPresence({ db }: MetaWriter, space: SpaceId, rows: read
       .execute();
 }
 
-export async function countOwed({ db }: MetaReader): Promise<number> {
-  const row = await db
-    .selectFrom('presence')
-    .select((eb) => eb.fn.countAll<number>().as('count'))
-    .where('owed', '>', 0)
-    .executeTakeFirstOrThrow();
-  return Number(row.count);
-}
-
 export function formatHolders(holders: readonly number[]): Uint8Array {
   const bytes = new Uint8Array(2 * holders.length);
   holders.forEach((holder, index) => {

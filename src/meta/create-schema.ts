@@ -56,6 +56,7 @@ const tables: Readonly<Record<string, Table>> = {
       wrong_count: 'number',
       redeemer: 'bytes?',
       made: 'bytes?',
+      pool: 'text?',
     },
     key: ['invite'],
   },
@@ -228,6 +229,9 @@ const tables: Readonly<Record<string, Table>> = {
       domain: 'text',
       weight: 'real',
       last_seen_ms: 'number?',
+      standing: 'text',
+      boot: 'number',
+      run: 'text',
     },
     key: ['node'],
     unique: [['number']],
@@ -235,6 +239,19 @@ const tables: Readonly<Record<string, Table>> = {
   layout: {
     columns: { pool: 'text', number: 'number', nodes: 'bytes', placement: 'bytes' },
     key: ['pool', 'number'],
+  },
+  job: {
+    columns: {
+      kind: 'text',
+      subject: 'text',
+      mark: 'text',
+      place: 'text?',
+      done: 'number',
+      total: 'number?',
+      skipped: 'number',
+      again: 'number',
+    },
+    key: ['kind', 'subject'],
   },
 };
 
@@ -281,8 +298,8 @@ async function createTables(writer: MetaWriter): Promise<void> {
         .columns([...columns])
         .execute();
   }
-  // Almost no block owes a copy: repair must find those that do without reading the others.
-  await db.schema.createIndex('presence_owed').on('presence').column('owed').where('owed', '>', 0).execute();
+  // Almost no block owes a copy: repair must find those that do without reading the others, and those of which there are fewest first.
+  await sql`create index presence_owed on presence (length(holders), space, block, pool) where owed > 0`.execute(db);
 }
 
 function typeOf(kind: Kind, bytesType: MetaReader['dialect']['bytesType']): string {

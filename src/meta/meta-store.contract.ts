@@ -62,6 +62,17 @@ import {
   type HeldOperation,
   type StoredHold,
 } from './holds.ts';
+import {
+  countHeldBy,
+  countLacking,
+  countOwedByPool,
+  countPresence,
+  owedRows,
+  updateHolders,
+  walkPresence,
+  type PlacedPresence,
+} from './copies.ts';
+import { allJobs, endPass, ensureJob, noteJob, wantJob } from './jobs.ts';
 import type { MetaStore } from './meta-store.ts';
 import {
   advanceSpace,
@@ -86,7 +97,15 @@ import {
   renewUploads,
 } from './uploads.ts';
 import { countPopulation, filesNamedLike, weighBelow } from './weights.ts';
-import { ROOT_ENTRY, TRASH_ENTRY, type DeviceId, type EntryId, type OpId, type UploadId } from '#core/ids.ts';
+import {
+  ROOT_ENTRY,
+  TRASH_ENTRY,
+  type DeviceId,
+  type EntryId,
+  type OpId,
+  type SpaceId,
+  type UploadId,
+} from '#core/ids.ts';
 
 const id16 = <Id>(): Id => toHex(randomBytes(16)) as Id;
 const id32 = <Id>(): Id => toHex(randomBytes(32)) as Id;
@@ -373,6 +392,110 @@ export function metaStoreContract(
       assert.deepEqual([third?.holders, third?.owed], [[300, 2], 1]);
     });
   });
+
+  withStore(
+    'rows of copies are walked in order, found by what they owe, and counted by who holds them',
+    async (store) => {
+      const spaces = [id16<SpaceId>(), id16<SpaceId>()].sort();
+      const made: PlacedPresence[] = [];
+      for (const space of spaces)
+        for (let index = 0; index < 30; index++) {
+          const holders = [7, 300, 70].slice(0, index % 4);
+          const pool = index % 3 === 0 ? 'b' : 'a';
+          made.push({ space, block: id32(), pool, length: 10, holders, owed: Math.max(0, 2 - holders.length) });
+        }
+      await store.write(async (writer) => {
+        for (const { space, ...row } of made) await putPresence(writer, space, [row]);
+      });
+      const textOf = ({ space, block, pool }: PlacedPresence) => `${space} ${block} ${pool}`;
+      const sorted = [...made].sort((left, right) => (textOf(left) < textOf(right) ? -1 : 1));
+      const walk = async (limit: number) => {
+        const seen: PlacedPresence[] = [];
+        for (;;) {
+          const rows = await store.read((reader) => walkPresence(reader, seen.at(-1) ?? null, limit));
+          seen.push(...rows);
+          if (rows.length < limit) return seen;
+        }
+      };
+      for (const limit of [1, 7, 60]) assert.deepEqual(await walk(limit), sorted);
+      const owed: PlacedPresence[] = [];
+      const reach = [
+        { pool: 'a', nodes: 3 },
+        { pool: 'b', nodes: 1 },
+      ];
+      for (;;) {
+        const rows = await store.read((reader) => owedRows(reader, reach, owed.at(-1) ?? null, 4));
+        owed.push(...rows);
+        if (rows.length < 4) break;
+      }
+      const possible = (row: PlacedPresence) => row.owed > 0 && row.holders.length < (row.pool === 'a' ? 3 : 1);
+      const wanted = sorted.filter(possible).sort((left, right) => left.holders.length - right.holders.length);
+      assert.deepEqual(owed, wanted);
+      await store.read(async (reader) => {
+        assert.equal(await countPresence(reader), 60);
+        const lacking = (pool: string, copies: number, without: readonly number[], heldBy: number | null) =>
+          made.filter(
+            (row) =>
+              row.pool === pool &&
+              row.holders.filter((holder) => !without.includes(holder)).length < copies &&
+              (heldBy === null || row.holders.includes(heldBy)),
+          ).length;
+        for (const [without, heldBy] of [
+          [[], null],
+          [[300], null],
+          [[7, 70], null],
+          [[70], 70],
+        ] as const)
+          for (const copies of [1, 2, 3])
+            assert.deepEqual(
+              (await countLacking(reader, 'a', copies, without, heldBy)).blocks,
+              lacking('a', copies, without, heldBy),
+            );
+        const held = made.filter(({ holders }) => holders.includes(300)).length;
+        assert.deepEqual(await countHeldBy(reader, 300), { blocks: held, bytes: 10 * held });
+        const byPool = await countOwedByPool(reader);
+        const own = made.filter((row) => row.pool === 'b' && row.owed > 0);
+        assert.deepEqual(byPool.get('b'), {
+          owed: own.length,
+          gone: own.filter(({ holders }) => holders.length === 0).length,
+        });
+      });
+      const [first] = sorted as [PlacedPresence];
+      await store.write((writer) =>
+        updateHolders(writer, [
+          { ...first, holders: [5, 6], owed: 0 },
+          { ...first, block: id32() },
+        ]),
+      );
+      assert.deepEqual((await walk(60))[0], { ...first, holders: [5, 6], owed: 0 });
+      assert.equal((await walk(60)).length, 60);
+    },
+  );
+
+  withStore(
+    'a job is noted and ended for whom asked last, and passes again while something was left out',
+    async (store) => {
+      const job = { kind: 'move', subject: 'a' };
+      const read = async () => (await store.read(allJobs))[0];
+      await store.write((writer) => wantJob(writer, { ...job, mark: 'one' }));
+      const one = await read();
+      assert.deepEqual(one, { ...job, mark: 'one', place: null, done: 0, total: null, skipped: 0, again: false });
+      assert.ok(one);
+      assert.ok(await store.write((writer) => noteJob(writer, { ...one, place: 'x', done: 5, total: 9 }, 2)));
+      assert.equal(await store.write((writer) => endPass(writer, one, 0)), 'later');
+      assert.deepEqual(await read(), one);
+      await store.write((writer) => ensureJob(writer, { ...job, mark: 'not new' }));
+      assert.equal(await store.write((writer) => endPass(writer, one, 0)), 'again');
+      await store.write((writer) => wantJob(writer, { ...job, mark: 'two' }));
+      assert.equal(await store.write((writer) => noteJob(writer, { ...one, place: 'y' }, 0)), false);
+      assert.equal(await store.write((writer) => endPass(writer, one, 0)), 'stale');
+      const two = await read();
+      assert.ok(two && two.mark === 'two' && two.place === null);
+      assert.equal(await store.write((writer) => endPass(writer, two, 0)), 'ended');
+      assert.equal(await read(), undefined);
+      assert.equal(await store.write((writer) => endPass(writer, two, 0)), 'stale');
+    },
+  );
 
   withStore('uploads live until their lease ends', async (store) => {
     const made = space();

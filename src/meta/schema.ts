@@ -2,7 +2,7 @@
  * The tables of the metadata store, the same on every database. Ids and hashes are byte columns; names too, so that
  * equality is by bytes everywhere. Whole numbers stay below 2^53.
  */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 export type MetaSchema = {
   /** One row: which version wrote the store, and whose it is. */
@@ -42,6 +42,7 @@ export type MetaSchema = {
     redeemer: Uint8Array | null;
     /** The device or node that it made. */
     made: Uint8Array | null;
+    pool: string | null;
   };
   space: {
     space: Uint8Array;
@@ -198,6 +199,21 @@ export type MetaSchema = {
     domain: string;
     weight: number;
     last_seen_ms: number | null;
+    /** `Standing` of `core/copies.ts`. */
+    standing: string;
+    /** Which start of the node, and which process, answered last; 0 and empty before the first answer. */
+    boot: number;
+    run: string;
   };
   layout: { pool: string; number: number; nodes: Uint8Array; placement: Uint8Array };
+  job: {
+    kind: string;
+    subject: string;
+    mark: string;
+    place: string | null;
+    done: number;
+    total: number | null;
+    skipped: number;
+    again: number;
+  };
 };

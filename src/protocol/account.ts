@@ -92,6 +92,8 @@ export const inviteCreate = verb(
     kind: z.enum(['device', 'node']),
     validMs: count.optional(),
     /** Addresses to put into it; default: the server's own. */ addresses: z.array(address).max(8).optional(),
+    /** Of a ticket for a storage node: the pool that it joins, and no other. */
+    pool: poolName.optional(),
   }),
   z.strictObject({ invite: z.string(), expiresMs: timeMs, loopbackOnly: z.boolean() }),
 );
@@ -105,7 +107,7 @@ export const nodeJoin = verb(
     node: nodeId,
     pin,
     name: label,
-    /** Null: the pool `others`. */
+    /** Null: as the ticket says; where it says nothing, `others`. */
     pool: poolName.nullable(),
     addresses: z.array(address).min(1).max(8),
   }),

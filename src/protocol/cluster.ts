@@ -1,5 +1,6 @@
 /** Verbs that look at and change the cluster: what is stored where, rules, nodes, status. */
 import { z } from 'zod';
+import { limits } from '#core/limits.ts';
 import {
   label,
   clusterId,
@@ -145,12 +146,36 @@ export const rulesApply = verb(
   z.strictObject({ rules: z.array(ruleRow) }),
 );
 
+/** Work that goes on in the background. `left` null: not counted yet. `secondsLeft` null: not known. Counts are blocks. */
+const jobRow = z.strictObject({
+  name: z.string().max(64),
+  subject: z.string().max(255),
+  done: count,
+  left: count.nullable(),
+  ratePerS: z.number().min(0),
+  bytesPerS: count,
+  secondsLeft: count.nullable(),
+});
+export type JobRow = z.infer<typeof jobRow>;
+
 const nodeRow = z.strictObject({
   node: nodeId,
   name: label,
   pool: poolName,
   address: z.string(),
   state: z.enum(['ok', 'read_only', 'failed', 'unreachable']),
+  /** `draining`: what it holds moves away. `lost`: out of reach for so long that its copies are made anew on others. */
+  standing: z.enum(['in', 'draining', 'lost']),
+  /** Only while it drains: what the index says that it still holds, and how fast that goes. */
+  drain: z
+    .strictObject({
+      blocksLeft: count,
+      bytesLeft: sizeBytes,
+      ratePerS: z.number().min(0),
+      bytesPerS: count,
+      secondsLeft: count.nullable(),
+    })
+    .nullable(),
   blocks: count,
   storedBytes: sizeBytes,
   freeBytes: sizeBytes,
@@ -159,11 +184,45 @@ const nodeRow = z.strictObject({
 });
 export type NodeRow = z.infer<typeof nodeRow>;
 export const nodesList = verb('nodes-list', 'device', z.strictObject({}), z.strictObject({ nodes: z.array(nodeRow) }));
-export const poolsList = verb(
-  'pools-list',
+/** Moves away what the node holds. `drain` false: it takes blocks again. */
+export const nodesDrain = verb(
+  'nodes-drain',
+  'owner',
+  z.strictObject({ node: nodeId, drain: z.boolean() }),
+  z.strictObject({ blocksLeft: count, bytesLeft: sizeBytes }),
+);
+/** Refused while too few copies would be left, unless it is said to be `lost`: gone for ever. Its copies are then made anew at once. */
+export const nodesRemove = verb(
+  'nodes-remove',
+  'owner',
+  z.strictObject({ node: nodeId, lost: z.boolean() }),
+  z.strictObject({ blocksToCopy: count }),
+);
+/** What its loss would cost, by the rows as they are now. `measured`: at the rate of the present repair; else at the rate that it is allowed. */
+export const nodesWhatif = verb(
+  'nodes-whatif',
   'device',
-  z.strictObject({}),
-  z.strictObject({ pools: z.array(z.strictObject({ pool: poolName, copies: count, nodes: count })) }),
+  z.strictObject({ node: nodeId }),
+  z.strictObject({
+    filesLost: count,
+    filesWithOneCopy: count,
+    blocksToCopy: count,
+    bytesToCopy: sizeBytes,
+    bytesPerS: count,
+    measured: z.boolean(),
+    seconds: count,
+  }),
+);
+
+const poolRow = z.strictObject({ pool: poolName, copies: count, nodes: count });
+export type PoolRow = z.infer<typeof poolRow>;
+export const poolsList = verb('pools-list', 'device', z.strictObject({}), z.strictObject({ pools: z.array(poolRow) }));
+/** Makes the pool where there is none. Copies that are owed then are made in the background; surplus ones are given up there. */
+export const poolsSet = verb(
+  'pools-set',
+  'owner',
+  z.strictObject({ pool: poolName, copies: z.number().int().min(1).max(limits.copiesMax) }),
+  z.strictObject({ pool: poolRow, made: z.boolean() }),
 );
 
 /**
@@ -189,7 +248,7 @@ export const serverStatus = verb(
     startedMs: timeMs,
     files: count,
     plainBytes: sizeBytes,
-    /** Contents of which fewer copies exist than their pool asks for. */
+    /** Blocks of which fewer copies than their pool asks for lie on storage nodes that can be reached. */
     copiesAtRisk: count,
     uploading: count,
     /** Files whose bytes are on their way to where the rules want them; `looking`: there may be more. */
@@ -200,6 +259,7 @@ export const serverStatus = verb(
     garbageCopies: count,
     recoveryKitConfirmed: z.boolean(),
     nodes: z.array(nodeRow),
+    jobs: z.array(jobRow),
     problems: z.array(z.strictObject({ path: z.string(), code: z.string(), message: z.string() })),
   }),
 );

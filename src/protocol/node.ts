@@ -46,8 +46,9 @@ export const nodeStatus = verb(
     node: nodeId,
     cluster: clusterId,
     version: z.string().max(64),
-    /** Raised at every start: two processes with one identity show themselves. */
+    /** Raised at every start, and another name for every process: two processes with one identity show themselves. */
     boot: count,
+    run: z.string().regex(/^[0-9a-f]{16}$/),
     pool: poolName,
     state: z.enum(['ok', 'read_only', 'failed']),
     blocks: count,

@@ -3,26 +3,31 @@ import type { GetResult } from '#blocks/block-store.ts';
 import { HoldfastError } from '#core/errors.ts';
 import type { BlockId, SpaceId } from '#core/ids.ts';
 import { findPresence } from '#meta/contents.ts';
-import type { MetaStore } from '#meta/meta-store.ts';
+import { noteBadCopies, type BadCopy } from './bad-copies.ts';
 import { transferMsMax, type KnownNode, type NodeBook } from './node-book.ts';
 import type { NodeConnection } from './node-connection.ts';
+import type { ServerContext } from './server-context.ts';
 
 export type WantedBlock = { readonly id: BlockId; readonly storedLength: number };
 export type ReadBlock =
   | { readonly kind: 'found'; readonly bytes: Uint8Array }
   | { readonly kind: 'block_missing' | 'block_corrupt' | 'storage_unavailable' };
 
-type Search = { readonly wanted: WantedBlock; readonly open: KnownNode[]; result: ReadBlock };
+/** For the first byte of a block that another node may have as well. */
+const PATIENCE_MS = 3000;
 
+type Search = { readonly wanted: WantedBlock; readonly open: KnownNode[]; result: ReadBlock; readonly bad: BadCopy[] };
+
+/** Copies that are found missing or damaged on the way are noted, and made anew. */
 export async function readBlocks(
-  meta: MetaStore,
-  nodes: NodeBook,
+  context: Pick<ServerContext, 'meta' | 'nodes' | 'log' | 'wakeJobs'>,
   space: SpaceId,
   wanted: readonly WantedBlock[],
   signal: AbortSignal,
 ): Promise<ReadonlyMap<BlockId, ReadBlock>> {
+  const { nodes } = context;
   const unique = [...new Map(wanted.map((one) => [one.id, one])).values()];
-  const places = await placesOf(meta, nodes, space, unique);
+  const places = await placesOf(context, space, unique);
   const searches = unique.map((one): Search => {
     const open = places.get(one.id) ?? [];
     const up = open.filter((known) => !nodes.isDown(known));
@@ -30,12 +35,18 @@ export async function readBlocks(
       wanted: one,
       open: up,
       result: { kind: up.length < open.length ? 'storage_unavailable' : 'block_missing' },
+      bad: [],
     };
   });
   await readAll(nodes, searches, signal);
   // Of this space: what only another one has stays as missing as what nobody has.
   const absent = searches.filter(({ wanted: { id }, result }) => result.kind === 'block_missing' && places.has(id));
   if (absent.length > 0) await lookEverywhere(nodes, absent, signal);
+  await noteBadCopies(
+    context,
+    space,
+    searches.flatMap(({ bad }) => bad),
+  );
   return new Map(searches.map((search) => [search.wanted.id, search.result]));
 }
 
@@ -47,7 +58,7 @@ async function readAll(nodes: NodeBook, searches: readonly Search[], signal: Abo
 /** An index that was put back from an older backup does not know where blocks were moved since. What is nowhere is missing as before. */
 async function lookEverywhere(nodes: NodeBook, absent: readonly Search[], signal: AbortSignal): Promise<void> {
   const up = nodes.all().filter((known) => !nodes.isDown(known));
-  const again = absent.map(({ wanted, result }): Search => ({ wanted, open: [...up], result }));
+  const again = absent.map(({ wanted, result }): Search => ({ wanted, open: [...up], result, bad: [] }));
   await readAll(nodes, again, signal);
   again.forEach((search, index) => {
     const first = absent[index];
@@ -55,7 +66,11 @@ async function lookEverywhere(nodes: NodeBook, absent: readonly Search[], signal
   });
 }
 
-async function placesOf(meta: MetaStore, nodes: NodeBook, space: SpaceId, wanted: readonly WantedBlock[]) {
+async function placesOf(
+  { meta, nodes }: Pick<ServerContext, 'meta' | 'nodes'>,
+  space: SpaceId,
+  wanted: readonly WantedBlock[],
+) {
   const ids = wanted.map((one) => one.id);
   const presences = await meta.read((reader) => findPresence(reader, space, ids));
   const places = new Map<BlockId, KnownNode[]>();
@@ -87,7 +102,9 @@ async function readFrom(nodes: NodeBook, known: KnownNode, searches: readonly Se
     const ids = searches.map((search) => search.wanted.id);
     const bytes = searches.reduce((sum, search) => sum + search.wanted.storedLength, 0);
     const get = ({ store }: NodeConnection, limited: AbortSignal) => store.get(ids, limited);
-    results = await nodes.call(known, signal, get, transferMsMax(bytes));
+    // A node that stands still must not hold up what lies elsewhere too; where it is the last one, it gets all the time there is.
+    const elsewhere = searches.every((search) => search.open.length > 0);
+    results = await nodes.call(known, signal, get, transferMsMax(bytes, elsewhere ? PATIENCE_MS : undefined));
   } catch (error) {
     if (signal.aborted || !(error instanceof HoldfastError)) throw error;
     for (const search of searches) search.result = { kind: 'storage_unavailable' };
@@ -95,6 +112,8 @@ async function readFrom(nodes: NodeBook, known: KnownNode, searches: readonly Se
   }
   searches.forEach((search, index) => {
     search.result = judged(results[index], search);
+    const why = badness(results[index], search.wanted);
+    if (why !== null) search.bad.push({ block: search.wanted.id, holder: known.stored.number, why });
   });
 }
 
@@ -104,4 +123,10 @@ function judged(result: GetResult | undefined, search: Search): ReadBlock {
     return result.bytes.length === search.wanted.storedLength ? result : { kind: 'block_corrupt' };
   if (search.result.kind === 'storage_unavailable') return search.result;
   return { kind: result?.kind === 'corrupt' || result?.kind === 'disk_failed' ? 'block_corrupt' : 'block_missing' };
+}
+
+/** A disk that reports errors says nothing about the block: it may be there again. */
+export function badness(result: GetResult | undefined, wanted: WantedBlock): BadCopy['why'] | null {
+  if (result?.kind === 'missing' || result?.kind === 'corrupt') return result.kind;
+  return result?.kind === 'found' && result.bytes.length !== wanted.storedLength ? 'corrupt' : null;
 }

@@ -7,9 +7,9 @@ import { forgetOpResults } from '#meta/spaces.ts';
 import { expiredUploads, removeUploads } from '#meta/uploads.ts';
 import type { DeviceId } from '#core/ids.ts';
 import type { KnownNode } from './node-book.ts';
+import type { NodeWatch } from './node-watch.ts';
 import type { ServerContext } from './server-context.ts';
 
-const BEAT_MS = 3000;
 const STATUS_MS_MAX = 3000;
 const REST_MS_MAX = 1000;
 /** Times in lists of devices and nodes are this exact: writing them down more often would keep the disk awake. */
@@ -23,13 +23,15 @@ const HOLD_MS = 365 * 24 * 3_600_000;
 
 export class Care {
   readonly #context: ServerContext;
+  readonly #watch: NodeWatch;
   readonly #devicesSeen = new Map<DeviceId, number>();
   readonly #acknowledged = new Map<string, number>();
   #nextNoteMs = 0;
   #nextTidyMs = 0;
 
-  constructor(context: ServerContext) {
+  constructor(context: ServerContext, watch: NodeWatch) {
     this.#context = context;
+    this.#watch = watch;
   }
 
   noteSeen(device: DeviceId): void {
@@ -38,9 +40,9 @@ export class Care {
 
   /** Runs until the server closes. `step`: further work in bounded steps, done between two beats. */
   async run(step: () => Promise<'busy' | 'idle'>): Promise<void> {
-    const { clock, closing, log } = this.#context;
+    const { clock, closing, log, care } = this.#context;
     while (!closing.aborted) {
-      const nextBeatMs = clock.monotonicMs() + BEAT_MS;
+      const nextBeatMs = clock.monotonicMs() + care.beatMs;
       try {
         await this.beat();
         while (!closing.aborted && clock.monotonicMs() < nextBeatMs && (await this.#throttled(step)) === 'busy');
@@ -66,6 +68,7 @@ export class Care {
     const { nodes, clock, tlsKeys } = this.#context;
     await nodes.reload();
     await Promise.all(nodes.all().map((known) => this.#greet(known)));
+    await this.#watch.judgeSilence();
     if (tlsKeys.rotating() && this.waitingFor().length === 0) await tlsKeys.changeOver();
     const nowMs = clock.monotonicMs();
     if (nowMs >= this.#nextNoteMs) {
@@ -92,9 +95,13 @@ export class Care {
       const status = await nodes.call(known, closing, ({ status: ask }, signal) => ask(signal), STATUS_MS_MAX);
       if (status.node !== known.stored.node || status.cluster !== cluster.cluster)
         throw new HoldfastError('wrong_cluster', 'another storage node answers at its address');
+      await this.#watch.judge(known, status);
       known.status = status;
       known.answering = true;
+      known.silentSinceMs = null;
       known.lastSeenMs = clock.nowMs();
+      // What could not be done without it may be done now.
+      if (!answeredBefore) this.#context.wakeJobs();
       const { bytes, list } = tlsKeys.keyList();
       if ((this.#acknowledged.get(known.stored.node) ?? 0) < list.seq) {
         const held = await nodes.call(known, closing, (node, signal) => node.pushKeys(bytes, signal), STATUS_MS_MAX);
@@ -104,6 +111,7 @@ export class Care {
     } catch (error) {
       if (closing.aborted || !(error instanceof HoldfastError)) throw error;
       nodes.takeOut(known);
+      known.silentSinceMs ??= clock.monotonicMs();
       if (answeredBefore)
         log.warn('a storage node does not answer', {
           node: known.stored.name,

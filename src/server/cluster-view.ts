@@ -1,36 +1,34 @@
 /** What devices and the status page see of the cluster as a whole. */
-import { findCluster, allPools } from '#meta/clusters.ts';
-import { countOwed } from '#meta/contents.ts';
+import { allNodes, allPools, findCluster, type StoredPool } from '#meta/clusters.ts';
+import { countHeldBy, countLacking, countOwedByPool } from '#meta/copies.ts';
 import { countFiles } from '#meta/entries.ts';
 import { countGarbage } from '#meta/garbage.ts';
 import { countMisplaced, isPlacing, placingState } from '#meta/placing.ts';
+import { allJobs } from '#meta/jobs.ts';
+import type { MetaReader } from '#meta/meta-store.ts';
 import { spacesOf } from '#meta/spaces.ts';
 import { countUploads } from '#meta/uploads.ts';
-import { nodesList, poolsList, serverStatus, type NodeRow } from '#protocol/cluster.ts';
+import { nodesList, serverStatus, type NodeRow } from '#protocol/cluster.ts';
 import type { z } from 'zod';
 import { deviceRoute } from './identity.ts';
+import type { Jobs } from './jobs.ts';
 import type { KnownNode } from './node-book.ts';
 import type { ServerContext } from './server-context.ts';
 
 type StatusResponse = z.infer<typeof serverStatus.response>;
 
-export function clusterRoutes(context: ServerContext) {
+export function clusterRoutes(context: ServerContext, jobs: Jobs) {
   return [
-    deviceRoute(nodesList, async () => ({ response: { nodes: context.nodes.all().map(nodeRow) }, parts: [] })),
-    deviceRoute(poolsList, async () => {
-      const pools = await context.meta.read(allPools);
-      const members = (pool: string) => context.nodes.all().filter((known) => known.stored.pool === pool).length;
-      return { response: { pools: pools.map((row) => ({ ...row, nodes: members(row.pool) })) }, parts: [] };
-    }),
+    deviceRoute(nodesList, async () => ({ response: { nodes: await nodeRows(context, jobs) }, parts: [] })),
     deviceRoute(serverStatus, async (_request, { identity }) => ({
-      response: await describeServer(context, identity.account),
+      response: await describeServer(context, jobs, identity.account),
       parts: [],
     })),
   ];
 }
 
-async function describeServer(context: ServerContext, account: Uint8Array): Promise<StatusResponse> {
-  const health = await describeHealth(context);
+async function describeServer(context: ServerContext, jobs: Jobs, account: Uint8Array): Promise<StatusResponse> {
+  const health = await describeHealth(context, jobs);
   const counted = await context.meta.read(async (reader) => {
     let files = 0;
     let plainBytes = 0;
@@ -51,13 +49,81 @@ async function describeServer(context: ServerContext, account: Uint8Array): Prom
 /** The part that costs little, however many files there are: strangers can ask for it. */
 export async function describeHealth(
   context: ServerContext,
-): Promise<Pick<StatusResponse, 'copiesAtRisk' | 'uploading' | 'nodes' | 'problems'>> {
-  const nodes = context.nodes.all().map(nodeRow);
-  const { copiesAtRisk, uploading } = await context.meta.read(async (reader) => ({
-    copiesAtRisk: await countOwed(reader),
+  jobs: Jobs,
+): Promise<Pick<StatusResponse, 'copiesAtRisk' | 'uploading' | 'nodes' | 'jobs' | 'problems'>> {
+  const nodes = await nodeRows(context, jobs);
+  const { risk, uploading, pools } = await context.meta.read(async (reader) => ({
+    risk: await countAtRisk(context, reader),
     uploading: await countUploads(reader),
+    pools: await allPools(reader),
   }));
-  return { copiesAtRisk, uploading, nodes, problems: problemsOf(nodes) };
+  const problems = [...problemsOf(nodes), ...complaintsOf(context), ...poolProblems(context, pools, risk)];
+  return { copiesAtRisk: risk.atRisk, uploading, nodes, jobs: [...(await jobs.rows())], problems };
+}
+
+type Risk = { readonly atRisk: number; readonly gone: ReadonlyMap<string, number> };
+
+/**
+ * The rows that owe copies are found by their index, and are the whole truth where every node answers. Where one does not, or where rows
+ * are not recounted yet after a change, all rows of the pool are looked at.
+ */
+async function countAtRisk({ nodes }: ServerContext, reader: MetaReader): Promise<Risk> {
+  const owed = await countOwedByPool(reader);
+  const recounting = (await allJobs(reader)).filter(({ kind }) => kind === 'recount').map(({ subject }) => subject);
+  const stored = await allNodes(reader);
+  let atRisk = 0;
+  for (const { pool, copies } of await allPools(reader)) {
+    const own = stored.filter((node) => node.pool === pool);
+    const out = own.filter(({ node, standing }) => {
+      const known = nodes.find(node);
+      return standing === 'lost' || standing === 'removed' || known?.status === null || known?.answering === false;
+    });
+    const doubtful =
+      recounting.includes(pool) || out.some(({ standing }) => standing !== 'removed' && standing !== 'lost');
+    atRisk += doubtful
+      ? (
+          await countLacking(
+            reader,
+            pool,
+            copies,
+            out.map(({ number }) => number),
+          )
+        ).blocks
+      : (owed.get(pool)?.owed ?? 0);
+  }
+  return { atRisk, gone: new Map([...owed].map(([pool, { gone }]) => [pool, gone])) };
+}
+
+function poolProblems(
+  context: ServerContext,
+  pools: readonly StoredPool[],
+  { gone }: Risk,
+): StatusResponse['problems'] {
+  const problems: StatusResponse['problems'] = [];
+  for (const { pool, copies } of pools) {
+    const lost = gone.get(pool) ?? 0;
+    if (lost > 0)
+      problems.push({
+        path: '',
+        code: 'block_missing',
+        message: `of ${lost} blocks of pool ${pool} no copy is left on any storage node that is known`,
+      });
+    const members = context.nodes.members(pool).filter(({ stored }) => stored.standing === 'in');
+    if (copies > 1 && members.length < copies)
+      problems.push({
+        path: '',
+        code: 'too_few_nodes',
+        message: `the pool ${pool} asks for ${copies} copies and has ${members.length === 1 ? '1 storage node' : `${members.length} storage nodes`}; add one with "holdfast invite --node --pool ${pool}"`,
+      });
+  }
+  return problems;
+}
+
+function complaintsOf({ nodes }: ServerContext): StatusResponse['problems'] {
+  return nodes.all().flatMap((known) => {
+    const message = nodes.complaintOf(known);
+    return message === null ? [] : [{ path: '', code: 'node_cloned', message }];
+  });
 }
 
 function problemsOf(nodes: readonly NodeRow[]): StatusResponse['problems'] {
@@ -67,7 +133,7 @@ function problemsOf(nodes: readonly NodeRow[]): StatusResponse['problems'] {
       ok: null,
       read_only: `the storage node ${node.name} (pool ${node.pool}) is full and takes no more blocks`,
       failed: `the disk of storage node ${node.name} (pool ${node.pool}) reports errors`,
-      unreachable: `the storage node ${node.name} (pool ${node.pool}) cannot be reached`,
+      unreachable: `the storage node ${node.name} (pool ${node.pool}) cannot be reached${node.standing === 'lost' ? '; its copies are made anew on others' : ''}`,
     }[node.state];
     const code = { ok: '', read_only: 'no_space', failed: 'disk_failed', unreachable: 'storage_unavailable' }[
       node.state
@@ -83,13 +149,33 @@ function problemsOf(nodes: readonly NodeRow[]): StatusResponse['problems'] {
   return problems;
 }
 
-function nodeRow({ stored, status, answering, lastSeenMs }: KnownNode): NodeRow {
+async function nodeRows(context: ServerContext, jobs: Jobs): Promise<NodeRow[]> {
+  const all = context.nodes.all();
+  if (!all.some(({ stored }) => stored.standing === 'draining')) return all.map((known) => nodeRow(known, null));
+  const moves = (await jobs.rows()).filter(({ name }) => name === 'rebalance');
+  return Promise.all(
+    all.map(async (known) => {
+      const { standing, number, pool } = known.stored;
+      if (standing !== 'draining') return nodeRow(known, null);
+      const left = await context.meta.read((reader) => countHeldBy(reader, number));
+      const move = moves.find(({ subject }) => subject === pool);
+      const bytesPerS = move?.bytesPerS ?? 0;
+      const secondsLeft = left.blocks === 0 ? 0 : bytesPerS > 0 ? Math.ceil(left.bytes / bytesPerS) : null;
+      const rate = { ratePerS: move?.ratePerS ?? 0, bytesPerS, secondsLeft };
+      return nodeRow(known, { blocksLeft: left.blocks, bytesLeft: left.bytes, ...rate });
+    }),
+  );
+}
+
+function nodeRow({ stored, status, answering, lastSeenMs }: KnownNode, drain: NodeRow['drain']): NodeRow {
   return {
     node: stored.node,
     name: stored.name,
     pool: stored.pool,
     address: stored.addresses[0] ?? '',
     state: answering && status ? status.state : 'unreachable',
+    standing: stored.standing === 'removed' ? 'lost' : stored.standing,
+    drain,
     blocks: status?.blocks ?? 0,
     storedBytes: status?.storedBytes ?? 0,
     freeBytes: status?.freeBytes ?? 0,

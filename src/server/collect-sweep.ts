@@ -1,5 +1,6 @@
 /** Judges the rows of a space by a complete mark, some hundred in a transaction, and lets go of what has waited long enough. */
 import { fateOf, type Found } from '#core/collection.ts';
+import { owedOf } from '#core/copies.ts';
 import type { ManifestId } from '#core/ids.ts';
 import {
   collectionState,
@@ -15,6 +16,7 @@ import {
 import { addGarbage } from '#meta/garbage.ts';
 import type { MetaWriter } from '#meta/meta-store.ts';
 import type { Mark } from './collect-mark.ts';
+import { readPools, type PoolsNow } from './standing.ts';
 
 const ROWS_PER_STEP = 300;
 /** A block has one row in each pool: a page is read a little further, so that all of them are looked at together. */
@@ -47,9 +49,10 @@ export class Sweep {
     const rest = await presenceAfter(writer, space, last, POOLS_MAX);
     const page = [...rows, ...rest.filter(({ block }) => block === last.block)];
     const condemned = { mark: (await collectionState(writer)).mark, atMs: time.nowMs };
+    const pools = await readPools(writer);
     for (const [at, row] of page.entries()) {
       const others = siblings(page, at);
-      const fate = fateOf(this.#find(row, others), row.condemned, time);
+      const fate = fateOf(this.#find(row, others, pools), row.condemned, time);
       if (fate === 'spare') await judgePresence(writer, space, row, null);
       else if (fate === 'condemn') await judgePresence(writer, space, row, condemned);
       else if (fate === 'delete') {
@@ -63,15 +66,16 @@ export class Sweep {
     return rows.length < ROWS_PER_STEP;
   }
 
-  #find({ block, pool }: JudgedPresence, others: readonly JudgedPresence[]): Found {
+  #find({ block, pool }: JudgedPresence, others: readonly JudgedPresence[], pools: PoolsNow): Found {
     return {
       live: this.#mark.isLive(block),
       wantedHere: this.#mark.isWanted(block, pool),
-      // Owing nothing, and not itself about to go.
+      // Owing nothing by the nodes as they stand now, and not itself about to go.
       wholeElsewhere: others.some(
         (other) =>
           this.#mark.isWanted(block, other.pool) &&
           other.owed === 0 &&
+          owedOf(other.holders, pools.of(other.pool)) === 0 &&
           other.holders.length > 0 &&
           other.condemned === null,
       ),

@@ -9,11 +9,13 @@ import { findPresence, type Presence } from '#meta/contents.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
 import { findUploadBlocks, type StoredUpload } from '#meta/uploads.ts';
 import type { Answer } from '#protocol/sync.ts';
-import { writeBlocks, type WrittenBlock } from './block-writer.ts';
+import { writeBlocks, type WriteFailure, type WrittenBlock } from './block-writer.ts';
 import { isClaim, staleKey, wrong, type Claim, type CommitItem } from './commit-claims.ts';
 import { currentFence } from './copies.ts';
 import type { NodeBook } from './node-book.ts';
 import type { Folders, Placement } from './placement.ts';
+import { readPools } from './standing.ts';
+import { isHeld, isStillSafe } from './presence-writer.ts';
 
 export type BlockPlan = {
   /** By position of the operation; only those that claim a content. */
@@ -46,7 +48,9 @@ export async function planBlocks(
   sources: BlockSources,
 ): Promise<BlockPlan> {
   const claims = items.flatMap(({ claim }) => (isClaim(claim) ? claim.blocks.map(({ id }) => id) : []));
-  const present = byPoolAndBlock(await findPresence(reader, space, claims));
+  const pools = await readPools(reader);
+  const held = (await findPresence(reader, space, claims)).filter((row) => isHeld(pools, row));
+  const present = byPoolAndBlock(held);
   const uploadOf = new Map(sources.uploads.map((upload) => [upload.entry, upload]));
   const places = placesOf(items, sources.entries);
   const plan = {
@@ -65,13 +69,9 @@ export async function planBlocks(
     const file = { parent, name, size: claim.content.size, revisedMs: null };
     const pool = upload?.pool ?? sources.placement.find(places, file).pool;
     plan.pools.set(position, pool);
-    const brought = upload
-      ? await findUploadBlocks(
-          reader,
-          upload,
-          claim.blocks.map(({ id }) => id),
-        )
-      : [];
+    const ids = claim.blocks.map(({ id }) => id);
+    const uploaded = upload ? await findUploadBlocks(reader, upload, ids) : [];
+    const brought = uploaded.filter((row) => isStillSafe(pools, row));
     const judged = judgeBlocks(claim, pool, present, byPoolAndBlock(brought), upload, sources);
     if (judged.refusal) plan.refusals.set(position, judged.refusal);
     else {
@@ -161,12 +161,13 @@ export async function writeInline(
   }
 }
 
-export function refusalOf(pool: string, why: 'unavailable' | 'no_space' | 'hash_mismatch'): Answer {
+export function refusalOf(pool: string, why: WriteFailure): Answer {
   if (why === 'hash_mismatch') return wrong('a storage node found other bytes than the block’s name says');
-  const detail =
-    why === 'no_space'
-      ? `the storage nodes of pool ${pool} have no space left`
-      : `no storage node of pool ${pool} can be reached`;
+  const detail = {
+    no_space: `the storage nodes of pool ${pool} have no space left`,
+    unavailable: `no storage node of pool ${pool} can be reached`,
+    too_few: `fewer storage nodes of pool ${pool} can be reached than must hold a copy before it is safe`,
+  }[why];
   return { kind: 'pool_unavailable', pool, detail };
 }
 

@@ -8,14 +8,7 @@ import type { JournalRow } from '#core/entry.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { TRASH_ENTRY, type BlockId, type DeviceId, type EntryId, type SpaceId } from '#core/ids.ts';
 import { limits } from '#core/limits.ts';
-import {
-  findContents,
-  findPresence,
-  insertContents,
-  putPresence,
-  type Presence,
-  type StoredContent,
-} from '#meta/contents.ts';
+import { findContents, findPresence, insertContents, type Presence, type StoredContent } from '#meta/contents.ts';
 import { entriesWithAncestors, replaceEntries, type PooledEntry } from '#meta/entries.ts';
 import type { MetaWriter } from '#meta/meta-store.ts';
 import { addPlacing } from '#meta/placing.ts';
@@ -36,6 +29,8 @@ import { noteCommit } from './installs.ts';
 import { growJournal } from './journal-writer.ts';
 import { headOf, judgeCursor } from './journal-view.ts';
 import { Placement } from './placement.ts';
+import { readPools } from './standing.ts';
+import { isHeld, isStillSafe, recordPresence } from './presence-writer.ts';
 import type { ServerContext } from './server-context.ts';
 import { weigh, type Weighed } from './weigh.ts';
 
@@ -200,7 +195,7 @@ async function apply(
   return { response, grown: decision.rows.length > 0 };
 }
 
-/** What was true before the blocks were written may not be any more: keys change, uploads are abandoned, blocks move or are collected. */
+/** What was true before the blocks were written may not be any more: keys change, uploads are abandoned, blocks move or are collected, nodes are lost. */
 async function checkAgain(
   writer: MetaWriter,
   { request, items, plan, uploads, keyVersion }: Prepared,
@@ -209,7 +204,9 @@ async function checkAgain(
 ): Promise<ReadonlyMap<number, Answer>> {
   const refusals = new Map(plan.refusals);
   const relied = [...plan.relied.values()].flat();
-  const present = new Set((await findPresence(writer, request.space, relied)).map((row) => `${row.block}/${row.pool}`));
+  const pools = await readPools(writer);
+  const held = (await findPresence(writer, request.space, relied)).filter((row) => isHeld(pools, row));
+  const present = new Set(held.map((row) => `${row.block}/${row.pool}`));
   const { lost: gone } = await settleCopies(writer, [...plan.presence.values()].flat(), { fence: plan.fence, nowMs });
   const lost = new Set(gone);
   const stillOpen = await findUploads(
@@ -223,11 +220,10 @@ async function checkAgain(
     const pool = plan.pools.get(position);
     const relies = plan.relied.get(position) ?? [];
     if (pool !== undefined) await sparePresence(writer, request.space, relies, pool);
-    const absent = [
-      ...relies.filter((block) => !present.has(`${block}/${pool}`)),
-      ...(plan.presence.get(position) ?? []).flatMap(({ block }) => (lost.has(block) ? [block] : [])),
-    ];
-    const needed = closed.has(operation.entry) ? claim.blocks.map(({ id }) => id) : absent;
+    const unsafe = (plan.presence.get(position) ?? []).filter((row) => lost.has(row.block) || !isStillSafe(pools, row));
+    const needed = closed.has(operation.entry)
+      ? claim.blocks.map(({ id }) => id)
+      : [...relies.filter((block) => !present.has(`${block}/${pool}`)), ...unsafe.map(({ block }) => block)];
     if (needed.length > 0) refusals.set(position, { kind: 'need_blocks', blocks: [...new Set(needed)] });
   }
   return refusals;
@@ -270,7 +266,7 @@ async function writeDecision(
   await insertContents(writer, space.space, [...contents.values()]);
   const nowMs = context.clock.nowMs();
   const settled = await settleCopies(writer, [...presence.values()], { fence: plan.fence, nowMs });
-  await putPresence(writer, space.space, settled.rows);
+  await recordPresence(context, writer, space.space, settled.rows);
   // Where another operation relies on one of these, it is found named when it is judged.
   await addGarbage(writer, copiesOf(unused), nowMs);
   const ended = prepared.uploads.filter(({ entry }) => applied.has(entry)).map(({ upload }) => upload);

@@ -61,7 +61,7 @@ async function sendContents(
   });
   const sent = new Set(chooseWithin(request, found));
   const wanted = [...sent].flatMap((id) => must(found.get(id), 'it was chosen from those').blocks);
-  const read = await readBlocks(context.meta, context.nodes, request.space, wanted, signal);
+  const read = await readBlocks(context, request.space, wanted, signal);
   const parts: Uint8Array[] = [];
   const partOf = new Map<BlockId | ManifestId, number>();
   const partIndexOf = (id: BlockId | ManifestId, bytes: Uint8Array): number => {
@@ -134,7 +134,7 @@ async function sendBlocks(
     if (bytesLeft < 0 && wanted.length > 0) break;
     wanted.push(block);
   }
-  const read = await readBlocks(context.meta, context.nodes, request.space, wanted, signal);
+  const read = await readBlocks(context, request.space, wanted, signal);
   const parts: Uint8Array[] = [];
   const results = wanted.map(({ id }) => {
     const result = must(read.get(id), 'all were read');

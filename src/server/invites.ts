@@ -5,7 +5,6 @@ import { equalBytes, fromHex, toHex } from '#core/bytes.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { id16Of, idBytes, type DeviceId } from '#core/ids.ts';
 import { encodeInvite, isLoopbackAddress } from '#core/invite.ts';
-import { makeLayout } from '#core/layout.ts';
 import { DEFAULT_POOL } from '#core/rules.ts';
 import { secretHash } from '#core/token.ts';
 import {
@@ -20,13 +19,16 @@ import {
   useInvite,
   type StoredInvite,
 } from '#meta/accounts.ts';
-import { allLayouts, allNodes, allPools, insertLayout, insertNode, moveNode } from '#meta/clusters.ts';
-import type { MetaWriter } from '#meta/meta-store.ts';
+import { allNodes, allPools, insertNode, moveNode, noteNodeRun } from '#meta/clusters.ts';
+import type { MetaReader, MetaWriter } from '#meta/meta-store.ts';
 import { inviteCreate, nodeHere, nodeJoin, redeem } from '#protocol/account.ts';
 import { route } from '#protocol/call.ts';
 import type { z } from 'zod';
 import { deviceRoute, type Identity } from './identity.ts';
 import type { KnownNode } from './node-book.ts';
+import type { NodeWatch } from './node-watch.ts';
+import { takeUp } from './nodes.ts';
+import { changeStanding, newLayout, wantJobs } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
 
 const HOUR_MS = 3_600_000;
@@ -38,7 +40,7 @@ type InviteRequest = z.infer<typeof inviteCreate.request>;
 type Redeem = z.infer<typeof redeem.request>;
 type NodeJoin = z.infer<typeof nodeJoin.request>;
 
-export function inviteRoutes(context: ServerContext) {
+export function inviteRoutes(context: ServerContext, watch: NodeWatch) {
   return [
     deviceRoute(inviteCreate, async (request, { identity }) => ({
       response: await createInvite(context, identity.account, request),
@@ -52,14 +54,19 @@ export function inviteRoutes(context: ServerContext) {
       if (identity.kind === 'pinned' && identity.pin !== request.pin)
         throw new HoldfastError('forbidden', 'a storage node joins with the key that it shows');
       const pool = await redeemForNode(context, request);
-      await context.nodes.reload();
+      await takeUp(context);
       return { response: { cluster: context.cluster.cluster, pool }, parts: [context.tlsKeys.keyList().bytes] };
     }),
     route<z.infer<typeof nodeHere.request>, object, Identity>(nodeHere, async (request, { identity, signal }) => {
       const known = context.nodes.find(request.node);
       const shown = identity.kind === 'pinned' ? identity.pin : null;
       if (!known || (known.stored.pin !== shown && !(await answersThere(context, known, request.addresses, signal))))
-        throw new HoldfastError('forbidden', 'only the storage node itself may say where it is');
+        throw new HoldfastError('forbidden', 'only a storage node of this cluster, and itself, may say where it is');
+      if (await watch.isTwice(known, request.addresses, signal))
+        throw new HoldfastError(
+          'conflict',
+          'another process with the identity of this storage node runs already; a copied directory must be emptied and join as a new node',
+        );
       await context.meta.write((writer) => moveNode(writer, request.node, request.addresses));
       await context.nodes.reload();
       return { response: {}, parts: [] };
@@ -78,7 +85,7 @@ async function answersThere(
   signal: AbortSignal,
 ) {
   if (!context.addresses().every(isLoopbackAddress)) return false;
-  return context.nodes.answersAt(known, addresses, signal);
+  return (await context.nodes.statusAt(known, addresses, signal)) !== null;
 }
 
 export async function createInvite(context: ServerContext, account: Uint8Array, request: InviteRequest) {
@@ -89,6 +96,9 @@ export async function createInvite(context: ServerContext, account: Uint8Array, 
   const validMs = request.validMs ?? VALID_MS[request.kind];
   if (validMs < 1 || validMs > VALID_MS_MAX)
     throw new HoldfastError('invalid_field', `validMs: must be 1-${VALID_MS_MAX}, seven days at most`);
+  const pool = request.pool ?? null;
+  if (pool !== null && request.kind === 'device')
+    throw new HoldfastError('invalid_field', 'pool: only a ticket for a storage node names a pool');
   const secret = random.bytes(16);
   const tokenId = toHex(random.bytes(8));
   const expiresMs = clock.nowMs() + validMs;
@@ -101,8 +111,9 @@ export async function createInvite(context: ServerContext, account: Uint8Array, 
     secret: toBase64url(secret),
     addresses,
   });
-  await context.meta.write((writer) =>
-    insertInvite(writer, {
+  await context.meta.write(async (writer) => {
+    if (pool !== null) await checkPool(writer, pool);
+    await insertInvite(writer, {
       invite: tokenId,
       kind: request.kind,
       account,
@@ -111,8 +122,9 @@ export async function createInvite(context: ServerContext, account: Uint8Array, 
       wrongCount: 0,
       redeemer: null,
       made: null,
-    }),
-  );
+      pool,
+    });
+  });
   return { invite, expiresMs, loopbackOnly: addresses.every(isOnlyThisMachine) };
 }
 
@@ -186,33 +198,43 @@ async function redeemForNode(context: ServerContext, request: NodeJoin): Promise
     const nodes = await allNodes(writer);
     const present = nodes.find(({ node }) => node === request.node);
     if (invite.made) return present && equalBytes(invite.made, idBytes(request.node)) ? present.pool : null;
+    if (invite.pool !== null && invite.pool !== (request.pool ?? present?.pool ?? invite.pool))
+      throw new HoldfastError('invalid_field', `pool: the ticket is for the pool "${invite.pool}"`);
     if (present && present.pin !== request.pin)
       throw new HoldfastError('conflict', 'there is a storage node of that id with another key');
     await useInvite(writer, invite.invite, { redeemer, made: idBytes(request.node) });
     if (present) {
       await moveNode(writer, request.node, request.addresses);
+      // Whatever was held against it, it begins anew; what it holds counts as far as it says so when it is asked.
+      await noteNodeRun(writer, request.node, { boot: 0, run: '' });
+      if (present.standing !== 'in') await changeStanding(context, writer, present, 'in');
       return present.pool;
     }
-    return addNode(context, writer, request);
+    return addNode(context, writer, request, request.pool ?? invite.pool ?? DEFAULT_POOL);
   });
   if (pool === null) throw refused();
   context.log.info('a storage node joined', { node: request.node, pool });
   return pool;
 }
 
-async function addNode(context: ServerContext, writer: MetaWriter, request: NodeJoin): Promise<string> {
-  const pool = request.pool ?? DEFAULT_POOL;
-  const known = (await allPools(writer)).find((one) => one.pool === pool);
-  if (!known) throw new HoldfastError('invalid_field', `pool: there is no pool "${pool}"`);
+async function checkPool(reader: MetaReader, pool: string): Promise<void> {
+  if (!(await allPools(reader)).some((one) => one.pool === pool))
+    throw new HoldfastError(
+      'invalid_field',
+      `pool: there is no pool "${pool}"; "holdfast pools set ${pool} --copies N" makes it`,
+    );
+}
+
+async function addNode(context: ServerContext, writer: MetaWriter, request: NodeJoin, pool: string): Promise<string> {
+  await checkPool(writer, pool);
   const nodes = await allNodes(writer);
   const number = 1 + Math.max(0, ...nodes.map((node) => node.number));
   const domain = new RegExp('^https?://(.*?)(:\\d+)?$').exec(request.addresses[0] ?? '')?.[1] ?? request.node;
   const { node, name, pin, addresses } = request;
-  await insertNode(writer, { node, number, name, pool, pin, addresses, domain, weight: 1, lastSeenMs: null });
-  const members = [...nodes.filter((one) => one.pool === pool), { node, domain, weight: 1 }];
-  const layouts = (await allLayouts(writer)).filter((layout) => layout.pool === pool);
-  const layout = makeLayout(context.primitives, 1 + (layouts[0]?.number ?? 0), members, known.copies);
-  await insertLayout(writer, { pool, number: layout.number, nodes: layout.nodes, table: layout.table });
+  const unseen = { lastSeenMs: null, standing: 'in', boot: 0, run: '' } as const;
+  await insertNode(writer, { node, number, name, pool, pin, addresses, domain, weight: 1, ...unseen });
+  await newLayout(context, writer, pool);
+  if (nodes.some((one) => one.pool === pool)) await wantJobs(context, writer, [['rebalance', pool]]);
   return pool;
 }
 

@@ -5,7 +5,7 @@ import type { BlockId, EntryId, SpaceId } from '#core/ids.ts';
 import { limits } from '#core/limits.ts';
 import type { ManifestBlock } from '#core/manifest.ts';
 import { sparePresence } from '#meta/collection.ts';
-import { findPresence, putPresence, type Presence } from '#meta/contents.ts';
+import { findPresence, type Presence } from '#meta/contents.ts';
 import { misplacedFiles, settlePool, type PooledEntry } from '#meta/entries.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
 import { allSpaces, lockSpace } from '#meta/spaces.ts';
@@ -13,6 +13,7 @@ import { readBlocks } from './block-reader.ts';
 import { writeBlocks } from './block-writer.ts';
 import { outlines } from './contents.ts';
 import { currentFence, settleCopies } from './copies.ts';
+import { recordPresence } from './presence-writer.ts';
 import type { ServerContext } from './server-context.ts';
 
 const FILES_PER_STEP = 64;
@@ -86,8 +87,8 @@ export class Mover {
     batch: readonly ManifestBlock[],
     fence: number,
   ): Promise<readonly Presence[]> {
-    const { meta, nodes, closing } = this.#context;
-    const read = await readBlocks(meta, nodes, space, batch, closing);
+    const { nodes, closing } = this.#context;
+    const read = await readBlocks(this.#context, space, batch, closing);
     const blocks: Block[] = [];
     for (const [id, result] of read) if (result.kind === 'found') blocks.push({ id, bytes: result.bytes });
     const written = await writeBlocks(nodes, pool, blocks, fence, closing);
@@ -104,7 +105,7 @@ export class Mover {
       // Entries must not change between the look at them and their new rows.
       await lockSpace(writer, space);
       const settled = await settleCopies(writer, copied, { fence, nowMs });
-      await putPresence(writer, space, settled.rows);
+      await recordPresence(this.#context, writer, space, settled.rows);
       for (const { file, target, ids } of moves) {
         const present = new Set((await findPresence(writer, space, ids, target)).map(({ block }) => block));
         if (!ids.every((id) => present.has(id))) continue;

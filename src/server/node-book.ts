@@ -1,4 +1,5 @@
 /** The storage nodes as this server knows them: where they are, which answer, which layouts name them. */
+import type { PoolCopies } from '#core/copies.ts';
 import { HoldfastError } from '#core/errors.ts';
 import type { BlockId, ClusterId, NodeId } from '#core/ids.ts';
 import { nodesFor, parseLayout, type Layout } from '#core/layout.ts';
@@ -18,9 +19,9 @@ const CALL_MS_MAX = 10_000;
 /** A node may sit behind a slow line: a batch gets the time that one megabit a second needs. */
 const BYTES_PER_MS_MIN = 128;
 
-/** How long a call that carries so many bytes may take. */
-export function transferMsMax(bytes: number): number {
-  return CALL_MS_MAX + Math.ceil(bytes / BYTES_PER_MS_MIN);
+/** How long a call that carries so many bytes may take, where the node may take `answerMs` before the first of them. */
+export function transferMsMax(bytes: number, answerMs: number = CALL_MS_MAX): number {
+  return answerMs + Math.ceil(bytes / BYTES_PER_MS_MIN);
 }
 
 export type KnownNode = {
@@ -32,6 +33,10 @@ export type KnownNode = {
   downUntilMs: number;
   answering: boolean;
   lastSeenMs: number | null;
+  /** Monotonic: since when it does not answer this process; null: it does. */
+  silentSinceMs: number | null;
+  /** What is wrong with who answers in its name, until then by the monotonic clock; null: nothing. */
+  complaint: { readonly message: string; readonly untilMs: number } | null;
 };
 
 export class NodeBook {
@@ -58,7 +63,7 @@ export class NodeBook {
       async (reader) => [await allNodes(reader), await allLayouts(reader), await allPools(reader)] as const,
     );
     const next = new Map<NodeId, KnownNode>();
-    for (const stored of nodes) next.set(stored.node, this.#keep(stored));
+    for (const stored of nodes) if (stored.standing !== 'removed') next.set(stored.node, this.#keep(stored));
     const gone = [...this.#nodes.values()].filter(
       (known) => next.get(known.stored.node)?.connection !== known.connection,
     );
@@ -80,7 +85,10 @@ export class NodeBook {
       return Object.assign(known, { stored });
     const { node, pool, pin, addresses } = stored;
     const connection = this.#connect({ node, cluster: this.#cluster, pool, pin, addresses }, this.#show);
-    return { stored, connection, status: null, downUntilMs: 0, answering: false, lastSeenMs: stored.lastSeenMs };
+    const { lastSeenMs } = stored;
+    const silentSinceMs = this.#clock.monotonicMs();
+    const unknown = { status: null, downUntilMs: 0, answering: false, complaint: null };
+    return { stored, connection, lastSeenMs, silentSinceMs, ...unknown };
   }
 
   /** The server shows another key from now on: every connection is made anew. */
@@ -116,14 +124,49 @@ export class NodeBook {
     return newest ? this.#known(nodesFor(newest, block)) : [];
   }
 
-  /** Where a block of a pool may lie by any layout, newest first. */
+  /** Their numbers. */
+  order(pool: string, block: BlockId): readonly number[] {
+    return this.targets(pool, block).map(({ stored }) => stored.number);
+  }
+
+  /** The number of the pool's newest layout that is known here; 0: there is none. */
+  layoutNumber(pool: string): number {
+    return this.#layouts.get(pool)?.[0]?.number ?? 0;
+  }
+
+  /** As it is known here; what is written down is decided by the rows. */
+  standing(pool: string): PoolCopies {
+    const standing = new Map(this.all().map(({ stored }) => [stored.number, stored.standing]));
+    return { copies: this.copies(pool), standing };
+  }
+
+  members(pool: string): readonly KnownNode[] {
+    return this.all().filter(({ stored }) => stored.pool === pool);
+  }
+
+  /** Where a block of a pool may lie, whatever the rows say: by any layout, newest first, then anywhere in the pool. */
   places(pool: string, block: BlockId): readonly KnownNode[] {
     const nodes = (this.#layouts.get(pool) ?? []).flatMap((layout) => nodesFor(layout, block));
-    return this.#known([...new Set(nodes)]);
+    return [...new Set([...this.#known(nodes), ...this.members(pool)])];
   }
 
   #known(nodes: readonly NodeId[]): KnownNode[] {
     return nodes.flatMap((node) => this.#nodes.get(node) ?? []);
+  }
+
+  complaintOf({ complaint }: KnownNode): string | null {
+    return complaint && complaint.untilMs > this.#clock.monotonicMs() ? complaint.message : null;
+  }
+
+  /** One of the nodes that the row names can be asked for the block; or nobody is named, and all must be. */
+  hasSource({ holders }: { readonly holders: readonly number[] }): boolean {
+    const named = holders.flatMap((holder) => this.byNumber(holder) ?? []);
+    return named.length === 0 || named.some((known) => !this.isDown(known));
+  }
+
+  /** It answers, and has space as far as is known. */
+  takesBlocks(known: KnownNode): boolean {
+    return !this.isDown(known) && (known.status?.state ?? 'ok') === 'ok';
   }
 
   isDown(known: KnownNode): boolean {
@@ -154,15 +197,20 @@ export class NodeBook {
     }
   }
 
-  /** Whether the node itself, by its key, is to be found at other addresses than those known. */
-  async answersAt(known: KnownNode, addresses: readonly string[], signal: AbortSignal): Promise<boolean> {
+  /** What the node itself, by its key, answers at other addresses than those known; null: it does not. */
+  async statusAt(
+    known: KnownNode,
+    addresses: readonly string[],
+    signal: AbortSignal,
+    deadlineMs: number = CALL_MS_MAX,
+  ): Promise<NodeStatus | null> {
     const { node, pool, pin } = known.stored;
     const connection = this.#connect({ node, cluster: this.#cluster, pool, pin, addresses }, this.#show);
     try {
-      const status = await withDeadline(this.#clock, CALL_MS_MAX, signal, (limited) => connection.status(limited));
-      return status.node === node && status.cluster === this.#cluster;
+      const status = await withDeadline(this.#clock, deadlineMs, signal, (limited) => connection.status(limited));
+      return status.node === node && status.cluster === this.#cluster ? status : null;
     } catch (error) {
-      if (error instanceof HoldfastError) return false;
+      if (error instanceof HoldfastError) return null;
       throw error;
     } finally {
       await connection.close();

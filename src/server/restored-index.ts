@@ -10,10 +10,11 @@ import { signKeyList, verifyKeyList } from '#core/key-list.ts';
 import type { Primitives } from '#core/primitives.ts';
 import type { RecoveryKit } from '#core/root-key.ts';
 import { dropOpenInvites } from '#meta/accounts.ts';
-import { findCluster, putIncarnation } from '#meta/clusters.ts';
+import { allNodes, findCluster, putIncarnation } from '#meta/clusters.ts';
 import { collectionState, putCollectionState } from '#meta/collection.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import { allSpaces, beginEpoch } from '#meta/spaces.ts';
+import { wantJobs } from './standing.ts';
 import type { Random } from '#world/random.ts';
 import { Vault } from './vault.ts';
 
@@ -38,6 +39,9 @@ export async function beginAnew(tools: RestoreTools, kit: RecoveryKit, above: nu
     // Nodes know fences and orders that the backup does not.
     const collection = await collectionState(writer);
     await putCollectionState(writer, { ...collection, fence: collection.fence + FENCES_SKIPPED });
+    // What the nodes hold is not what it was: each is asked.
+    for (const { node, standing } of await allNodes(writer))
+      if (standing === 'in' || standing === 'draining') await wantJobs(tools, writer, [['adopt', node]]);
     // One that was used since would be open again, to whoever finds it.
     await dropOpenInvites(writer);
     for (const { space, headSeq, headChain } of await allSpaces(writer)) {

@@ -17,25 +17,33 @@ import { accountRoutes } from './accounts.ts';
 import { backupRoutes, type BackUp } from './backups.ts';
 import { Bell } from './bell.ts';
 import { Care } from './care.ts';
+import { CARE, type CareSettings } from './care-settings.ts';
 import { openCluster } from './cluster-start.ts';
 import { Collection, type CollectionTimes } from './collection.ts';
 import { clusterRoutes } from './cluster-view.ts';
 import { commitRoutes } from './commits.ts';
 import { contentRoutes } from './contents.ts';
+import { adopt, rebalance, recount } from './copy-jobs.ts';
 import { fileRoutes } from './files.ts';
 import { finishHolds, holdRoutes } from './holds.ts';
 import { authorise } from './identity.ts';
 import { installRoutes } from './installs.ts';
 import { createInvite, inviteRoutes } from './invites.ts';
+import { Jobs } from './jobs.ts';
 import { JournalTrim, type JournalKept } from './journal-trim.ts';
 import { journalRoutes } from './journal-view.ts';
 import { mergeRoutes } from './merging.ts';
 import { Mover } from './mover.ts';
 import { NodeBook } from './node-book.ts';
 import type { ConnectNode } from './node-connection.ts';
+import { NodeWatch } from './node-watch.ts';
+import { nodeRoutes } from './nodes.ts';
+import { poolRoutes } from './pools.ts';
+import { Repair } from './repair.ts';
 import type { RootKeeper } from './root-keeper.ts';
 import { Placing } from './placing.ts';
 import { ruleRoutes } from './rules.ts';
+import { beginScrub, scrub } from './scrub.ts';
 import type { ServerContext } from './server-context.ts';
 import { SpaceKeys } from './space-keys.ts';
 import { renderStatusPage } from './status-page.ts';
@@ -56,6 +64,8 @@ export type ServerOptions = {
   readonly connectNode: ConnectNode;
   /** Where it is missing, this server makes no backups. */
   readonly backUp?: BackUp;
+  /** Where it says nothing: `CARE`. */
+  readonly care?: Partial<CareSettings>;
   /** Default: `limits.journalKept`. */
   readonly journalKept?: JournalKept;
   /** Default: `COLLECTION_TIMES`. */
@@ -82,6 +92,8 @@ export interface Server {
   moveMisplaced(): Promise<void>;
   /** A whole round of garbage collection, as far as its times let it go. The server does so by itself, between heartbeats. */
   collectGarbage(): Promise<void>;
+  /** Does now what can be done of recounts, repair, moves and their like; scrub goes at its own pace. The server does so by itself. */
+  settleCopies(): Promise<void>;
   /** Shortens now what is old enough of the journals. The server does so by itself, between heartbeats. */
   trimJournals(): Promise<void>;
   /** Answers held requests with what there is, now and from now on: before the listener closes, so that it need not wait for them. */
@@ -122,12 +134,19 @@ async function start(options: ServerOptions): Promise<Server> {
     spaceKeys: new SpaceKeys(primitives, random, cluster.vault),
     nodes,
     bell: new Bell(),
+    care: { ...CARE, ...options.care },
     closing: closing.signal,
     draining: draining.signal,
+    wakeJobs: () => jobs.wake(),
     addresses: () => options.addresses(),
   };
+  const repair = new Repair(context);
+  const works = [recount(context), adopt(context), repair, rebalance(context), scrub(context)];
+  const jobs = new Jobs(context, works);
   await nodes.reload();
-  const care = new Care(context);
+  await beginScrub(context);
+  const watch = new NodeWatch(context);
+  const care = new Care(context, watch);
   tlsKeys.onChange((identity) => nodes.showFromNowOn(identity));
   const placing = new Placing(context, options.agesMs);
   const mover = new Mover(context);
@@ -139,10 +158,12 @@ async function start(options: ServerOptions): Promise<Server> {
     for (const job of [placing, mover, trim, collection]) if ((await job.step()) === 'busy') return 'busy';
     return 'idle';
   });
+  const working = jobs.run();
+  const parts: Parts = { care, watch, repair, jobs, backUp: options.backUp ?? null };
   return {
     cluster: cluster.cluster,
-    handler: serverHandler(context, care, options.backUp ?? null),
-    page: async (path) => (path === '/' ? renderStatusPage(context) : null),
+    handler: serverHandler(context, parts),
+    page: async (path) => (path === '/' ? renderStatusPage(context, jobs) : null),
     tlsIdentity: () => tlsKeys.current(),
     onTlsIdentity: (listener) => tlsKeys.onChange(listener),
     invite: async (request) => {
@@ -156,6 +177,10 @@ async function start(options: ServerOptions): Promise<Server> {
     async collectGarbage() {
       while ((await collection.step()) === 'busy');
     },
+    async settleCopies() {
+      jobs.wake();
+      while ((await jobs.step()).busy);
+    },
     async trimJournals() {
       while ((await trim.step()) === 'busy');
     },
@@ -163,7 +188,7 @@ async function start(options: ServerOptions): Promise<Server> {
     async close() {
       draining.abort();
       closing.abort();
-      await caring;
+      await Promise.all([caring, working]);
       await care.note();
       await nodes.close();
       await meta.close();
@@ -171,10 +196,18 @@ async function start(options: ServerOptions): Promise<Server> {
   };
 }
 
-function serverHandler(context: ServerContext, care: Care, backUp: BackUp | null): Handler {
+type Parts = {
+  readonly care: Care;
+  readonly watch: NodeWatch;
+  readonly repair: Repair;
+  readonly jobs: Jobs;
+  readonly backUp: BackUp | null;
+};
+
+function serverHandler(context: ServerContext, { care, watch, repair, jobs, backUp }: Parts): Handler {
   const routes = [
     ...accountRoutes(context, care),
-    ...inviteRoutes(context),
+    ...inviteRoutes(context, watch),
     ...journalRoutes(context),
     ...installRoutes(context),
     ...commitRoutes(context),
@@ -185,7 +218,9 @@ function serverHandler(context: ServerContext, care: Care, backUp: BackUp | null
     ...ruleRoutes(context),
     ...mergeRoutes(context),
     ...whyRoutes(context),
-    ...clusterRoutes(context),
+    ...clusterRoutes(context, jobs),
+    ...nodeRoutes(context, repair),
+    ...poolRoutes(context),
     ...(backUp ? backupRoutes(context, backUp) : []),
   ];
   return dispatcher(routes, async (caller, callers) => {

@@ -6,6 +6,7 @@ import { allPools } from '#meta/clusters.ts';
 import type { NodeRow } from '#protocol/cluster.ts';
 import type { Page } from '#world/net.ts';
 import { describeHealth } from './cluster-view.ts';
+import type { Jobs } from './jobs.ts';
 import type { ServerContext } from './server-context.ts';
 
 const STYLE = `
@@ -32,8 +33,8 @@ p + p { margin-top: 0.5rem; }
 .wide { overflow-x: auto; }
 `;
 
-export async function renderStatusPage(context: ServerContext): Promise<Page> {
-  const status = await describeHealth(context);
+export async function renderStatusPage(context: ServerContext, jobs: Jobs): Promise<Page> {
+  const status = await describeHealth(context, jobs);
   const { pools, devices } = await context.meta.read(async (reader) => {
     const account = await firstAccount(reader);
     return { pools: await allPools(reader), devices: account ? await devicesOf(reader, account.account) : [] };

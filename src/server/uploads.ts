@@ -21,11 +21,13 @@ import {
 } from '#meta/uploads.ts';
 import { abandon, need, prepare, put } from '#protocol/sync.ts';
 import type { z } from 'zod';
-import { writeBlocks } from './block-writer.ts';
+import { writeBlocks, type WriteFailure } from './block-writer.ts';
 import { refusalOf } from './commit-blocks.ts';
 import { currentFence, settleCopies } from './copies.ts';
 import { checkStillLinked, deviceRoute, spaceFor, type DeviceIdentity } from './identity.ts';
 import { Placement } from './placement.ts';
+import { readPools } from './standing.ts';
+import { isHeld, isStillSafe } from './presence-writer.ts';
 import type { ServerContext } from './server-context.ts';
 
 const LEASE_MS = 24 * 3_600_000;
@@ -144,7 +146,10 @@ async function neededBlocks(context: ServerContext, request: NeedRequest, identi
 async function missingBlocks(reader: MetaReader, upload: StoredUpload, blocks: readonly BlockId[]) {
   const present = await findPresence(reader, upload.space, blocks, upload.pool);
   const brought = await findUploadBlocks(reader, upload, blocks);
-  const had = new Set([...present, ...brought].map(({ block }) => block));
+  const pools = await readPools(reader);
+  const held = present.filter((row) => isHeld(pools, row));
+  const safe = brought.filter((row) => isStillSafe(pools, row));
+  const had = new Set([...held, ...safe].map(({ block }) => block));
   return [...new Set(blocks)].filter((block) => !had.has(block));
 }
 
@@ -174,7 +179,7 @@ async function putBlocks(
   }));
   const written = await writeBlocks(context.nodes, upload.pool, [...blocks.values()], fence, signal);
   const rows: Omit<Presence, 'pool'>[] = [];
-  let failed: 'unavailable' | 'no_space' | 'hash_mismatch' | null = null;
+  let failed: WriteFailure | null = null;
   for (const [block, result] of written) {
     if (result.kind === 'failed') failed = result.why;
     else {
@@ -193,9 +198,9 @@ async function putBlocks(
   if (failed !== null) throw putError(upload.pool, failed);
 }
 
-function putError(pool: string, why: 'unavailable' | 'no_space' | 'hash_mismatch'): HoldfastError {
+function putError(pool: string, why: WriteFailure): HoldfastError {
   const refusal = refusalOf(pool, why);
   const detail = 'detail' in refusal ? refusal.detail : why;
-  const code = why === 'unavailable' ? 'storage_unavailable' : why;
+  const code = why === 'unavailable' || why === 'too_few' ? 'storage_unavailable' : why;
   return new HoldfastError(code, detail, { facts: { pool } });
 }

@@ -14,6 +14,7 @@ import { lockDirectory } from '#world/real/directory-lock.ts';
 import { realDisk } from '#world/real/disk.ts';
 import { stderrLog } from '#world/real/log.ts';
 import { nodePrimitives } from '#world/real/primitives.ts';
+import { realRandom } from '#world/real/random.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
 import { openDiskBlockStore } from '../blocks/disk/disk-block-store.ts';
 import { writeNodeIdentity } from './node-identity.ts';
@@ -63,6 +64,7 @@ export function optionsIn(directory: string): StorageNodeOptions {
         primitives: nodePrimitives,
       }),
     primitives: nodePrimitives,
+    random: realRandom,
     version: '0.0.0-test',
   };
 }

@@ -89,9 +89,10 @@ test('identity, keys and blocks outlive a restart; each start is counted', async
     assert.equal(node.keyList()?.incarnation, 4);
     const { response } = await ask(peerOf(node), nodeStatus, {}, signal);
     assert.deepEqual(
-      { ...response, freeBytes: 0 },
+      { ...response, freeBytes: 0, run: '' },
       {
         node: testNode,
+        run: '',
         cluster,
         version: '0.0.0-test',
         boot,

@@ -1,5 +1,6 @@
 /** The storage node: keeps blocks on a disk for its server, and trusts nobody's word about them. It knows no sockets. */
 import type { NodeBlockStore } from '#blocks/node-block-store.ts';
+import { toHex } from '#core/bytes.ts';
 import type { ClusterId } from '#core/ids.ts';
 import type { KeyList } from '#core/key-list.ts';
 import type { Primitives } from '#core/primitives.ts';
@@ -7,6 +8,7 @@ import type { Handler } from '#protocol/wire.ts';
 import type { DirectoryLock } from '#world/directory-lock.ts';
 import type { Disk } from '#world/disk.ts';
 import type { Log } from '#world/log.ts';
+import type { Random } from '#world/random.ts';
 import { countStart, type NodeIdentity } from './node-identity.ts';
 import { Compactor } from './compactor.ts';
 import { DeleteOrders } from './delete-orders.ts';
@@ -21,6 +23,7 @@ export type StorageNodeOptions = {
   /** Called once it is certain whose directory it is. */
   readonly openBlocks: (identity: NodeIdentity) => Promise<NodeBlockStore>;
   readonly primitives: Primitives;
+  readonly random: Random;
   readonly log: Log;
   /** Of the program. */
   readonly version: string;
@@ -53,7 +56,8 @@ export async function startStorageNode(options: StorageNodeOptions): Promise<Sto
     const keys = await TrustedKeys.load(disk, primitives, identity.cluster);
     const orders = await DeleteOrders.load(disk, primitives, identity, keys);
     const blocks = await options.openBlocks(identity);
-    const status = () => statusOf(identity, options.version, blocks);
+    const run = toHex(options.random.bytes(8));
+    const status = () => statusOf(identity, run, options.version, blocks);
     const compactor = new Compactor(blocks, log);
     // What a crash cut off, or an earlier version left, is taken up again.
     compactor.begin();
@@ -76,8 +80,13 @@ export async function startStorageNode(options: StorageNodeOptions): Promise<Sto
   }
 }
 
-async function statusOf(identity: NodeIdentity, version: string, blocks: NodeBlockStore): Promise<NodeStatus> {
+async function statusOf(
+  identity: NodeIdentity,
+  run: string,
+  version: string,
+  blocks: NodeBlockStore,
+): Promise<NodeStatus> {
   const { node, cluster, boot, pool } = identity;
   const { state, blocks: count, storedBytes, freeBytes, quarantined } = await blocks.status();
-  return { node, cluster, version, boot, pool, state, blocks: count, storedBytes, freeBytes, quarantined };
+  return { node, cluster, version, boot, run, pool, state, blocks: count, storedBytes, freeBytes, quarantined };
 }

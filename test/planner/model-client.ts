@@ -213,6 +213,12 @@ export class ModelClient {
     return this.trees.remote(entry)?.parent ?? this.trees.local(entry)?.parent ?? null;
   }
 
+  #goesRound(folder: EntryId, parent: EntryId): boolean {
+    for (let at: EntryId | undefined = parent; at !== undefined; at = this.trees.remote(at)?.parent)
+      if (at === folder) return true;
+    return false;
+  }
+
   #dirtyTree(entry: EntryId): void {
     this.dirty.add(entry);
     for (const child of this.trees.remoteChildren(entry)) this.#dirtyTree(child);
@@ -339,6 +345,7 @@ export class ModelClient {
     else if (!known || !isSameRow(known, row)) {
       const isBack = !known && row.kind === 'folder' && row.revision !== row.seq;
       if (isBack || (!known && row.parent !== ROOT_ENTRY && !this.trees.remote(row.parent))) return false;
+      if (known?.kind === 'folder' && this.#goesRound(row.entry, row.parent)) return true;
       this.trees.remoteRows.put(row);
       this.dirty.add(row.entry);
       if (known && known.placed !== row.placed) this.#dirtyAbsent(row.entry);
@@ -489,6 +496,8 @@ export class ModelClient {
       this.#keep(entry, true, true);
       if (!this.isWanted(entry)) this.dirty.add(entry);
     } else if (action.kind === 'up_move') {
+      // Others' rows made room for it, and are yet to come.
+      if (this.#goesRound(entry, parent)) return;
       if (remote) remoteRows.put({ ...remote, parent, name, placed, seq });
       if (base) syncedRows.put({ ...base, parent, name, placed });
       this.#keep(entry, true, true);

@@ -7,6 +7,7 @@ import test from 'node:test';
 import { sqliteOpener } from '#world/real/sql.ts';
 import type { SqlOpener } from '#world/sql.ts';
 import { insertCluster } from '../clusters.ts';
+import { countOwedByPool, owedRows, walkPresence } from '../copies.ts';
 import { childrenOf, countFiles, entriesAt, heightOf } from '../entries.ts';
 import { filesNamedLike, weighBelow } from '../weights.ts';
 import { metaStoreContract } from '../meta-store.contract.ts';
@@ -81,10 +82,9 @@ test('lookups by key, by place and by seq use an index, however large the space'
   await remove();
 });
 
-test('what lies in a folder is found by its parent, not by reading the space', async () => {
-  const { file, remove } = place();
-  const asked: string[] = [];
-  const recording: SqlOpener = {
+/** Writes down every statement that is prepared. */
+function recordingOpener(asked: string[]): SqlOpener {
+  return {
     open: (at, options) => {
       const database = sqliteOpener.open(at, options);
       return {
@@ -98,7 +98,43 @@ test('what lies in a folder is found by its parent, not by reading the space', a
       };
     },
   };
-  const store = await openSqliteMetaStore(recording, file);
+}
+
+test('rows of copies are walked by their key, and owed ones found by their index in the order in which they are repaired', async () => {
+  const { file, remove } = place();
+  const asked: string[] = [];
+  const store = await openSqliteMetaStore(recordingOpener(asked), file);
+  asked.length = 0;
+  const at = { space: '0b'.repeat(16), block: '0c'.repeat(32), pool: 'a', length: 1, holders: [1], owed: 1 } as never;
+  await store.read(async (reader) => {
+    await walkPresence(reader, at, 10);
+    await owedRows(reader, [{ pool: 'a', nodes: 3 }], null, 10);
+    await owedRows(reader, [{ pool: 'a', nodes: 3 }], at, 10);
+    await countOwedByPool(reader);
+  });
+  await store.close();
+  const database = new DatabaseSync(file);
+  const plans = asked
+    .filter((sql) => sql.includes('presence'))
+    .map((sql) => {
+      const values = Array.from(sql.matchAll(/\?/g), () => null);
+      const plan = database.prepare(`explain query plan ${sql}`).all(...values);
+      return plan.map((row) => String(row['detail'])).join('; ');
+    });
+  database.close();
+  await remove();
+  assert.equal(plans.length, 4);
+  const [walk, first, next, counted] = plans as [string, string, string, string];
+  assert.match(walk, /^SEARCH presence USING PRIMARY KEY \(\(space,block,pool\)>\(\?,\?,\?\)\)$/);
+  for (const plan of [first, next]) assert.match(plan, /^(SCAN|SEARCH) presence USING INDEX presence_owed/);
+  for (const plan of [first, next]) assert.doesNotMatch(plan, /TEMP B-TREE/);
+  assert.match(counted, /presence_owed/);
+});
+
+test('what lies in a folder is found by its parent, not by reading the space', async () => {
+  const { file, remove } = place();
+  const asked: string[] = [];
+  const store = await openSqliteMetaStore(recordingOpener(asked), file);
   asked.length = 0;
   const id = '0b'.repeat(16) as never;
   await store.read(async (reader) => {

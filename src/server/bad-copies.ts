@@ -1,0 +1,35 @@
+/** Copies that a node was found not to have, or to have damaged: it holds them no more, and they are owed. */
+import { counting, owedOf } from '#core/copies.ts';
+import type { BlockId, SpaceId } from '#core/ids.ts';
+import { findPresence } from '#meta/contents.ts';
+import { updateHolders, type PlacedPresence } from '#meta/copies.ts';
+import { readPools } from './standing.ts';
+import type { ServerContext } from './server-context.ts';
+
+export type BadCopy = { readonly block: BlockId; readonly holder: number; readonly why: 'missing' | 'corrupt' };
+
+/** Resolves with how many rows named such a holder. */
+export async function noteBadCopies(
+  context: Pick<ServerContext, 'meta' | 'log' | 'wakeJobs'>,
+  space: SpaceId,
+  bad: readonly BadCopy[],
+): Promise<number> {
+  if (bad.length === 0) return 0;
+  const rows = await context.meta.write(async (writer) => {
+    const pools = await readPools(writer);
+    const changed: PlacedPresence[] = [];
+    for (const row of await findPresence(writer, space, [...new Set(bad.map(({ block }) => block))])) {
+      const gone = bad.filter(({ block }) => block === row.block).map(({ holder }) => holder);
+      if (!row.holders.some((holder) => gone.includes(holder))) continue;
+      const pool = pools.of(row.pool);
+      const holders = counting(row.holders, pool).filter((holder) => !gone.includes(holder));
+      changed.push({ ...row, space, holders, owed: owedOf(holders, pool) });
+    }
+    await updateHolders(writer, changed);
+    return changed.length;
+  });
+  if (rows === 0) return 0;
+  context.log.warn('copies were found missing or damaged; they are made anew', { blocks: rows, first: bad[0] });
+  context.wakeJobs();
+  return rows;
+}

@@ -1,0 +1,165 @@
+/** Jobs that go over all rows which say who holds a block, in order of their key. */
+import { counting, keepBest, owedOf, planMove } from '#core/copies.ts';
+import { id16Of, id32Of, type BlockId, type NodeId, type SpaceId } from '#core/ids.ts';
+import { fromHex } from '#core/bytes.ts';
+import { must } from '#core/assert.ts';
+import { dropLayoutsBelow, newestLayout } from '#meta/clusters.ts';
+import { countPresence, updateHolders, walkPresence, type PlacedPresence, type PresenceKey } from '#meta/copies.ts';
+import { findPresence } from '#meta/contents.ts';
+import type { MetaReader, MetaWriter } from '#meta/meta-store.ts';
+import { batchOf, copyBlocks, type CopyTask } from './copier.ts';
+import { currentFence, stillHeld } from './copies.ts';
+import type { JobKind, JobStep } from './jobs.ts';
+import type { NodeConnection } from './node-connection.ts';
+import { readPools } from './standing.ts';
+import type { ServerContext } from './server-context.ts';
+
+const ROWS_PER_STEP = 512;
+
+export function placeOf({ space, block, pool }: PresenceKey): string {
+  return `${space} ${block} ${pool}`;
+}
+
+export function keyAt(place: string | null): PresenceKey | null {
+  if (place === null) return null;
+  const [space = '', block = '', pool = ''] = place.split(' ');
+  const bytes = (text: string) => must(fromHex(text), 'a place was written by placeOf');
+  return { space: id16Of<SpaceId>(bytes(space)), block: id32Of<BlockId>(bytes(block)), pool };
+}
+
+/** A step that went over `rows`, which were asked for as `ROWS_PER_STEP`. */
+export function walked(
+  rows: readonly PlacedPresence[],
+  limit: number,
+  did: { skipped?: number; bytes?: number } = {},
+): JobStep {
+  const last = rows.at(-1);
+  const place = last && rows.length === limit ? placeOf(last) : null;
+  return { kind: 'done', place, done: rows.length, skipped: did.skipped ?? 0, bytes: did.bytes ?? 0 };
+}
+
+/** After the copies asked for or the nodes that count became others: what each row owes. Subject: the pool. */
+export function recount({ meta, wakeJobs }: ServerContext): JobKind {
+  return {
+    kind: 'recount',
+    count: () => meta.read(countPresence),
+    step: (job) =>
+      meta.write(async (writer) => {
+        const rows = await walkPresence(writer, keyAt(job.place), ROWS_PER_STEP);
+        const pools = await readPools(writer);
+        const changed = rows.flatMap((row): PlacedPresence[] => {
+          if (row.pool !== job.subject) return [];
+          const pool = pools.of(row.pool);
+          const holders = counting(row.holders, pool);
+          const owed = owedOf(holders, pool);
+          return owed === row.owed && holders.length === row.holders.length ? [] : [{ ...row, holders, owed }];
+        });
+        await updateHolders(writer, changed);
+        return walked(rows, ROWS_PER_STEP);
+      }),
+    ended: async () => wakeJobs(),
+  };
+}
+
+/** A node came back: which blocks of its pool it holds, as it says when it is asked. Subject: the node. */
+export function adopt({ meta, nodes, closing }: ServerContext): JobKind {
+  return {
+    kind: 'adopt',
+    count: () => meta.read(countPresence),
+    async step(job) {
+      const known = nodes.find(job.subject as NodeId);
+      // Lost again, or removed: nothing of it counts.
+      if (!known || (known.stored.standing !== 'in' && known.stored.standing !== 'draining'))
+        return { kind: 'done', place: null, done: 0, skipped: 0, bytes: 0 };
+      if (nodes.isDown(known)) return { kind: 'wait' };
+      const { number, pool } = known.stored;
+      const { rows, layout, fence } = await meta.read(async (reader) => ({
+        rows: await walkPresence(reader, keyAt(job.place), ROWS_PER_STEP),
+        layout: await newestLayout(reader, pool),
+        fence: await currentFence(reader),
+      }));
+      const asked = rows.filter((row) => row.pool === pool);
+      const ids = asked.map(({ block }) => block);
+      const has = ({ store }: NodeConnection, signal: AbortSignal) => store.has(ids, signal);
+      const held = ids.length === 0 ? [] : await nodes.call(known, closing, has);
+      const found = asked.filter((_, index) => held[index]);
+      const recorded = await meta.write(async (writer) => {
+        if ((await newestLayout(writer, pool)) !== layout) return false;
+        // It says what it has now: what it was told to delete meanwhile does not count.
+        const named = found.map(({ block }) => block);
+        const left = new Set(await stillHeld(writer, number, named, fence));
+        const holds = new Set(found.filter(({ block }) => left.has(block)).map(placeOf));
+        const placed = (await readPools(writer)).of(pool);
+        const present = await readAgain(writer, asked);
+        await updateHolders(
+          writer,
+          present.flatMap((row) => {
+            const others = row.holders.filter((holder) => holder !== number);
+            const holders = counting(holds.has(placeOf(row)) ? [...row.holders, number] : others, placed);
+            const owed = owedOf(holders, placed);
+            return owed === row.owed && holders.join() === row.holders.join() ? [] : [{ ...row, holders, owed }];
+          }),
+        );
+        return true;
+      });
+      return recorded ? walked(rows, ROWS_PER_STEP) : { kind: 'wait' };
+    },
+  };
+}
+
+async function readAgain(reader: MetaReader, rows: readonly PlacedPresence[]): Promise<readonly PlacedPresence[]> {
+  const bySpace = new Map<SpaceId, PlacedPresence[]>();
+  for (const row of rows) bySpace.set(row.space, [...(bySpace.get(row.space) ?? []), row]);
+  const found: PlacedPresence[] = [];
+  for (const [space, own] of bySpace) {
+    const pool = must(own[0], 'there is one').pool;
+    const ids = own.map(({ block }) => block);
+    for (const row of await findPresence(reader, space, ids, pool)) found.push({ ...row, space });
+  }
+  return found;
+}
+
+/** Blocks move to where the newest layout wants them: first the copy, then the old holder is given up. Subject: the pool. */
+export function rebalance(context: ServerContext): JobKind {
+  const { meta, nodes } = context;
+  const ready = (numbers: readonly number[]) =>
+    numbers.flatMap((number) => nodes.byNumber(number) ?? []).filter((known) => nodes.takesBlocks(known));
+  return {
+    kind: 'rebalance',
+    count: () => meta.read(countPresence),
+    async step(job) {
+      const pool = job.subject;
+      const { rows, layout } = await meta.read(async (reader) => ({
+        rows: await walkPresence(reader, keyAt(job.place), ROWS_PER_STEP),
+        layout: await newestLayout(reader, pool),
+      }));
+      if (layout === 0) return { kind: 'done', place: null, done: 0, skipped: 0, bytes: 0 };
+      // By an older layout everything may seem to be in its place.
+      if (layout !== nodes.layoutNumber(pool)) await nodes.reload();
+      if (layout !== nodes.layoutNumber(pool)) return { kind: 'wait', ms: 0 };
+      const standing = nodes.standing(pool);
+      let blocked = new Set<string>();
+      const tasks = rows.flatMap((row): CopyTask[] => {
+        // Where nobody holds it any more, repair looks for it.
+        if (row.pool !== pool || counting(row.holders, standing).length === 0) return [];
+        const order = nodes.order(pool, row.block);
+        const plan = planMove(row.holders, order, standing);
+        const kept = keepBest(row.holders, order, standing);
+        if (plan.needed === 0 && kept.length === row.holders.length) return [];
+        const targets = ready(plan.targets);
+        if (targets.length < plan.needed || (plan.needed > 0 && !nodes.hasSource(row))) blocked.add(placeOf(row));
+        return targets.length === 0 && plan.needed > 0 ? [] : [{ row, targets, needed: targets.length }];
+      });
+      const batch = batchOf(tasks);
+      const stopped = batch.length < tasks.length ? must(batch.at(-1), 'a batch has one at least').row : null;
+      const over = stopped ? rows.slice(0, rows.indexOf(stopped) + 1) : rows;
+      blocked = new Set(over.map(placeOf).filter((place) => blocked.has(place)));
+      const copied = batch.length === 0 ? { whole: 0, bytes: 0 } : await copyBlocks(context, pool, layout, batch, true);
+      const failed = batch.length - copied.whole;
+      const did = { skipped: failed + blocked.size, bytes: copied.bytes };
+      return walked(over, stopped ? over.length : ROWS_PER_STEP, did);
+    },
+    /** Nothing lies where only an older layout says, as far as it can be read. */
+    ended: (writer: MetaWriter, pool) => dropLayoutsBelow(writer, pool, nodes.layoutNumber(pool)),
+  };
+}

@@ -1,0 +1,91 @@
+/** Nodes of a pool with two copies come and go: one is lost with its disk, one joins, one drains and leaves, one is copied; the server is killed in between. */
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { cpSync, rmSync } from 'node:fs';
+import { test } from 'node:test';
+import { CopiesPlace } from './copies-place.ts';
+import { run, runJson, until } from './holdfast.ts';
+
+test('two copies: a disk is wiped, a node joins, another drains and leaves, a directory is copied; the server restarts in between', {
+  timeout: 120_000,
+}, async (context) => {
+  const place = await CopiesPlace.start(context, 2, ['--lost-after', '2']);
+  place.write(30, 'file', () => randomInt(1, 400_000));
+  place.write(1, 'large', () => 5_000_000);
+  await place.inSync();
+  await place.checkFetch(2);
+
+  // What it would cost is what it costs: the node is gone with its disk.
+  const foretold = await runJson<{
+    filesLost: number;
+    filesWithOneCopy: number;
+    blocksToCopy: number;
+    bytesToCopy: number;
+  }>(['nodes', 'whatif', 'a'], place.owner);
+  assert.equal(foretold.filesLost, 0);
+  assert.ok(foretold.filesWithOneCopy > 5);
+  const heldBefore = (await place.row('a'))?.blocks ?? 0;
+  assert.equal(foretold.blocksToCopy, heldBefore);
+  await place.node('a').kill();
+  rmSync(place.dataOf('a'), { recursive: true });
+  assert.ok(
+    (
+      await until(
+        'its copies are missed',
+        () => place.status(),
+        ({ copiesAtRisk }) => copiesAtRisk > 0,
+      )
+    ).copiesAtRisk <= heldBefore,
+  );
+  await until(
+    'it is lost',
+    () => place.row('a'),
+    (row) => row?.standing === 'lost',
+    30_000,
+  );
+  await place.server.kill();
+  await place.startServer();
+  await place.untilWhole();
+  await place.checkFetch(2);
+  const refused = await run(['nodes', 'drain', 'b'], place.owner);
+  assert.equal(refused.code, 5, refused.stderr);
+  await runJson(['nodes', 'remove', 'a', '--lost'], place.owner);
+  assert.equal(await place.row('a'), undefined);
+
+  // Another joins and gets its share; then one leaves.
+  await place.joinNode('d');
+  await place.untilWhole();
+  await until(
+    'it has its share',
+    () => place.row('d'),
+    (row) => (row?.blocks ?? 0) > 5,
+  );
+  await place.checkFetch(2);
+  assert.equal((await run(['nodes', 'remove', 'b'], place.owner)).code, 5);
+  await runJson(['nodes', 'drain', 'd'], place.owner);
+  await place.server.kill();
+  await place.startServer();
+  await until(
+    'it is empty',
+    () => place.row('d'),
+    (row) => row?.drain?.blocksLeft === 0,
+    30_000,
+  );
+  await runJson(['nodes', 'remove', 'd'], place.owner);
+  await place.node('d').kill();
+  await place.checkFetch(2);
+
+  // A copy of a node's directory is started beside it.
+  cpSync(place.dataOf('b'), place.dataOf('copy'), { recursive: true, filter: (path) => !path.endsWith('lock') });
+  await place.startNode('copy');
+  const warned = await until(
+    'the copy is noticed',
+    () => place.status(),
+    ({ problems }) => problems.some(({ code }) => code === 'node_cloned'),
+  );
+  assert.ok(
+    warned.problems.some(({ message }) => message.includes('two processes have the identity of the storage node b')),
+  );
+  await place.node('copy').kill();
+  await place.checkFetch(2);
+});

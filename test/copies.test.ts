@@ -1,0 +1,72 @@
+/**
+ * Three copies on real node processes: nodes are killed, stopped and damaged under a device that works on. No acknowledged file is lost, no read
+ * fails that has a good copy, and the copies come back by themselves.
+ */
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CopiesPlace } from './copies-place.ts';
+import { until } from './holdfast.ts';
+
+/** Further apart than any block is long, so that each damages another one. Resolves with how many. */
+const FLIPS_APART = 2_500_000;
+
+function flipBits(directory: string): number {
+  const segments = join(directory, 'segments');
+  const [name] = readdirSync(segments).sort();
+  assert.ok(name, 'the node has a segment');
+  const bytes = readFileSync(join(segments, name));
+  let flips = 0;
+  for (let at = 5000 + randomInt(10_000); at < bytes.length; at += FLIPS_APART, flips++)
+    bytes[at] = (bytes[at] as number) ^ (1 << randomInt(8));
+  writeFileSync(join(segments, name), bytes, { flag: 'r+' });
+  return flips;
+}
+
+test('three copies: a node killed in an upload, one that stands still, one whose disk goes bad', {
+  timeout: 120_000,
+}, async (context) => {
+  const place = await CopiesPlace.start(context, 3, ['--lost-after', '600', '--scrub-days', '0.00005']);
+  place.write(5, 'before', () => 300_000);
+  await place.inSync();
+  await place.checkFetch(3);
+
+  // Killed at any moment of an upload.
+  place.write(20, 'during', () => randomInt(1, 600_000));
+  place.write(2, 'large', () => 6_000_000);
+  await sleep(randomInt(600));
+  await place.node('a').kill();
+  await place.inSync();
+  place.write(3, 'after', () => 1000);
+  await place.inSync();
+  const down = await place.status();
+  assert.ok(down.copiesAtRisk > 0);
+  await place.checkFetch(null);
+  await place.startNode('a');
+  await place.untilWhole();
+  await place.checkFetch(3);
+
+  // One stands still: it delays, and nothing fails.
+  const still = place.node('b').process;
+  still.kill('SIGSTOP');
+  await place.checkFetch(null);
+  place.write(3, 'still', () => 50_000);
+  await place.inSync();
+  still.kill('SIGCONT');
+  await place.untilWhole();
+  await place.checkFetch(3);
+
+  // Bits flip on the third; scrub finds what nobody reads.
+  const flips = flipBits(place.dataOf('c'));
+  assert.ok(flips > 3);
+  const found = () =>
+    [...place.server.stderr().matchAll(/made anew blocks=(\d+)/g)].reduce((sum, [, blocks]) => sum + Number(blocks), 0);
+  await until('every damaged block is found', found, (blocks) => blocks === flips, 60_000);
+  await place.untilWhole();
+  // What it holds now stands alone.
+  for (const name of ['a', 'b']) await place.node(name).kill();
+  await place.checkFetch(null);
+});
