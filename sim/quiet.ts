@@ -112,7 +112,7 @@ function hex(bytes: Uint8Array): string {
 }
 
 /** Sockets and the like stay on their device. */
-function withoutOthers(tree: Tree): Tree {
+export function withoutOthers(tree: Tree): Tree {
   return new Map([...tree].filter(([, node]) => node.kind !== 'other'));
 }
 

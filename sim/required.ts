@@ -9,47 +9,36 @@ export const SEEN_AT_LEAST = 100;
 /** From so many seeds on a run is one to publish. */
 export const PUBLISHED_SEEDS = 2000;
 
-const ACTS = [
-  ...['create', 'write', 'append', 'same size', 'save', 'save by backup', 'copy', 'delete and create', 'change kind'],
-  ...['delete file', 'delete folder', 'make folder', 'rename file', 'rename file over', 'rename folder', 'move file'],
-  ...['move file over', 'move folder', 'swap', 'symlink', 'hard link', 'exec bit'],
-];
+/** Names with commas, since a line each would hide what belongs together. */
+const each = (names: string): readonly string[] => names.split(', ');
 
-const ANSWERS = [
-  ...['applied', 'conflict changed', 'conflict gone', 'conflict parent_gone', 'conflict exists', 'name_taken'],
-  ...[
-    'group_failed',
-    'pool_unavailable',
-    'settle answered',
-    'settle void',
-    'prepare ready',
-    'prepare pool_unavailable',
-  ],
-  ...['pull rows', 'pull reset epoch_changed', 'pull reset cursor_expired', 'attach attached', 'attach reconcile'],
-  ...['contents found', 'contents unavailable', 'blocks found', 'blocks storage_unavailable'],
-  ...['node-put stored', 'node-put held', 'node-put no_space', 'node-get found'],
-];
+const ACTS = each(
+  'create, write, append, same size, save, save by backup, copy, delete and create, change kind, delete file, delete folder, make folder, ' +
+    'rename file, rename file over, rename folder, move file, move file over, move folder, swap, symlink, hard link, exec bit',
+);
 
+const ANSWERS = each(
+  'applied, conflict changed, conflict gone, conflict parent_gone, conflict exists, name_taken, group_failed, pool_unavailable, ' +
+    'settle answered, settle void, prepare ready, prepare pool_unavailable, pull rows, pull reset epoch_changed, pull reset cursor_expired, ' +
+    'attach attached, attach reconcile, contents found, contents unavailable, blocks found, blocks storage_unavailable, ' +
+    'node-put stored, node-put held, node-put no_space, node-get found',
+);
+
+const CALLS = each('commit, contents, pull, settle, node-get, node-put, node-status').flatMap((verb) => [
+  `lose request ${verb}`,
+  `lose answer ${verb}`,
+  `repeat ${verb}`,
+]);
 const NET = [
-  ...['commit', 'contents', 'pull', 'settle', 'node-get', 'node-put', 'node-status'].flatMap((verb) => [
-    `lose request ${verb}`,
-    `lose answer ${verb}`,
-    `repeat ${verb}`,
-  ]),
-  ...['refuse timeout commit', 'refuse voided commit', 'refuse superseded commit', 'damage contents'],
+  ...CALLS,
+  ...each('refuse timeout commit, refuse voided commit, refuse superseded commit, damage contents'),
 ];
 
-const ENDS = [
-  ...['folder apply', 'folder flush', 'folder list', 'folder look', 'folder seal', 'files fsync'].map(
-    (at) => `device ${at}`,
-  ),
-  ...['meta begin', 'meta committed', 'serve commit', 'answer commit', 'serve contents', 'answer contents'].map(
-    (at) => `server ${at}`,
-  ),
-  ...['disk append', 'disk sync', 'disk read', 'serve node-put', 'answer node-put', 'serve node-get'].map(
-    (at) => `node ${at}`,
-  ),
-];
+const ENDS = each(
+  'device folder apply, device folder flush, device folder list, device folder look, device folder seal, device files fsync, ' +
+    'server meta begin, server meta committed, server serve commit, server answer commit, server serve contents, server answer contents, ' +
+    'node disk append, node disk sync, node disk read, node serve node-put, node answer node-put, node serve node-get',
+);
 
 /*
  * Not in a world as it is: `held` (what people do here is ordinary, and older than a day is nothing), `forbidden` and `invalid` (no honest client

@@ -8,7 +8,8 @@ import { buildCopies, checkCopies, keepsCopies, stirCopies } from './copies.ts';
 import type { Counts } from './coverage.ts';
 import { plainFileSystem } from './files.ts';
 import { Programs, type Tree } from './programs.ts';
-import { checkDurability, checkQuiet, checkStillness, copyTree, untilQuiet } from './quiet.ts';
+import { checkDurability, checkQuiet, checkStillness, copyTree, untilQuiet, withoutOthers } from './quiet.ts';
+import { checkRescue } from './rescue-check.ts';
 import { makeScript, type ScriptRound, type SeedOptions } from './script.ts';
 import { said, World } from './world.ts';
 
@@ -60,6 +61,8 @@ async function runRounds(world: World, options: SeedOptions): Promise<void> {
     if (!holds()) return;
   }
   await checkDurability(world);
+  if (!holds()) return;
+  await checkRescue(world, withoutOthers(must(world.devices[0], 'there is a device').tree()));
 }
 
 async function runRound(world: World, seed: string, round: ScriptRound, number: number): Promise<void> {

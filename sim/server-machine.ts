@@ -20,7 +20,7 @@ export class ServerMachine extends Machine {
   server: Server | null = null;
   /** The index as the running server has it. */
   meta: MetaStore | null = null;
-  readonly #rootKeeper: RootKeeper = keptInMemory();
+  readonly #rootKeeper = keptInMemory();
 
   override kill(): void {
     super.kill();
@@ -35,6 +35,11 @@ export class ServerMachine extends Machine {
   /** The server is down: its index is what it was at some earlier time, as from a file that somebody copied back by hand. */
   putIndexBack(image: Uint8Array): void {
     this.sql.put(META_PATH, image);
+  }
+
+  /** What a person wrote down. */
+  get kit(): RecoveryKit | null {
+    return this.#rootKeeper.kit();
   }
 
   async invite(kind: 'device' | 'node'): Promise<Invite> {
@@ -84,9 +89,10 @@ function stepping(meta: MetaStore, scheduler: Scheduler, process: SimProcess): M
   };
 }
 
-function keptInMemory(): RootKeeper {
+function keptInMemory(): RootKeeper & { kit(): RecoveryKit | null } {
   let kept: { kit: RecoveryKit; confirmed: boolean } | null = null;
   return {
+    kit: () => kept?.kit ?? null,
     read: async () => kept,
     stage: async (kit) => {
       kept = { kit, confirmed: false };

@@ -9,7 +9,6 @@ import {
   closeSync,
   copyFileSync,
   existsSync,
-  fsyncSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -18,7 +17,6 @@ import {
   readSync,
   renameSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -33,6 +31,7 @@ import { isLocked, lockDirectory } from '#world/real/directory-lock.ts';
 import { nodePrimitives } from '#world/real/primitives.ts';
 import { realRandom } from '#world/real/random.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
+import { syncPath } from './durable.ts';
 import { rootKeyFile } from './root-key-file.ts';
 
 const INDEX = 'index.db';
@@ -290,14 +289,4 @@ function writeDurably(path: string, text: string): void {
   syncPath(temporary);
   renameSync(temporary, path);
   syncPath(join(path, '..'));
-}
-
-/** A file, or a directory's names. */
-function syncPath(path: string): void {
-  const file = openSync(path, statSync(path).isDirectory() ? 'r' : 'r+');
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
 }

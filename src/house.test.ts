@@ -25,8 +25,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   server: ['core', 'protocol', 'world', 'blocks', 'meta'],
   storage: ['core', 'protocol', 'world', 'blocks'],
   client: ['core', 'protocol', 'world', 'blocks'],
+  rescue: ['core', 'world', 'blocks', 'meta', 'server'],
   cli: ['core', 'protocol', 'world', 'client', 'server', 'storage'],
-  main: ['core', 'protocol', 'world', 'blocks', 'meta', 'server', 'storage', 'client', 'cli'],
+  main: ['core', 'protocol', 'world', 'blocks', 'meta', 'server', 'storage', 'client', 'rescue', 'cli'],
 };
 
 const importsOf = (text: string): readonly string[] =>

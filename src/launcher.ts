@@ -19,6 +19,7 @@ import { nodePrimitives } from '#world/real/primitives.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
 import { indexBackups } from './backup-directory.ts';
 import { ringLink } from './link-bell.ts';
+import { openRescue, readKit } from './rescue-directories.ts';
 import { startRole } from './role.ts';
 
 export type ServerInfo = {
@@ -39,6 +40,8 @@ type LocalServer = RunningServer & {
 
 export const launcher: Launcher = {
   backups: indexBackups,
+  openRescue,
+  readKit,
   startServer: async (plan: ServerPlan): Promise<LocalServer> => {
     const thread = await startRole<ServerInfo>('server', plan);
     return {
@@ -46,6 +49,7 @@ export const launcher: Launcher = {
       failed: thread.failed,
       close: thread.close,
       give: thread.give,
+      settle: async () => void (await thread.control('settle', {})),
       greetNodes: async () => void (await thread.control('greet-nodes', {})),
       mintInvite: async (kind) => (await thread.control('mint-invite', { kind })) as string,
       peer: (credential) => {

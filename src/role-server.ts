@@ -5,6 +5,7 @@ import type { ServerPlan } from '#cli/launcher.ts';
 import type { NodeId } from '#core/ids.ts';
 import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
 import { nodeConnectionOf, type NodeToReach } from '#server/node-connection.ts';
+import { ROOTS_PACE } from '#server/roots.ts';
 import { startServer, type Server } from '#server/server.ts';
 import type { Peer } from '#protocol/wire.ts';
 import type { TlsIdentity } from '#world/net.ts';
@@ -29,7 +30,7 @@ type Accepted = { readonly kind: 'caller' } | { readonly kind: 'node'; readonly 
 const log = stderrLog('warn');
 
 export async function start(plan: unknown): Promise<Role> {
-  const { dataDirectory, host, port, lostMs, scrubMs } = plan as ServerPlan;
+  const { dataDirectory, host, port, lostMs, scrubMs, rootEveryMs } = plan as ServerPlan;
   const directory = join(dataDirectory, 'server');
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const lock = lockDirectory(directory);
@@ -49,6 +50,7 @@ export async function start(plan: unknown): Promise<Role> {
       connectNode: (node, show) => nodeConnectionOf(nodes.peerOf(node, show), nodePrimitives),
       addresses: () => addresses,
       care: { lostMs, scrubMs },
+      rootsPace: { ...ROOTS_PACE, segmentMs: rootEveryMs },
       backUp: (to, proof) => backUpInto(to, proof, (path) => meta.copyTo(path)),
     });
     const tls = !isLoopback(host);
@@ -91,7 +93,8 @@ export async function start(plan: unknown): Promise<Role> {
 
 async function control(server: Server, verb: string, body: unknown): Promise<unknown> {
   if (verb === 'mint-invite') return (await server.invite({ kind: (body as { kind: 'device' | 'node' }).kind })).invite;
-  await server.greetNodes();
+  if (verb === 'settle') await server.settle();
+  else await server.greetNodes();
   return {};
 }
 

@@ -35,7 +35,11 @@ export type Cluster = {
 
 export async function startCluster(
   context: TestContext,
-  options: { readonly folder?: boolean; readonly env?: Readonly<Record<string, string>> } = {},
+  options: {
+    readonly folder?: boolean;
+    readonly env?: Readonly<Record<string, string>>;
+    readonly args?: readonly string[];
+  } = {},
 ): Promise<Cluster> {
   const directory = scratch(context);
   const [port, ...nodePorts] = (await freePorts(5)) as [number, ...number[]];
@@ -55,6 +59,7 @@ export async function startCluster(
     String(port),
     '--node-ports',
     nodePorts.join(','),
+    ...(options.args ?? []),
   ];
   const cluster: Cluster = {
     directory,

@@ -28,6 +28,7 @@ import { parseRow, parseRows } from '#core/journal-row.ts';
 import { makeKeyring, type Keyring } from '#core/keyring.ts';
 import { sealManifest, type ManifestChunk } from '#core/manifest.ts';
 import type { RecoveryKit } from '#core/root-key.ts';
+import { verifyRoot } from '#core/root-record.ts';
 import { blockIdOf, sealData } from '#core/seal.ts';
 import { formatDeviceToken, secretHash } from '#core/token.ts';
 import { findCluster, type StoredCluster } from '#meta/clusters.ts';
@@ -40,6 +41,7 @@ import type { Caller, Peer, Verb } from '#protocol/wire.ts';
 import { startServer, type Server } from '#server/server.ts';
 import type { CareSettings } from '#server/care-settings.ts';
 import type { RootKeeper } from '#server/root-keeper.ts';
+import type { RootsPace } from '#server/roots.ts';
 import type { NodeConnection } from '#server/node-connection.ts';
 import type { Clock } from '#world/clock.ts';
 import type { TlsIdentity } from '#world/net.ts';
@@ -81,6 +83,7 @@ export class RigNode {
   boot = 1;
   run = toHex(randomBytes(8));
   domain: string;
+  roots: Uint8Array[] = [];
 
   /** `domain`: the host of its address. */
   constructor(pool: string, capacityBytes?: number, domain = '127.0.0.1') {
@@ -99,6 +102,8 @@ export type RigOptions = {
   /** Of pools that are to keep another number than one. */
   readonly copies?: Readonly<Record<string, number>>;
   readonly care?: Partial<CareSettings>;
+  /** Default: none are made but by `makeRoot`. */
+  readonly rootsPace?: RootsPace;
 };
 
 export class ServerRig {
@@ -150,6 +155,7 @@ export class ServerRig {
       addresses: () => ['http://127.0.0.1:12345'],
       ...(this.#options.collection ? { collection: this.#options.collection } : {}),
       ...(this.#options.care ? { care: this.#options.care } : {}),
+      rootsPace: this.#options.rootsPace ?? null,
       ...(this.#options.journalKept ? { journalKept: this.#options.journalKept } : {}),
     });
   }
@@ -204,6 +210,12 @@ export class ServerRig {
         const order = verifyDeleteOrder(p, bytes, identityPublicKey);
         if (order?.node !== id) throw new HoldfastError('forbidden', 'not an order for this node');
         return find().store.delete(order.blocks, order);
+      },
+      pushRoot: async (bytes) => {
+        const root = verifyRoot(p, bytes, cluster);
+        if (!root) throw new HoldfastError('forbidden', 'the root is not signed by the cluster');
+        find().roots.push(bytes);
+        return root;
       },
       close: async () => {},
     };

@@ -15,6 +15,8 @@ export type ServerPlan = {
   readonly lostMs: number;
   /** In which every copy is read and verified once. */
   readonly scrubMs: number;
+  /** How often, at most, what changed of the metadata goes into the pools. */
+  readonly rootEveryMs: number;
 };
 
 /** A role that runs on a thread of this process. */
@@ -33,6 +35,8 @@ export interface RunningServer extends Running {
   readonly pin: Pin | null;
   /** A one-time invite, minted by the process that holds the cluster's key: how the owner's own device begins. */
   mintInvite(kind: 'device' | 'node'): Promise<string>;
+  /** Puts into the pools what a rescue would lack, before the nodes are closed; some seconds at most. */
+  settle(): Promise<void>;
   /** A connection that stays inside this process. */
   peer(credential: string | null): Peer;
 }
@@ -113,8 +117,65 @@ export interface IndexBackups {
   restore(directory: string, data: string, rootKey: string | null): Promise<BackupRestored>;
 }
 
+/** An entry as a rescue found it. `path` has `/` between names, and begins below its space. */
+export type RescueRow = {
+  readonly space: string;
+  readonly path: string;
+  readonly kind: 'file' | 'folder' | 'symlink';
+  readonly size: number;
+  readonly mtimeUs: number;
+  readonly state: 'whole' | 'missing' | 'damaged';
+  /** Where it is not whole. */
+  readonly why: string | null;
+};
+export type RescueExported = RescueRow & {
+  /** Where its bytes are now, or those that there are of a file that is not whole; null where nothing was written. */
+  readonly to: string | null;
+  readonly wasThere: boolean;
+};
+export type RescueSummary = {
+  readonly cluster: ClusterId;
+  readonly directories: readonly string[];
+  readonly root: { readonly incarnation: number; readonly seq: number; readonly timeMs: number };
+  /** Newer roots that could not be opened. */
+  readonly passed: readonly { readonly seq: number; readonly timeMs: number; readonly why: string }[];
+  readonly refusedRoots: readonly string[];
+  readonly damage: readonly { readonly directory: string; readonly segment: number; readonly detail: string }[];
+  readonly faults: readonly { readonly space: string; readonly why: string }[];
+};
+export type RescuedServer = {
+  readonly incarnation: number;
+  readonly files: number;
+  readonly absentNodes: readonly string[];
+};
+
+/** Storage nodes' directories, read through. */
+export interface OpenRescue {
+  readonly summary: RescueSummary;
+  live(): AsyncIterable<RescueRow>;
+  /** `partial`: what there is of files that are not whole, too. */
+  exportTo(directory: string, partial: boolean): AsyncIterable<RescueExported>;
+  /** In a data directory that has no index; the last thing that is asked for. */
+  makeServer(data: string): Promise<RescuedServer>;
+  close(): Promise<void>;
+}
+
+export type RescuePlan = {
+  /** The text of the recovery kit. */
+  readonly kit: string;
+  /** Directories of storage nodes, or directories that hold some. */
+  readonly directories: readonly string[];
+  readonly signal: AbortSignal;
+  onSize(bytes: number): void;
+  onProgress(bytes: number): void;
+};
+
 export interface Launcher {
   readonly backups: IndexBackups;
+  /** Reads all logs through. Throws `not_found` where there are none, `integrity` where nothing of them opens. */
+  openRescue(plan: RescuePlan): Promise<OpenRescue>;
+  /** The text of the recovery kit in a data directory; null where there is none. */
+  readKit(data: string): Promise<string | null>;
   startServer(plan: ServerPlan): Promise<RunningServer>;
   /** All on one thread. With `server`, they and it speak without a socket. */
   startNodes(plans: readonly NodePlan[], server: RunningServer | null): Promise<RunningNodes>;

@@ -9,12 +9,15 @@ import { fetchCommand } from './fetch.ts';
 import { listMerged, mergeOff, mergeOn } from './merge.ts';
 import * as holds from './holds.ts';
 import * as storageNodes from './nodes.ts';
+import { kit } from './kit.ts';
+import * as rescue from './rescue.ts';
 import { node, serve } from './roles.ts';
 import * as ruling from './rules.ts';
 import { changeSelection, listSelection, type SelectOptions } from './select.ts';
 import { status } from './status.ts';
 import { join, sync } from './sync.ts';
 import { up } from './up.ts';
+import { verify } from './verify.ts';
 import { whyCommand } from './why.ts';
 
 const DATA_HELP = "directory of this machine's data (default: $HOLDFAST_DATA, else ./data)";
@@ -27,6 +30,7 @@ const lostAfter = () =>
     .default(900);
 const scrubDays = () =>
   new Option('--scrub-days <days>', 'every copy is read and verified once in so many days').argParser(days).default(28);
+const ROOT_HELP = 'seconds, at most, until a change of names and places is in the pools as well, for a rescue';
 const LISTEN_HELP = 'address to listen on; any but 127.0.0.1 turns TLS on';
 
 function port(text: string): number {
@@ -131,6 +135,7 @@ function build(surroundings: Surroundings, version: string): Command {
     nodePorts: readonly number[];
     lostAfter: number;
     scrubDays: number;
+    rootEvery: number;
   }>(
     program,
     'up [folder]',
@@ -140,6 +145,7 @@ function build(surroundings: Surroundings, version: string): Command {
     .option('--data <dir>', DATA_HELP)
     .addOption(new Option('--listen <host>', LISTEN_HELP).default('127.0.0.1'))
     .addOption(new Option('--port <n>', 'port of the server').argParser(port).default(12345))
+    .addOption(new Option('--root-every <seconds>', ROOT_HELP).argParser(seconds).default(60))
     .addOption(
       new Option('--node-ports <a,b,c,d>', 'ports of the nodes mp3, txt, pdf, others')
         .argParser(fourPorts)
@@ -147,7 +153,7 @@ function build(surroundings: Surroundings, version: string): Command {
     )
     .addOption(lostAfter())
     .addOption(scrubDays());
-  command<{ data?: string; listen: string; port: number; lostAfter: number; scrubDays: number }>(
+  command<{ data?: string; listen: string; port: number; lostAfter: number; scrubDays: number; rootEvery: number }>(
     program,
     'server',
     'run the server alone',
@@ -157,7 +163,8 @@ function build(surroundings: Surroundings, version: string): Command {
     .addOption(new Option('--listen <host>', LISTEN_HELP).default('127.0.0.1'))
     .addOption(new Option('--port <n>', 'port of the server').argParser(port).default(12345))
     .addOption(lostAfter())
-    .addOption(scrubDays());
+    .addOption(scrubDays())
+    .addOption(new Option('--root-every <seconds>', ROOT_HELP).argParser(seconds).default(60));
   command<{ data?: string; listen: string; port: number; join?: string; pool?: string; name?: string }>(
     program,
     'node',
@@ -355,6 +362,43 @@ function build(surroundings: Surroundings, version: string): Command {
   )
     .option('--data <dir>', DATA_HELP)
     .option('--root-key <file>', 'a copy of the root key, where the data directory has none');
+  command<{ full: boolean }>(program, 'verify', 'check everything, change nothing', (context, _, options) =>
+    verify(context, options),
+  ).option('--full', 'read every copy of every block as well', false);
+  const rescues = program
+    .command('rescue')
+    .description(
+      "everything back from the storage nodes' directories and the recovery kit alone; changes nothing in them",
+    );
+  const rescueCommand = <Options extends rescue.RescueOptions>(
+    usageText: string,
+    description: string,
+    action: (context: Context, options: Options) => Promise<void>,
+  ): Command =>
+    command<Options>(rescues, usageText, description, (context, _, options) => action(context, options))
+      .requiredOption('--kit <file>', 'the recovery kit as a file (a copy of root.key); - reads it from stdin')
+      .requiredOption('--nodes <dirs...>', "the nodes' directories, or directories that hold some");
+  rescueCommand('list', 'what can be saved, and what is missing', rescue.list);
+  rescueCommand<rescue.RescueOptions & { to: string; partial: boolean }>(
+    'export',
+    'write every live file as a plain file; nothing is written over',
+    rescue.exportAll,
+  )
+    .requiredOption('--to <dir>', 'where to; each space gets a folder')
+    .option('--partial', 'write what there is of files that lack blocks, too, with zeroes in the gaps', false);
+  rescueCommand<rescue.RescueOptions & { to: string }>(
+    'server',
+    'make a server of it: "holdfast server --data DIR" then starts, and devices join anew',
+    rescue.makeServer,
+  ).requiredOption('--to <dir>', 'its data directory; it may hold nodes, but no server');
+  command<{ data?: string; confirm: boolean }>(
+    program,
+    'kit',
+    'show the recovery kit, which opens everything: write it down, and keep it away from this machine',
+    (context, _, options) => kit(context, options),
+  )
+    .option('--data <dir>', DATA_HELP)
+    .option('--confirm', 'ask for two groups of it, and note that it was written down', false);
   const tls = program.command('tls').description("the server's TLS key");
   command(tls, 'rotate', 'replace it while everything runs', (context) => cluster.rotateTls(context));
   return program;

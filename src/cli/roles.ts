@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { ownIdentity } from './linking.ts';
 import type { Running } from './launcher.ts';
 import { dataDirectory, nodeDataDirectory } from './places.ts';
-import { closeAll, DAY_MS, untilEnded } from './up.ts';
+import { closeAll, DAY_MS, settlingOf, untilEnded } from './up.ts';
 
 export type ServerOptions = {
   readonly data?: string;
@@ -13,6 +13,7 @@ export type ServerOptions = {
   /** Seconds. */
   readonly lostAfter: number;
   readonly scrubDays: number;
+  readonly rootEvery: number;
 };
 
 export async function serve(context: Context, options: ServerOptions): Promise<void> {
@@ -25,8 +26,9 @@ export async function serve(context: Context, options: ServerOptions): Promise<v
       port: options.port,
       lostMs: options.lostAfter * 1000,
       scrubMs: options.scrubDays * DAY_MS,
+      rootEveryMs: options.rootEvery * 1000,
     });
-    running.push(server);
+    running.push(server, settlingOf(server));
     await ownIdentity(context, server, data);
     context.output.value({
       event: 'ready',

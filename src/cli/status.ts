@@ -4,6 +4,7 @@ import { ask } from '#protocol/call.ts';
 import { poolsList, serverStatus } from '#protocol/cluster.ts';
 import { holdsList, type HoldRow } from '#protocol/holds.ts';
 import { REQUEST_MS_MAX, within } from './cancel.ts';
+import { when } from './cluster-commands.ts';
 import type { Context } from './context.ts';
 import { lineOf } from './exit.ts';
 import { whatText } from './holds.ts';
@@ -46,6 +47,8 @@ export async function status(context: Context): Promise<void> {
       moving: server.status.moving,
       rulesPending: server.status.rulesPending,
       garbageCopies: server.status.garbageCopies,
+      recoveryKitConfirmed: server.status.recoveryKitConfirmed,
+      root: server.status.root,
     },
     nodes: server.status?.nodes ?? [],
     jobs: server.status?.jobs ?? [],
@@ -123,6 +126,14 @@ function textLines(
   if (status) {
     lines.push(`${status.files} files, ${bytesText(status.plainBytes)}; ${status.uploading} uploading.`);
     if (server.unprotected.length > 0) lines.push(`Pools ${server.unprotected.join(', ')}: 1 copy, not protected.`);
+    if (!status.recoveryKitConfirmed)
+      lines.push(
+        'The recovery kit is not confirmed: "holdfast kit" shows it, "holdfast kit --confirm" asks for your copy.',
+      );
+    if (status.root)
+      lines.push(
+        `A rescue would find everything as of ${when(status.root.madeMs)}, on ${status.root.nodes} storage nodes.`,
+      );
     for (const hold of server.held)
       lines.push(
         `Held, from ${shown(hold.device.name)}: ${whatText(hold)}. "holdfast holds" shows more; approve or reject ${hold.hold}.`,

@@ -12,6 +12,8 @@ export type UpOptions = {
   readonly data?: string;
   readonly listen: string;
   readonly port: number;
+  /** Seconds. */
+  readonly rootEvery: number;
   readonly nodePorts: readonly number[];
   /** Seconds. */
   readonly lostAfter: number;
@@ -39,10 +41,11 @@ export async function up(context: Context, folder: string | null, options: UpOpt
       port: options.port,
       lostMs: options.lostAfter * 1000,
       scrubMs: options.scrubDays * DAY_MS,
+      rootEveryMs: options.rootEvery * 1000,
     });
     running.push(server);
     const nodes = await context.launcher.startNodes(await nodePlans(data, options, server), server);
-    running.push(nodes);
+    running.push(nodes, settlingOf(server));
     const identity = await ownIdentity(context, server, data);
     if (path !== null) {
       const link = await linkFolder(context, identity, path);
@@ -122,6 +125,11 @@ export async function untilEnded(context: Context, running: readonly Running[]):
     ...running.map((role) => role.failed),
   ]);
   if (failure) throw failure;
+}
+
+/** Closed after the devices and before the nodes: the server's last word to them. What keeps it from that is no reason to stay. */
+export function settlingOf(server: RunningServer): Running {
+  return { failed: new Promise(() => undefined), close: () => server.settle().catch(() => undefined) };
 }
 
 /** Last started, first closed: a device ends before the server that it speaks to. */

@@ -148,8 +148,18 @@ test('a folder that would lie in itself is told from one that would not', () => 
   const trees = new Trees(state);
   const remote = (entry: EntryId, parent: EntryId): void =>
     trees.putRemote({
-      ...{ entry, parent, name: entry, kind: 'folder' as const, revision: 1, placed: 1, seq: 1, content: null },
-      ...{ target: null, mtimeUs: 0, exec: false, trashedFrom: null },
+      entry,
+      parent,
+      name: entry,
+      kind: 'folder',
+      revision: 1,
+      placed: 1,
+      seq: 1,
+      content: null,
+      target: null,
+      mtimeUs: 0,
+      exec: false,
+      trashedFrom: null,
     });
   remote(id('a'), ROOT_ENTRY);
   remote(id('b'), id('a'));

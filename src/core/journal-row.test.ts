@@ -39,6 +39,16 @@ test('another row, another order, another space or epoch: another chain', () => 
   assert.notEqual(chainStart(p, golden.epoch as string as SpaceId, golden.space as string as Epoch), start);
 });
 
+test('names of every length', () => {
+  const files = golden.rows.flatMap(({ row }) => (row.kind === 'entry' ? [row] : []));
+  assert.ok(files.some(({ entry }) => entry.kind === 'file'));
+  for (const row of files)
+    for (let length = 1; length <= 255; length++) {
+      const named = { ...row, entry: { ...row.entry, name: 'n'.repeat(length) } };
+      assert.deepEqual(parseRow(encodeRow(named)), named, `${row.entry.kind}, ${length}`);
+    }
+});
+
 const id16 = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => id16Of<EntryId>(bytes));
 const id32 = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => id32Of<never>(bytes));
 const count = fc.maxSafeNat();

@@ -3,7 +3,7 @@
  * (normative: docs/on-disk.md, "Recovery kit"). What it wraps: `wrap.ts`.
  */
 import { assert } from './assert.ts';
-import { concat, equalBytes, utf8, viewOf, type Bytes } from './bytes.ts';
+import { concat, equalBytes, toHex, utf8, viewOf, type Bytes } from './bytes.ts';
 import { HoldfastError } from './errors.ts';
 import { id16Of, idBytes, type ClusterId } from './ids.ts';
 import type { Primitives } from './primitives.ts';
@@ -63,6 +63,11 @@ export function parseKit(p: Primitives, text: string): RecoveryKit {
   const generation = viewOf(bytes).getUint16(1);
   if (generation === 0) throw wrongLine(1);
   return { cluster: id16Of(bytes.subarray(3, 19)), root: { generation, key: bytes.slice(19) } };
+}
+
+/** Shows that its bearer has the kit; the kit cannot be found from it. Hexadecimal. */
+export function kitProof(p: Primitives, kit: RecoveryKit): string {
+  return toHex(p.hmacSha256(kit.root.key, utf8('holdfast/1 kit confirmed'), idBytes(kit.cluster)));
 }
 
 /** Over all kit bytes up to this line's end, so that lines of two kits do not pass as one. */

@@ -74,6 +74,11 @@ export async function revokeDevice({ db }: MetaWriter, device: DeviceId, atMs: n
   await db.deleteFrom('install').where('device', '=', idBytes(device)).execute();
 }
 
+/** None of them can be let in any more, since their tokens are not known: they are to be invited again, as new ones. */
+export async function revokeAllDevices({ db }: MetaWriter, atMs: number): Promise<void> {
+  await db.updateTable('device').set({ revoked_ms: atMs }).where('revoked_ms', 'is', null).execute();
+}
+
 export async function noteDeviceSeen({ db }: MetaWriter, device: DeviceId, atMs: number): Promise<void> {
   await db.updateTable('device').set({ last_seen_ms: atMs }).where('device', '=', idBytes(device)).execute();
 }

@@ -52,6 +52,10 @@ export async function putIncarnation({ db }: MetaWriter, incarnation: number, ke
   await db.updateTable('cluster').set({ incarnation, key_list: keyList }).execute();
 }
 
+export async function putKitConfirmed({ db }: MetaWriter): Promise<void> {
+  await db.updateTable('cluster').set({ kit_confirmed: 1 }).execute();
+}
+
 export type SecretKey = { readonly purpose: string; readonly object: Uint8Array; readonly version: number };
 
 export async function putSecret({ db }: MetaWriter, key: SecretKey, wrapped: Uint8Array): Promise<void> {

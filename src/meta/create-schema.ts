@@ -1,7 +1,7 @@
 import { sql, type CreateTableBuilder } from 'kysely';
 import { HoldfastError } from '#core/errors.ts';
 import type { MetaReader, MetaStore, MetaWriter } from './meta-store.ts';
-import { SCHEMA_VERSION } from './schema.ts';
+import { SCHEMA_VERSION, type MetaSchema } from './schema.ts';
 
 type Kind = 'bytes' | 'bytes?' | 'number' | 'number?' | 'text' | 'text?' | 'real';
 type Table = {
@@ -11,7 +11,7 @@ type Table = {
   readonly indexes?: Readonly<Record<string, readonly string[]>>;
 };
 
-const tables: Readonly<Record<string, Table>> = {
+export const tables: Readonly<Record<keyof MetaSchema, Table>> = {
   cluster: {
     columns: {
       one: 'number',
@@ -252,6 +252,31 @@ const tables: Readonly<Record<string, Table>> = {
       again: 'number',
     },
     key: ['kind', 'subject'],
+  },
+  root: {
+    columns: {
+      seq: 'number',
+      made_ms: 'number',
+      snapshot_ms: 'number',
+      index_block: 'bytes',
+      listing: 'bytes?',
+      whole_hash: 'bytes',
+      pools: 'text',
+      nodes: 'number',
+    },
+    key: ['seq'],
+  },
+  root_block: {
+    columns: {
+      block: 'bytes',
+      pool: 'text',
+      length: 'number',
+      holders: 'bytes',
+      owed: 'number',
+      first_seq: 'number',
+      last_seq: 'number',
+    },
+    key: ['block', 'pool'],
   },
 };
 

@@ -240,6 +240,22 @@ export async function settlePool(
   await replaceEntries(writer, space, [{ ...present, pool, pooled }], () => false);
 }
 
+/** What lies elsewhere than the rules want it, told anew from the entries themselves. */
+export async function noteMisplaced({ db }: MetaWriter): Promise<void> {
+  await db.deleteFrom('misplaced').execute();
+  await db
+    .insertInto('misplaced')
+    .columns(['space', 'entry'])
+    .expression((eb) =>
+      eb
+        .selectFrom('entry')
+        .select(['space', 'entry'])
+        .where('kind', '=', 'file')
+        .whereRef('pool', '<>', 'pool_wanted'),
+    )
+    .execute();
+}
+
 /** Live files of a space: all but those that lie in the trash, at any depth. */
 export async function countFiles({ db }: MetaReader, space: SpaceId): Promise<{ files: number; plainBytes: number }> {
   const spaceBytes = idBytes(space);

@@ -133,7 +133,7 @@ export async function countGarbage({ db }: MetaReader): Promise<number> {
 }
 
 /**
- * Which of these nodes' copies some row relies on: of any space, and of any upload, also one that is over and was not looked through yet. This is the one
+ * Which of these nodes' copies some row relies on: of any space, of the metadata for a rescue, and of any upload, also one that is over and was not looked through yet. This is the one
  * place that knows everything that may name a copy: a further table that does has to be asked here.
  */
 export async function namedCopies({ db }: MetaReader, blocks: readonly BlockId[]): Promise<ReadonlySet<string>> {
@@ -154,6 +154,7 @@ export async function namedCopies({ db }: MetaReader, blocks: readonly BlockId[]
           .where('block', 'in', slice)
           .execute(),
       );
+    note(await db.selectFrom('root_block').select(['block', 'holders']).where('block', 'in', slice).execute());
     note(await db.selectFrom('upload_block').select(['block', 'holders']).where('block', 'in', slice).execute());
   }
   return named;

@@ -216,4 +216,29 @@ export type MetaSchema = {
     skipped: number;
     again: number;
   };
+  /** Roots that were made (`core/root-record.ts`) and are kept somewhere still. */
+  root: {
+    seq: number;
+    made_ms: number;
+    snapshot_ms: number;
+    index_block: Uint8Array;
+    /** The plain bytes of that block; of the newest root alone. */
+    listing: Uint8Array | null;
+    /** Hash of the tables that are exported whole. */
+    whole_hash: Uint8Array;
+    /** Pools that have all blocks that it lists, with commas. */
+    pools: string;
+    /** Storage nodes that keep the record. */
+    nodes: number;
+  };
+  /** A block of metadata is durable in a pool. It is needed while a root from `first_seq` to `last_seq` is kept. */
+  root_block: {
+    block: Uint8Array;
+    pool: string;
+    length: number;
+    holders: Uint8Array;
+    owed: number;
+    first_seq: number;
+    last_seq: number;
+  };
 };

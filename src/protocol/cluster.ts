@@ -258,6 +258,8 @@ export const serverStatus = verb(
     /** Copies on storage nodes that nothing names any more, and that are still to be deleted. */
     garbageCopies: count,
     recoveryKitConfirmed: z.boolean(),
+    /** The newest root: what a rescue would find, at least. Null before the first. */
+    root: z.strictObject({ seq, madeMs: timeMs, nodes: count }).nullable(),
     nodes: z.array(nodeRow),
     jobs: z.array(jobRow),
     problems: z.array(z.strictObject({ path: z.string(), code: z.string(), message: z.string() })),

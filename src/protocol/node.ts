@@ -60,3 +60,6 @@ export const nodeStatus = verb(
 
 /** Part 0: the signed key list ("HFK"). The node keeps the highest (incarnation, seq) and accepts the server's pins in it. */
 export const nodeKeys = verb('node-keys', 'server', z.strictObject({}), z.strictObject({ incarnation: count, seq }));
+
+/** Part 0: a signed root record ("HFR"). The node keeps it where its (incarnation, seq) is the highest; answers with the highest that it keeps. */
+export const nodeRoot = verb('node-root', 'server', z.strictObject({}), z.strictObject({ incarnation: count, seq }));

@@ -14,6 +14,7 @@ import * as contents from './contents.ts';
 import * as merging from './merging.ts';
 import * as holds from './holds.ts';
 import * as node from './node.ts';
+import * as safety from './safety.ts';
 import * as sync from './sync.ts';
 import * as why from './why.ts';
 import type { Verb } from './wire.ts';
@@ -27,7 +28,7 @@ function isVerb(value: unknown): value is Verb<unknown, unknown> {
 }
 
 function allVerbs(): Verb<unknown, unknown>[] {
-  const rooms: object[] = [account, cluster, contents, holds, merging, node, sync, why];
+  const rooms: object[] = [account, cluster, contents, holds, merging, node, safety, sync, why];
   return rooms.flatMap((room) => Object.values(room).filter(isVerb));
 }
 

@@ -1,5 +1,5 @@
 /** What the server does unasked: heartbeats of the storage nodes, key lists, forgetting what nobody needs any more. */
-import { HoldfastError } from '#core/errors.ts';
+import { hasCode, HoldfastError } from '#core/errors.ts';
 import { noteDeviceSeen } from '#meta/accounts.ts';
 import { noteNodeSeen } from '#meta/clusters.ts';
 import { forgetHolds } from '#meta/holds.ts';
@@ -8,6 +8,7 @@ import { expiredUploads, removeUploads } from '#meta/uploads.ts';
 import type { DeviceId } from '#core/ids.ts';
 import type { KnownNode } from './node-book.ts';
 import type { NodeWatch } from './node-watch.ts';
+import type { NodeConnection, NodeStatus } from './node-connection.ts';
 import type { ServerContext } from './server-context.ts';
 
 const STATUS_MS_MAX = 3000;
@@ -92,7 +93,7 @@ export class Care {
     const { nodes, closing, log, clock, cluster, tlsKeys } = this.#context;
     const answeredBefore = known.answering;
     try {
-      const status = await nodes.call(known, closing, ({ status: ask }, signal) => ask(signal), STATUS_MS_MAX);
+      const status = await nodes.call(known, closing, (node, signal) => this.#askStatus(node, signal), STATUS_MS_MAX);
       if (status.node !== known.stored.node || status.cluster !== cluster.cluster)
         throw new HoldfastError('wrong_cluster', 'another storage node answers at its address');
       await this.#watch.judge(known, status);
@@ -118,6 +119,17 @@ export class Care {
           code: error.code,
           detail: error.message,
         });
+    }
+  }
+
+  /** A server that was made anew shows a key that its nodes have not heard of: the signed list vouches for it. */
+  async #askStatus(node: NodeConnection, signal: AbortSignal): Promise<NodeStatus> {
+    try {
+      return await node.status(signal);
+    } catch (error) {
+      if (!hasCode(error, 'unknown_pin')) throw error;
+      await node.pushKeys(this.#context.tlsKeys.keyList().bytes, signal);
+      return node.status(signal);
     }
   }
 

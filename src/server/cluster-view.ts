@@ -6,6 +6,7 @@ import { countGarbage } from '#meta/garbage.ts';
 import { countMisplaced, isPlacing, placingState } from '#meta/placing.ts';
 import { allJobs } from '#meta/jobs.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
+import { allRoots } from '#meta/roots.ts';
 import { spacesOf } from '#meta/spaces.ts';
 import { countUploads } from '#meta/uploads.ts';
 import { nodesList, serverStatus, type NodeRow } from '#protocol/cluster.ts';
@@ -41,7 +42,9 @@ async function describeServer(context: ServerContext, jobs: Jobs, account: Uint8
     const { pending: rulesPending } = await placingState(reader);
     const recoveryKitConfirmed = (await findCluster(reader))?.kitConfirmed ?? false;
     const garbageCopies = await countGarbage(reader);
-    return { files, plainBytes, moving, rulesPending, garbageCopies, recoveryKitConfirmed };
+    const [newest] = await allRoots(reader);
+    const root = newest ? { seq: newest.seq, madeMs: newest.madeMs, nodes: newest.nodes } : null;
+    return { files, plainBytes, moving, rulesPending, garbageCopies, root, recoveryKitConfirmed };
   });
   return { version: context.version, startedMs: context.startedMs, ...counted, ...health };
 }

@@ -3,6 +3,7 @@
  * unites with it and deletes nothing, and a higher incarnation, so that the server which it replaces is refused where it comes back.
  */
 import { must } from '#core/assert.ts';
+import { utf8 } from '#core/bytes.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { id16Of, type Epoch } from '#core/ids.ts';
 import { chainStart } from '#core/journal-row.ts';
@@ -12,9 +13,11 @@ import type { RecoveryKit } from '#core/root-key.ts';
 import { dropOpenInvites } from '#meta/accounts.ts';
 import { allNodes, findCluster, putIncarnation } from '#meta/clusters.ts';
 import { collectionState, putCollectionState } from '#meta/collection.ts';
-import type { MetaStore } from '#meta/meta-store.ts';
-import { allSpaces, beginEpoch } from '#meta/spaces.ts';
 import { wantJobs } from './standing.ts';
+import type { MetaStore, MetaWriter } from '#meta/meta-store.ts';
+import { forgetRoots } from '#meta/roots.ts';
+import { allSpaces, beginEpoch } from '#meta/spaces.ts';
+import type { TlsIdentity } from '#world/net.ts';
 import type { Random } from '#world/random.ts';
 import { Vault } from './vault.ts';
 
@@ -23,8 +26,16 @@ const FENCES_SKIPPED = 2 ** 32;
 
 export type RestoreTools = { readonly meta: MetaStore; readonly primitives: Primitives; readonly random: Random };
 
-/** Throws `integrity` where the kit does not open what the index keeps under it. Resolves with the new incarnation, above `above`. */
-export async function beginAnew(tools: RestoreTools, kit: RecoveryKit, above: number): Promise<number> {
+/**
+ * Throws `integrity` where the kit does not open what the index keeps under it. Resolves with the new incarnation, above `above`. With
+ * `tlsIdentity` the server shows that key alone: who has the former one is refused by every node that has seen the new list.
+ */
+export async function beginAnew(
+  tools: RestoreTools,
+  kit: RecoveryKit,
+  above: number,
+  tlsIdentity: TlsIdentity | null = null,
+): Promise<number> {
   const { meta, primitives, random } = tools;
   return meta.write(async (writer) => {
     const stored = must(await findCluster(writer), 'the index was looked at before');
@@ -34,7 +45,9 @@ export async function beginAnew(tools: RestoreTools, kit: RecoveryKit, above: nu
     const list = verifyKeyList(primitives, stored.keyList, stored.cluster);
     if (!seed || !list) throw new HoldfastError('integrity', 'the index holds no identity of its cluster');
     const incarnation = Math.max(stored.incarnation, list.incarnation, above) + 1;
-    const keyList = signKeyList(primitives, seed.bytes, { ...list, incarnation, seq: list.seq + 1 });
+    const pins = tlsIdentity ? [tlsIdentity.pin] : list.pins;
+    const keyList = signKeyList(primitives, seed.bytes, { ...list, incarnation, seq: list.seq + 1, pins });
+    if (tlsIdentity) await replaceTlsKey(writer, vault, tlsIdentity);
     await putIncarnation(writer, incarnation, keyList);
     // Nodes know fences and orders that the backup does not.
     const collection = await collectionState(writer);
@@ -44,6 +57,8 @@ export async function beginAnew(tools: RestoreTools, kit: RecoveryKit, above: nu
       if (standing === 'in' || standing === 'draining') await wantJobs(tools, writer, [['adopt', node]]);
     // One that was used since would be open again, to whoever finds it.
     await dropOpenInvites(writer);
+    // What it says of pools may be long gone from them.
+    await forgetRoots(writer);
     for (const { space, headSeq, headChain } of await allSpaces(writer)) {
       const epoch = id16Of<Epoch>(random.bytes(16));
       const chain = headSeq === 0 ? chainStart(primitives, space, epoch) : headChain;
@@ -51,6 +66,13 @@ export async function beginAnew(tools: RestoreTools, kit: RecoveryKit, above: nu
     }
     return incarnation;
   });
+}
+
+async function replaceTlsKey(writer: MetaWriter, vault: Vault, identity: TlsIdentity): Promise<void> {
+  const purpose = 'server_tls_key';
+  const old = await vault.versions(writer, purpose);
+  await vault.put(writer, purpose, (old.at(-1)?.version ?? 0) + 1, utf8(JSON.stringify(identity)));
+  for (const { version } of old) await vault.remove(writer, purpose, version);
 }
 
 /** Throws `integrity` where the kit does not open the index. */

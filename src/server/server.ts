@@ -32,6 +32,7 @@ import { createInvite, inviteRoutes } from './invites.ts';
 import { Jobs } from './jobs.ts';
 import { JournalTrim, type JournalKept } from './journal-trim.ts';
 import { journalRoutes } from './journal-view.ts';
+import { kitRoutes } from './kit-confirmation.ts';
 import { mergeRoutes } from './merging.ts';
 import { Mover } from './mover.ts';
 import { NodeBook } from './node-book.ts';
@@ -42,6 +43,7 @@ import { poolRoutes } from './pools.ts';
 import { Repair } from './repair.ts';
 import type { RootKeeper } from './root-keeper.ts';
 import { Placing } from './placing.ts';
+import { ROOTS_PACE, Roots, type RootsPace } from './roots.ts';
 import { ruleRoutes } from './rules.ts';
 import { beginScrub, scrub } from './scrub.ts';
 import type { ServerContext } from './server-context.ts';
@@ -50,6 +52,10 @@ import { renderStatusPage } from './status-page.ts';
 import { TlsKeys } from './tls-keys.ts';
 import { uploadRoutes } from './uploads.ts';
 import { whyRoutes } from './why.ts';
+import { verifyRoutes } from './verify/verify.ts';
+
+/** Who stops a server waits so long for the pools, at most. */
+const SETTLE_MS_MAX = 5000;
 
 export type ServerOptions = {
   readonly version: string;
@@ -72,6 +78,8 @@ export type ServerOptions = {
   readonly collection?: CollectionTimes;
   /** How often rules that ask for a file's age are asked again, milliseconds. */
   readonly agesMs?: number;
+  /** How often the metadata goes into the pools. Default: `ROOTS_PACE`. Null: only when `makeRoot` asks for it. */
+  readonly rootsPace?: RootsPace | null;
   /** Where others reach this server, as `http(s)://host:port`, the best first: asked for each invite. */
   addresses(): readonly string[];
 };
@@ -96,6 +104,10 @@ export interface Server {
   settleCopies(): Promise<void>;
   /** Shortens now what is old enough of the journals. The server does so by itself, between heartbeats. */
   trimJournals(): Promise<void>;
+  /** Puts now into the pools what changed of the metadata, for a rescue. The server does so by itself, between heartbeats. */
+  makeRoot(): Promise<void>;
+  /** As `makeRoot`, before an orderly end: gives up after some seconds. */
+  settle(): Promise<void>;
   /** Answers held requests with what there is, now and from now on: before the listener closes, so that it need not wait for them. */
   endHeldRequests(): void;
   /** Waits for the server's own work and closes the store. */
@@ -152,8 +164,11 @@ async function start(options: ServerOptions): Promise<Server> {
   const mover = new Mover(context);
   const collection = new Collection(context, options.collection);
   const trim = new JournalTrim(context, options.journalKept);
+  const settled = new AbortController();
+  const roots = new Roots(context, options.rootsPace ?? ROOTS_PACE);
   const caring = care.run(async () => {
     await finishHolds(context);
+    if (options.rootsPace !== null && (await roots.step()) === 'busy') return 'busy';
     // Judged first, so that what is moved is moved once.
     for (const job of [placing, mover, trim, collection]) if ((await job.step()) === 'busy') return 'busy';
     return 'idle';
@@ -183,6 +198,12 @@ async function start(options: ServerOptions): Promise<Server> {
     },
     async trimJournals() {
       while ((await trim.step()) === 'busy');
+    },
+    makeRoot: () => roots.makeNow(),
+    async settle() {
+      const given = AbortSignal.any([closing.signal, settled.signal]);
+      await Promise.race([roots.makeNow(), clock.sleep(SETTLE_MS_MAX, given)]);
+      settled.abort();
     },
     endHeldRequests: () => draining.abort(),
     async close() {
@@ -221,6 +242,8 @@ function serverHandler(context: ServerContext, { care, watch, repair, jobs, back
     ...clusterRoutes(context, jobs),
     ...nodeRoutes(context, repair),
     ...poolRoutes(context),
+    ...verifyRoutes(context),
+    ...kitRoutes(context),
     ...(backUp ? backupRoutes(context, backUp) : []),
   ];
   return dispatcher(routes, async (caller, callers) => {

@@ -3,7 +3,8 @@ import { fromHex } from '#core/bytes.ts';
 import { must } from '#core/assert.ts';
 import type { ClusterId } from '#core/ids.ts';
 import type { Primitives } from '#core/primitives.ts';
-import type { RootKey } from '#core/root-key.ts';
+import { kitProof, type RootKey } from '#core/root-key.ts';
+import { deriveSealKey, type SealKey } from '#core/seal.ts';
 import { NO_OBJECT, unwrapSecret, wrapSecret, type WrapPurpose } from '#core/wrap.ts';
 import { findSecrets, putSecret, removeSecret } from '#meta/clusters.ts';
 import type { MetaReader, MetaWriter } from '#meta/meta-store.ts';
@@ -17,12 +18,29 @@ export class Vault {
   readonly #random: Random;
   readonly #root: RootKey;
   readonly #cluster: ClusterId;
+  #metadataKey: SealKey | null = null;
 
   constructor(primitives: Primitives, random: Random, root: RootKey, cluster: ClusterId) {
     this.#primitives = primitives;
     this.#random = random;
     this.#root = root;
     this.#cluster = cluster;
+  }
+
+  /** What metadata is sealed under before it goes to the storage nodes. */
+  metadataKey(): SealKey {
+    this.#metadataKey ??= deriveSealKey(this.#primitives, this.#root.key, 'metadata');
+    return this.#metadataKey;
+  }
+
+  /** Of the root key that everything is wrapped under. */
+  get generation(): number {
+    return this.#root.generation;
+  }
+
+  /** What only somebody knows who has the recovery kit, and what tells nothing of it. */
+  kitProof(): string {
+    return kitProof(this.#primitives, { cluster: this.#cluster, root: this.#root });
   }
 
   async put(writer: MetaWriter, purpose: WrapPurpose, version: number, bytes: Uint8Array, object: string = NO_OBJECT) {

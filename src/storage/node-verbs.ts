@@ -5,9 +5,10 @@ import { must } from '#core/assert.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { limits } from '#core/limits.ts';
 import { dispatcher, route, type UseCase } from '#protocol/call.ts';
-import { nodeDelete, nodeGet, nodeHas, nodeKeys, nodePut, nodeStatus } from '#protocol/node.ts';
+import { nodeDelete, nodeGet, nodeHas, nodeKeys, nodePut, nodeRoot, nodeStatus } from '#protocol/node.ts';
 import type { Caller, Handler } from '#protocol/wire.ts';
 import type { DeleteOrders } from './delete-orders.ts';
+import type { KeptRoots } from './kept-roots.ts';
 import type { TrustedKeys } from './trusted-keys.ts';
 
 export type NodeStatus = z.infer<typeof nodeStatus.response>;
@@ -17,13 +18,14 @@ type Trusted = { readonly trusted: true };
 export type NodeParts = {
   readonly blocks: NodeBlockStore;
   readonly keys: TrustedKeys;
+  readonly roots: KeptRoots;
   readonly orders: DeleteOrders;
   /** Blocks were deleted. */
   readonly onDeleted: () => void;
   readonly status: () => Promise<NodeStatus>;
 };
 
-export function nodeHandler({ blocks, keys, orders, onDeleted, status }: NodeParts): Handler {
+export function nodeHandler({ blocks, keys, roots, orders, onDeleted, status }: NodeParts): Handler {
   return dispatcher<Trusted>(
     [
       route(nodePut, putBlocks(blocks)),
@@ -38,6 +40,7 @@ export function nodeHandler({ blocks, keys, orders, onDeleted, status }: NodePar
         onDeleted();
         return answer({ results: [...results] });
       }),
+      route(nodeRoot, offerRoot(roots)),
     ],
     (caller, _callers, verbName) => authorise(keys, caller, verbName),
   );
@@ -81,6 +84,15 @@ function offerKeys(keys: TrustedKeys): Answers<typeof nodeKeys> {
     const [bytes] = parts;
     if (!bytes || parts.length !== 1) throw new HoldfastError('invalid_field', 'one part: the signed key list');
     const { incarnation, seq } = await keys.offer(bytes);
+    return answer({ incarnation, seq });
+  };
+}
+
+function offerRoot(roots: KeptRoots): Answers<typeof nodeRoot> {
+  return async (_request, { parts }) => {
+    const [bytes] = parts;
+    if (!bytes || parts.length !== 1) throw new HoldfastError('invalid_field', 'one part: the signed root');
+    const { incarnation, seq } = await roots.offer(bytes);
     return answer({ incarnation, seq });
   };
 }

@@ -13,6 +13,7 @@ import { countStart, type NodeIdentity } from './node-identity.ts';
 import { Compactor } from './compactor.ts';
 import { DeleteOrders } from './delete-orders.ts';
 import { nodeHandler, type NodeStatus } from './node-verbs.ts';
+import { KeptRoots } from './kept-roots.ts';
 import { TrustedKeys } from './trusted-keys.ts';
 
 export type StorageNodeOptions = {
@@ -55,6 +56,7 @@ export async function startStorageNode(options: StorageNodeOptions): Promise<Sto
     const identity = await countStart(disk, primitives, options.cluster ?? null);
     const keys = await TrustedKeys.load(disk, primitives, identity.cluster);
     const orders = await DeleteOrders.load(disk, primitives, identity, keys);
+    const roots = await KeptRoots.load(disk, primitives, identity.cluster, log);
     const blocks = await options.openBlocks(identity);
     const run = toHex(options.random.bytes(8));
     const status = () => statusOf(identity, run, options.version, blocks);
@@ -64,7 +66,7 @@ export async function startStorageNode(options: StorageNodeOptions): Promise<Sto
     log.info('storage node started', { node: identity.node, pool: identity.pool, boot: identity.boot });
     return {
       identity,
-      handler: nodeHandler({ blocks, keys, orders, status, onDeleted: () => compactor.begin() }),
+      handler: nodeHandler({ blocks, keys, roots, orders, status, onDeleted: () => compactor.begin() }),
       keyList: () => keys.list,
       offerKeyList: (bytes) => keys.offer(bytes),
       status,

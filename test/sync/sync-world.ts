@@ -494,6 +494,7 @@ function memoryNode(
     })),
     pushKeys: async () => ({ incarnation: 1, seq: 1 }),
     delete: reached(async () => []),
+    pushRoot: reached(async () => ({ incarnation: 1, seq: 1 })),
     close: async () => {},
   };
 }
