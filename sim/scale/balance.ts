@@ -1,5 +1,6 @@
 /** Whether nodes hold what their weights ask for, and copies lie apart. */
 import { PARTITIONS, type LayoutNode } from '#core/layout.ts';
+import { wantedShares } from '#core/layout-shares.ts';
 import { holdersOf, type Places } from './cluster.ts';
 
 export type Balance = {
@@ -18,7 +19,7 @@ export type Balance = {
 export function balanceOf(nodes: readonly LayoutNode[], places: Places, blocks: Float64Array): Balance {
   const held = heldBy(nodes.length, places, blocks);
   const all = held.reduce((sum, count) => sum + count, 0);
-  const wanted = wantedBy(nodes, places.copies);
+  const wanted = wantedShares(nodes, places.copies);
   const weight = nodes.reduce((sum, node) => sum + node.weight, 0);
   const over = held.map((count, node) => (count * places.copies) / all / (wanted[node] as number));
   const mean = over.reduce((sum, ratio) => sum + ratio, 0) / over.length;
@@ -54,49 +55,4 @@ function domainsOf(nodes: readonly LayoutNode[], places: Places): Pick<Balance, 
     if (domains.size === 1 && only !== undefined) gone.set(only, 1 + (gone.get(only) ?? 0));
   }
   return { apart: apart / PARTITIONS, goneWithDomain: Math.max(0, ...gone.values()) };
-}
-
-/**
- * Copies of the average partition that each node should hold: by weight, but no domain more than one (or, with fewer domains than copies,
- * than its turn), and no node more than one; what is cut off goes to the others by weight.
- */
-export function wantedBy(nodes: readonly LayoutNode[], copies: number): Float64Array {
-  const domains = new Map<string, number[]>();
-  nodes.forEach(({ domain }, node) => domains.set(domain, [...(domains.get(domain) ?? []), node]));
-  const groups = [...domains.values()];
-  const weightOf = (node: number) => (nodes[node] as LayoutNode).weight;
-  const turns = Math.floor(copies / groups.length);
-  const shares = poured(
-    groups.map((group) => ({
-      weight: group.reduce((sum, node) => sum + weightOf(node), 0),
-      low: Math.min(group.length, turns),
-      high: Math.min(group.length, turns + 1),
-    })),
-    copies,
-  );
-  const wanted = new Float64Array(nodes.length);
-  groups.forEach((group, index) => {
-    const own = poured(
-      group.map((node) => ({ weight: weightOf(node), low: 0, high: 1 })),
-      shares[index] as number,
-    );
-    group.forEach((node, place) => {
-      wanted[node] = own[place] as number;
-    });
-  });
-  return wanted;
-}
-
-type Vessel = { readonly weight: number; readonly low: number; readonly high: number };
-
-/** `amount` shared out by weight, each between its bounds. */
-function poured(vessels: readonly Vessel[], amount: number): readonly number[] {
-  const at = (level: number) => vessels.map(({ weight, low, high }) => Math.min(high, Math.max(low, level * weight)));
-  let [low, high] = [0, amount / Math.min(...vessels.map(({ weight }) => weight))];
-  for (let step = 0; step < 100; step++) {
-    const level = (low + high) / 2;
-    if (at(level).reduce((sum, share) => sum + share, 0) < amount) low = level;
-    else high = level;
-  }
-  return at(high);
 }

@@ -1,7 +1,8 @@
 /** What moves when nodes change: copies that the new table wants where the old one has none. */
 import { must } from '#core/assert.ts';
 import { PARTITIONS, type LayoutNode } from '#core/layout.ts';
-import { heldBy, wantedBy } from './balance.ts';
+import { wantedShares } from '#core/layout-shares.ts';
+import { heldBy } from './balance.ts';
 import { holdersOf, placesOf, type Places } from './cluster.ts';
 
 export type Change = {
@@ -41,8 +42,8 @@ export function changeTo(
 }
 
 function idealOf(before: Before, nodes: readonly LayoutNode[], oldOf: Int32Array): number {
-  const old = wantedBy(before.nodes, before.places.copies);
-  const now = wantedBy(nodes, before.places.copies);
+  const old = wantedShares(before.nodes, before.places.copies);
+  const now = wantedShares(nodes, before.places.copies);
   return now.reduce((sum, share, node) => sum + Math.max(0, share - (old[oldOf[node] as number] ?? 0)), 0);
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { chancesOf, raceRates, wantedShares } from './layout-rates.ts';
+import { chancesOf, raceRates } from './layout-rates.ts';
+import { wantedShares } from './layout-shares.ts';
 
 const racers = (weights: readonly number[]) => weights.map((weight, index) => ({ weight, domain: `host ${index}` }));
 
@@ -22,7 +23,7 @@ test('rates give each the chance that its weight asks for, and equal weights run
     [Array.from({ length: 200 }, (_, index) => 1 + (index % 16)), 3],
     [Array.from({ length: 40 }, (_, index) => 1 + index), 8],
   ] as const) {
-    const wanted = wantedShares(Float64Array.from(weights), copies);
+    const wanted = wantedShares(racers(weights), copies);
     assert.ok(Math.abs(wanted.reduce((sum, share) => sum + share, 0) - copies) < 1e-9);
     chancesOf(raceRates(racers(weights), copies), copies).forEach((chance, index) => {
       assert.ok(Math.abs(chance / (wanted[index] as number) - 1) < 0.005, `${weights[index]}: ${chance}`);
@@ -30,4 +31,73 @@ test('rates give each the chance that its weight asks for, and equal weights run
   }
   const equal = raceRates(racers([2, 2, 2, 2, 2]), 3);
   assert.ok(equal.every((rate) => Math.abs(rate / (equal[0] as number) - 1) < 1e-9));
+});
+
+test('no domain and no node is to hold more than it can, and what is cut off goes to the others', () => {
+  const rooms = (of: readonly (readonly [weight: number, domain: string])[], copies: number) =>
+    [
+      ...wantedShares(
+        of.map(([weight, domain]) => ({ weight, domain })),
+        copies,
+      ),
+    ].map((share) => Number(share.toFixed(3)));
+  assert.deepEqual(
+    rooms(
+      [
+        [3, 'a'],
+        [1, 'b'],
+        [1, 'c'],
+      ],
+      2,
+    ),
+    [1, 0.5, 0.5],
+  );
+  assert.deepEqual(
+    rooms(
+      [
+        [1, 'a'],
+        [1, 'a'],
+        [1, 'b'],
+      ],
+      2,
+    ),
+    [0.5, 0.5, 1],
+  );
+  assert.deepEqual(
+    rooms(
+      [
+        [1, 'a'],
+        [1, 'a'],
+        [1, 'a'],
+        [1, 'a'],
+        [1, 'b'],
+        [1, 'b'],
+      ],
+      3,
+    ),
+    [0.5, 0.5, 0.5, 0.5, 0.5, 0.5],
+  );
+  assert.deepEqual(
+    rooms(
+      [
+        [6, 'a'],
+        [1, 'a'],
+        [1, 'a'],
+        [1, 'b'],
+        [1, 'b'],
+      ],
+      3,
+    ),
+    [1, 0.5, 0.5, 0.5, 0.5],
+  );
+  assert.deepEqual(
+    rooms(
+      [
+        [1, 'a'],
+        [1, 'a'],
+      ],
+      2,
+    ),
+    [1, 1],
+  );
 });

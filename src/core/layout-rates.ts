@@ -7,8 +7,7 @@
  * computing that chance and correcting the rates until it fits. Equal weights keep equal rates, so that nothing moves that need not.
  */
 import { must } from './assert.ts';
-
-export type Racer = { readonly weight: number; readonly domain: string };
+import { wantedShares, type Racer } from './layout-shares.ts';
 
 /** Points in time, on a logarithmic scale around when the last copy is settled, at which chances are computed. */
 const STEPS = 96;
@@ -22,14 +21,11 @@ const ALWAYS = 1 - 1e-4;
 export function raceRates(nodes: readonly Racer[], copies: number): Float64Array {
   const unitOf = unitsOf(nodes);
   const units = 1 + Math.max(...unitOf);
-  const weights = new Float64Array(units);
-  nodes.forEach(({ weight }, position) => {
-    weights[must(unitOf[position], 'as many')] = (weights[must(unitOf[position], 'as many')] ?? 0) + weight;
-  });
   const plain = Float64Array.from(nodes, ({ weight }) => weight);
   // With fewer domains than copies each has one at least, and the rest goes by the plain weights.
   if (copies === 1 || copies >= units) return plain;
-  const rates = ratesFor(weights, copies);
+  const weights = addedUp(plain, unitOf, units);
+  const rates = ratesFor(weights, addedUp(wantedShares(nodes, copies), unitOf, units), copies);
   return plain.map((weight, position) => {
     const unit = must(unitOf[position], 'as many');
     return (weight * must(rates[unit], 'as many')) / must(weights[unit], 'as many');
@@ -44,24 +40,17 @@ function unitsOf(nodes: readonly Racer[]): Uint16Array {
   return Uint16Array.from(nodes, ({ domain }) => must(numbers.get(domain), 'was seen'));
 }
 
-/** The chance of each to hold a copy of a partition: by weight, and 1 at most; what is cut off goes to the others by weight. */
-export function wantedShares(weights: Float64Array, copies: number): Float64Array {
-  const shares = new Float64Array(weights.length);
-  let left = copies;
-  let open = weights.reduce((sum, weight) => sum + weight, 0);
-  const heavyFirst = [...weights.keys()].sort((left, right) => (weights[right] as number) - (weights[left] as number));
-  for (const unit of heavyFirst) {
-    const weight = weights[unit] as number;
-    const share = Math.min(1, (left * weight) / open);
-    shares[unit] = share;
-    left -= share;
-    open -= weight;
-  }
-  return shares;
+function addedUp(numbers: Float64Array, unitOf: Uint16Array, units: number): Float64Array {
+  const sums = new Float64Array(units);
+  numbers.forEach((number, position) => {
+    const unit = must(unitOf[position], 'as many');
+    sums[unit] = (sums[unit] as number) + number;
+  });
+  return sums;
 }
 
-function ratesFor(weights: Float64Array, copies: number): Float64Array {
-  const wanted = wantedShares(weights, copies).map((share) => Math.min(share, ALWAYS));
+function ratesFor(weights: Float64Array, shares: Float64Array, copies: number): Float64Array {
+  const wanted = shares.map((share) => Math.min(share, ALWAYS));
   const rates = Float64Array.from(weights);
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const chances = chancesOf(rates, copies);

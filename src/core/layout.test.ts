@@ -4,6 +4,7 @@ import test from 'node:test';
 import { nodePrimitives } from '#world/real/primitives.ts';
 import { id16Of, id32Of, type BlockId, type NodeId } from './ids.ts';
 import { makeLayout, nodesFor, parseLayout, partitionOf, PARTITIONS, positionsOf, type LayoutNode } from './layout.ts';
+import { wantedShares } from './layout-shares.ts';
 import { limits } from './limits.ts';
 
 const nodeOf = (index: number): NodeId => id16Of(createHash('md5').update(`node ${index}`).digest());
@@ -97,6 +98,18 @@ test('a domain of few nodes is given what these can hold', () => {
   const nodes = even(21).map((node, index) => ({ ...node, domain: `room ${index === 20 ? 2 : index % 2}` }));
   const alone = held(nodes, 2)[20] as number;
   assert.ok(Math.abs(alone / ((2 * PARTITIONS) / 21) - 1) < 0.15, `not ${alone}`);
+});
+
+test('no node holds much more than its share, however many there are, and in two rooms of unlike size', () => {
+  const hundreds = even(300).map((node, index) => ({ ...node, weight: 1 + (index % 4) }));
+  const rooms = even(30).map((node, index) => ({ ...node, domain: `room ${index < 20 ? 0 : 1}` }));
+  for (const nodes of [hundreds, rooms]) {
+    const wanted = wantedShares(nodes, 3);
+    held(nodes, 3).forEach((count, index) => {
+      const most = 1.1 * (wanted[index] as number) * PARTITIONS;
+      assert.ok(count <= Math.ceil(most), `${count}, at most ${most}`);
+    });
+  }
 });
 
 test('nodes of unlike weights: a change moves little more than the share of the node that it is about', () => {

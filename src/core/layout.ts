@@ -9,6 +9,7 @@
 import { assert, must } from './assert.ts';
 import { utf8 } from './bytes.ts';
 import { idBytes, type BlockId, type NodeId } from './ids.ts';
+import { Choice } from './layout-choice.ts';
 import { raceRates } from './layout-rates.ts';
 import { limits } from './limits.ts';
 import type { Primitives } from './primitives.ts';
@@ -33,7 +34,9 @@ export type Layout = {
   readonly table: Uint8Array;
 };
 
-/** A change of nodes moves little more than what the new or the lost node holds: exactly that where weights and domains are alike. */
+/**
+ * A change of nodes moves little more than what the new or the lost node holds (docs/scale.md); of few nodes that are alike, exactly that.
+ */
 export function makeLayout(p: Primitives, number: number, nodes: readonly LayoutNode[], copies: number): Layout {
   assert(nodes.length > 0 && nodes.length <= limits.poolNodesMax, `a pool has 1 to ${limits.poolNodesMax} nodes`);
   assert(copies >= 1, 'a pool keeps at least one copy');
@@ -42,17 +45,15 @@ export function makeLayout(p: Primitives, number: number, nodes: readonly Layout
   const width = Math.min(sorted.length, copies + SPARES);
   const rates = raceRates(sorted, copies);
   const draws = sorted.map(({ node }) => drawsOf(p, node));
-  const domains = numbered(sorted.map(({ domain }) => domain));
   const table = new Uint8Array(2 * PARTITIONS * width);
   const view = new DataView(table.buffer);
   const times = new Float64Array(sorted.length);
+  const choice = new Choice(sorted, copies, width, PARTITIONS);
   for (let partition = 0; partition < PARTITIONS; partition++) {
     draws.forEach((draw, position) => {
       times[position] = -Math.log(draw(partition)) / must(rates[position], 'one rate each');
     });
-    firstOf(times, domains, width).forEach((position, place) =>
-      view.setUint16(2 * (partition * width + place), position),
-    );
+    choice.next(times).forEach((position, place) => view.setUint16(2 * (partition * width + place), position));
   }
   return { number, nodes: sorted.map((node) => node.node), width, table };
 }
@@ -108,34 +109,4 @@ function mixed(word: number): number {
   bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
   bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
   return (bits ^ (bits >>> 16)) >>> 0;
-}
-
-function numbered(names: readonly string[]): readonly number[] {
-  const numbers = new Map<string, number>();
-  for (const name of names) if (!numbers.has(name)) numbers.set(name, numbers.size);
-  return names.map((name) => must(numbers.get(name), 'was numbered'));
-}
-
-/** Round by round one node of each domain, in order of time. Uses `times` up. */
-function firstOf(times: Float64Array, domains: readonly number[], width: number): number[] {
-  const chosen: number[] = [];
-  let used = new Set<number>();
-  while (chosen.length < width) {
-    let best = -1;
-    let bestTime = Number.POSITIVE_INFINITY;
-    for (let position = 0; position < times.length; position++) {
-      const time = times[position] as number;
-      if (time >= bestTime || used.has(domains[position] as number)) continue;
-      best = position;
-      bestTime = time;
-    }
-    if (best < 0) {
-      used = new Set();
-      continue;
-    }
-    chosen.push(best);
-    used.add(domains[best] as number);
-    times[best] = Number.POSITIVE_INFINITY;
-  }
-  return chosen;
 }

@@ -6,11 +6,12 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import test from 'node:test';
 import { partitionOf, PARTITIONS, type LayoutNode } from '#core/layout.ts';
+import { wantedShares } from '#core/layout-shares.ts';
 import { ROOT_ENTRY, idBytes, type BlockId } from '#core/ids.ts';
 import { walkPresence } from '#meta/copies.ts';
 import { nodesRemove, nodesWhatif, poolsSet, serverStatus } from '#protocol/cluster.ts';
 import { SimRandom } from '#world/sim/sim-random.ts';
-import { heldBy, wantedBy } from '../../sim/scale/balance.ts';
+import { heldBy } from '../../sim/scale/balance.ts';
 import { changeTo, without } from '../../sim/scale/changes.ts';
 import { holdersOf, makeCluster, placesOf } from '../../sim/scale/cluster.ts';
 import { blocksByPartition } from '../../sim/scale/draws.ts';
@@ -112,7 +113,7 @@ test('twenty nodes hold, lose and move what the table says', async () => {
     const places = placesOf(nodes, COPIES);
     const counts = await holdWhatTheTableSays(rig, nodes, nodes);
     const held = heldBy(nodes.length, places, counts);
-    const shares = wantedBy(nodes, COPIES);
+    const shares = wantedShares(nodes, COPIES);
     held.forEach((count, node) => near(count, FILES * (shares[node] as number), `blocks on node ${node}`));
 
     // One is lost.
