@@ -269,6 +269,12 @@ function build(surroundings: Surroundings, version: string): Command {
     'take a storage node out; refused while too few copies would be left',
     (context, [node], { lost }) => storageNodes.removeNode(context, node as string, lost),
   ).option('--lost', 'it is gone for ever: make its copies anew at once', false);
+  command(
+    nodes,
+    'trust <node>',
+    'put a storage node back that was taken out of service for wrong answers; what it holds is read and verified first',
+    (context, [node]) => storageNodes.trustNode(context, node as string),
+  );
   command(nodes, 'whatif <node>', 'what the loss of a storage node would cost; changes nothing', (context, [node]) =>
     storageNodes.whatIf(context, node as string),
   );

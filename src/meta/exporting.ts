@@ -41,6 +41,7 @@ const TREATMENT: Readonly<Record<TableName, 'by seq' | 'whole' | 'left out'>> = 
   hold_operation: 'left out',
   tally: 'left out',
   presence: 'left out',
+  node_lie: 'left out',
   misplaced: 'left out',
   job: 'left out',
   root: 'left out',

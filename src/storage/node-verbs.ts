@@ -4,9 +4,11 @@ import type { NodeBlockStore } from '#blocks/node-block-store.ts';
 import { must } from '#core/assert.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { limits } from '#core/limits.ts';
+import type { Primitives } from '#core/primitives.ts';
 import { dispatcher, route, type UseCase } from '#protocol/call.ts';
-import { nodeGet, nodeHas, nodeKeys, nodePut, nodeRoot, nodeStatus } from '#protocol/node.ts';
+import { nodeChallenge, nodeGet, nodeHas, nodeKeys, nodePut, nodeRoot, nodeStatus } from '#protocol/node.ts';
 import type { Caller, Handler } from '#protocol/wire.ts';
+import { proveHeld } from './prove.ts';
 import type { KeptRoots } from './kept-roots.ts';
 import type { TrustedKeys } from './trusted-keys.ts';
 
@@ -18,6 +20,7 @@ export function nodeHandler(
   blocks: NodeBlockStore,
   keys: TrustedKeys,
   roots: KeptRoots,
+  primitives: Primitives,
   status: () => Promise<NodeStatus>,
 ): Handler {
   return dispatcher<Trusted>(
@@ -25,6 +28,9 @@ export function nodeHandler(
       route(nodePut, putBlocks(blocks)),
       route(nodeGet, getBlocks(blocks)),
       route(nodeHas, async ({ blocks: ids }, { signal }) => answer({ held: [...(await blocks.has(ids, signal))] })),
+      route(nodeChallenge, async ({ challenges }, { signal }) =>
+        answer({ answers: [...(await proveHeld(blocks, primitives, challenges, signal))] }),
+      ),
       route(nodeStatus, async () => answer(await status())),
       route(nodeKeys, offerKeys(keys)),
       route(nodeRoot, offerRoot(roots)),

@@ -60,7 +60,7 @@ export async function startStorageNode(options: StorageNodeOptions): Promise<Sto
     log.info('storage node started', { node: identity.node, pool: identity.pool, boot: identity.boot });
     return {
       identity,
-      handler: nodeHandler(blocks, keys, roots, status),
+      handler: nodeHandler(blocks, keys, roots, primitives, status),
       keyList: () => keys.list,
       offerKeyList: (bytes) => keys.offer(bytes),
       status,
