@@ -28,6 +28,13 @@ const lostAfter = () =>
     .default(900);
 const scrubDays = () =>
   new Option('--scrub-days <days>', 'every copy is read and verified once in so many days').argParser(days).default(28);
+const challengeEvery = () =>
+  new Option(
+    '--challenge-every <seconds>',
+    'seconds between two rounds in which every storage node proves that it holds what it says',
+  )
+    .argParser(seconds)
+    .default(60);
 const ROOT_HELP = 'seconds, at most, until a change of names and places is in the pools as well, for a rescue';
 const LISTEN_HELP = 'address to listen on; any but 127.0.0.1 turns TLS on';
 
@@ -122,6 +129,7 @@ function build(surroundings: Surroundings, version: string): Command {
     nodePorts: readonly number[];
     lostAfter: number;
     scrubDays: number;
+    challengeEvery: number;
     rootEvery: number;
   }>(
     program,
@@ -139,18 +147,23 @@ function build(surroundings: Surroundings, version: string): Command {
         .default([9000, 9001, 9002, 9003], '9000,9001,9002,9003'),
     )
     .addOption(lostAfter())
-    .addOption(scrubDays());
-  command<{ data?: string; listen: string; port: number; lostAfter: number; scrubDays: number; rootEvery: number }>(
-    program,
-    'server',
-    'run the server alone',
-    (context, _, options) => serve(context, options),
-  )
+    .addOption(scrubDays())
+    .addOption(challengeEvery());
+  command<{
+    data?: string;
+    listen: string;
+    port: number;
+    lostAfter: number;
+    scrubDays: number;
+    challengeEvery: number;
+    rootEvery: number;
+  }>(program, 'server', 'run the server alone', (context, _, options) => serve(context, options))
     .option('--data <dir>', DATA_HELP)
     .addOption(new Option('--listen <host>', LISTEN_HELP).default('127.0.0.1'))
     .addOption(new Option('--port <n>', 'port of the server').argParser(port).default(12345))
     .addOption(lostAfter())
     .addOption(scrubDays())
+    .addOption(challengeEvery())
     .addOption(new Option('--root-every <seconds>', ROOT_HELP).argParser(seconds).default(60));
   command<{ data?: string; listen: string; port: number; join?: string; pool?: string; name?: string }>(
     program,

@@ -2,8 +2,8 @@
 import { idBytes, type BlockId } from '#core/ids.ts';
 import type { MetaReader, MetaWriter } from './meta-store.ts';
 
-/** `wrong_bytes`: sent other bytes, or a proof made of other bytes. `not_there`: claims the block and cannot show it. */
-export type LieKind = 'wrong_bytes' | 'not_there';
+/** `wrong_proof`: made of other bytes than the block's. `wrong_bytes`: sent others. `not_there`: claims the block and cannot show it. */
+export type LieKind = 'wrong_proof' | 'wrong_bytes' | 'not_there';
 
 export type Lie = {
   /** Of the node. */

@@ -99,7 +99,7 @@ const nodeRow = z.strictObject({
    */
   standing: z.enum(['in', 'draining', 'lost', 'distrusted']),
   /**
-   * What is held against it: blocks of which it sent wrong bytes or proofs (`wrong_bytes`), or which it claims and cannot show (`not_there`).
+   * What is held against it: blocks of which it gave a wrong proof or sent wrong bytes, or which it claims and cannot show (`not_there`).
    * Null: nothing that matters. A node that has this and is not `distrusted` has blocks that nobody else has.
    */
   lies: z
@@ -107,7 +107,7 @@ const nodeRow = z.strictObject({
       blocks: count,
       firstMs: timeMs,
       lastMs: timeMs,
-      what: z.array(z.enum(['wrong_bytes', 'not_there'])),
+      what: z.array(z.enum(['wrong_proof', 'wrong_bytes', 'not_there'])),
     })
     .nullable(),
   /** Only while it drains: what the index says that it still holds, and how fast that goes. */

@@ -27,10 +27,15 @@ export async function noteBadCopies(
     await noteLies(writer, pools, bad, context.clock.nowMs());
     const changed: PlacedPresence[] = [];
     for (const row of await findPresence(writer, space, [...new Set(bad.map(({ block }) => block))])) {
-      const gone = bad.filter(({ block }) => block === row.block).map(({ holder }) => holder);
-      if (!row.holders.some((holder) => gone.includes(holder))) continue;
+      const own = bad.filter(({ block }) => block === row.block);
+      if (!row.holders.some((holder) => own.some((one) => one.holder === holder))) continue;
       const pool = pools.of(row.pool);
-      const holders = counting(row.holders, pool).filter((holder) => !gone.includes(holder));
+      const all = counting(row.holders, pool);
+      const sound = all.filter((holder) => !own.some((one) => one.holder === holder));
+      // Who cannot prove it may serve it well: as long as nobody else has it, that counts.
+      const served = all.filter((holder) => !own.some((one) => one.holder === holder && one.why !== 'wrong_proof'));
+      const holders = sound.length > 0 ? sound : served;
+      if (holders.length === row.holders.length) continue;
       changed.push({ ...row, space, holders, owed: owedOf(holders, pool) });
     }
     await updateHolders(writer, changed);

@@ -94,7 +94,7 @@ export class Challenges implements StandingWork {
         const answer = answerOf(known, question);
         if (!known || answer?.kind !== 'proof' || answer.proof === this.#proofOf(question.challenge, truth)) continue;
         const { block, space } = question.row;
-        bad.push({ space, copy: { block, holder: known.stored.number, why: 'wrong_bytes' } });
+        bad.push({ space, copy: { block, holder: known.stored.number, why: 'wrong_proof' } });
       }
     await this.#note(bad);
     await judgeLiars(this.#context);

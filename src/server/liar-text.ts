@@ -2,15 +2,16 @@
 import type { NodeRow } from '#protocol/cluster.ts';
 
 const WHAT = {
-  wrong_bytes: 'other bytes than it was given',
-  not_there: 'that it claims to hold and cannot show',
+  wrong_proof: 'it proved other bytes than it was given',
+  wrong_bytes: 'it sent other bytes than it was given',
+  not_there: 'it claims to hold some that it cannot show',
 } as const;
 
 /** Null: nothing is held against it. */
 export function liarText({ name, pool, standing, lies }: NodeRow): string | null {
   if (standing !== 'distrusted' && lies === null) return null;
   const what = lies
-    ? `: of ${lies.blocks} blocks ${lies.what.map((one) => WHAT[one]).join(', or ')}, ${timesText(lies.firstMs, lies.lastMs)}`
+    ? ` about ${lies.blocks} blocks, ${timesText(lies.firstMs, lies.lastMs)} (${lies.what.map((one) => WHAT[one]).join('; ')})`
     : '';
   if (standing === 'distrusted')
     return `the storage node ${name} (pool ${pool}) is out of service, since its answers were wrong${what}. Its copies are made anew on others; "holdfast nodes trust ${name}" takes it back, "holdfast nodes remove ${name}" is for ever`;

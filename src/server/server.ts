@@ -147,9 +147,8 @@ async function start(options: ServerOptions): Promise<Server> {
   };
   const repair = new Repair(context);
   // Proofs are asked for however much else there is to do: they have their own pace.
-  const proofs = new Challenges(context);
   const works = [
-    proofs,
+    new Challenges(context),
     recount(context),
     adopt(context),
     readopt(context),
