@@ -398,7 +398,7 @@ export class RigDevice {
   }
 
   async pullAll(cursor: Cursor) {
-    const request = { cursors: [{ space: this.space, cursor }], waitMs: 0, rowsMax: 1000 };
+    const request = { cursors: [{ space: this.space, cursor, met: null }], waitMs: 0, rowsMax: 1000 };
     const { response, parts } = await this.ask(pull, request);
     const [answered] = response.spaces;
     if (answered?.kind === 'reset') return { reset: answered.reason, rows: [], bytes: [] };
