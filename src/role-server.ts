@@ -30,7 +30,7 @@ type Accepted = { readonly kind: 'caller' } | { readonly kind: 'node'; readonly 
 const log = stderrLog('warn');
 
 export async function start(plan: unknown): Promise<Role> {
-  const { dataDirectory, host, port, lostMs, scrubMs, rootEveryMs } = plan as ServerPlan;
+  const { dataDirectory, host, port, lostMs, scrubMs, challengeMs, rootEveryMs } = plan as ServerPlan;
   const directory = join(dataDirectory, 'server');
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const lock = lockDirectory(directory);
@@ -49,7 +49,7 @@ export async function start(plan: unknown): Promise<Role> {
       rootKeeper: rootKeyFile(join(directory, 'root.key'), nodePrimitives),
       connectNode: (node, show) => nodeConnectionOf(nodes.peerOf(node, show), nodePrimitives),
       addresses: () => addresses,
-      care: { lostMs, scrubMs },
+      care: { lostMs, scrubMs, challengeMs },
       rootsPace: { ...ROOTS_PACE, segmentMs: rootEveryMs },
       backUp: (to, proof) => backUpInto(to, proof, (path) => meta.copyTo(path)),
     });

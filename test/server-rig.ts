@@ -42,6 +42,7 @@ import { startServer, type Server } from '#server/server.ts';
 import type { CareSettings } from '#server/care-settings.ts';
 import type { RootKeeper } from '#server/root-keeper.ts';
 import type { RootsPace } from '#server/roots.ts';
+import { proveHeld } from '#storage/prove.ts';
 import type { NodeConnection } from '#server/node-connection.ts';
 import type { Clock } from '#world/clock.ts';
 import type { TlsIdentity } from '#world/net.ts';
@@ -84,6 +85,8 @@ export class RigNode {
   run = toHex(randomBytes(8));
   domain: string;
   roots: Uint8Array[] = [];
+  /** Of the bytes that its store gives out. */
+  prove: NodeConnection['prove'] = (challenges, signal) => proveHeld(this.store, p, challenges, signal);
 
   /** `domain`: the host of its address. */
   constructor(pool: string, capacityBytes?: number, domain = '127.0.0.1') {
@@ -191,7 +194,13 @@ export class ServerRig {
     return {
       store: {
         put: async (...of) => find().store.put(...of),
-        get: async (...of) => find().store.get(...of),
+        // Who reads from a node verifies what comes.
+        get: async (ids, signal) => {
+          const got = await find().store.get(ids, signal);
+          return got.map((one, index) =>
+            one.kind === 'found' && blockIdOf(p, one.bytes) !== ids[index] ? { kind: 'corrupt', forged: true } : one,
+          );
+        },
         has: async (...of) => find().store.has(...of),
       },
       status: async () => {
@@ -217,6 +226,7 @@ export class ServerRig {
         find().roots.push(bytes);
         return root;
       },
+      prove: async (...of) => find().prove(...of),
       close: async () => {},
     };
   }

@@ -5,7 +5,9 @@ export type Block = { readonly id: BlockId; readonly bytes: Uint8Array };
 export type PutResult = 'stored' | 'held' | 'hash_mismatch' | 'no_space' | 'disk_failed';
 export type GetResult =
   | { readonly kind: 'found'; readonly bytes: Uint8Array }
-  | { readonly kind: 'missing' | 'corrupt' | 'disk_failed' };
+  /** `forged`: who holds the block sent other bytes in its name, instead of saying that it is damaged. */
+  | { readonly kind: 'corrupt'; readonly forged?: true }
+  | { readonly kind: 'missing' | 'disk_failed' };
 
 /**
  * Holds blocks under the hash of their bytes. Answers are per item, in the order asked. A rejection means that the

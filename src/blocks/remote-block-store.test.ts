@@ -15,7 +15,7 @@ test('bytes that are not the block’s are corrupt, whatever the node says of th
   const [asked, other] = [randomBlock(10), randomBlock(10)] as const;
   const store = remote(async () => ({ body: { results: ['found', 'found'] }, parts: [other.bytes, asked.bytes] }));
   assert.deepEqual(await store.get([asked.id, asked.id], signal), [
-    { kind: 'corrupt' },
+    { kind: 'corrupt', forged: true },
     { kind: 'found', bytes: asked.bytes },
   ]);
 });

@@ -14,7 +14,7 @@ const HAS_BLOCKS_MAX = 4096;
 
 /**
  * Splits what it is asked into messages of limited size, one after the other. The node is not trusted: what it sends is verified
- * against the id, and other bytes are `corrupt`.
+ * against the id, and other bytes are `corrupt` and `forged`.
  */
 export class RemoteBlockStore implements BlockStore {
   readonly #peer: Peer;
@@ -58,7 +58,7 @@ export class RemoteBlockStore implements BlockStore {
     return results.map((kind, index) => {
       if (kind !== 'found') return { kind };
       const bytes = parts[next++] as Uint8Array;
-      return toHex(this.#primitives.sha256(bytes)) === ids[index] ? { kind, bytes } : { kind: 'corrupt' };
+      return toHex(this.#primitives.sha256(bytes)) === ids[index] ? { kind, bytes } : { kind: 'corrupt', forged: true };
     });
   }
 

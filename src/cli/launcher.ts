@@ -15,6 +15,8 @@ export type ServerPlan = {
   readonly lostMs: number;
   /** In which every copy is read and verified once. */
   readonly scrubMs: number;
+  /** Between two rounds in which every storage node proves that it holds what it says. */
+  readonly challengeMs: number;
   /** How often, at most, what changed of the metadata goes into the pools. */
   readonly rootEveryMs: number;
 };

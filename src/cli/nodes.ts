@@ -6,6 +6,7 @@ import {
   nodesDrain,
   nodesList,
   nodesRemove,
+  nodesTrust,
   nodesWhatif,
   poolsList,
   poolsSet,
@@ -13,7 +14,7 @@ import {
   type NodeRow,
 } from '#protocol/cluster.ts';
 import type { Peer } from '#protocol/wire.ts';
-import { withServer } from './cluster-commands.ts';
+import { when, withServer } from './cluster-commands.ts';
 import type { Context } from './context.ts';
 import { usage } from './exit.ts';
 import { bytesText, shown, table } from './output.ts';
@@ -44,6 +45,11 @@ export async function listNodes(context: Context): Promise<void> {
     context.output.line(line);
   for (const { name, drain } of response.nodes)
     if (drain) context.output.line(`${shown(name)} drains: ${drainText(drain)}.`);
+  for (const { name, lies } of response.nodes)
+    if (lies)
+      context.output.line(
+        `${shown(name)} gave wrong answers about ${lies.blocks} blocks, last at ${when(lies.lastMs)}; "holdfast status" says more.`,
+      );
 }
 
 function drainText(drain: NonNullable<NodeRow['drain']>): string {
@@ -65,6 +71,7 @@ export function durationText(seconds: number): string {
 const JOB_TEXTS: Readonly<Record<string, string>> = {
   recount: 'counting what is owed in',
   adopt: 'asking what it holds:',
+  readopt: 'reading what it holds:',
   repair: 'making owed copies in',
   rebalance: 'moving blocks to their nodes in',
 };
@@ -103,6 +110,17 @@ export async function drainNode(context: Context, which: string, drain: boolean)
       drain
         ? `${shown(node.name)} drains: ${response.blocksLeft} blocks, ${bytesText(response.bytesLeft)} move to other storage nodes. "holdfast nodes" shows how far that is.`
         : `${shown(node.name)} takes blocks again.`,
+    );
+  });
+}
+
+export async function trustNode(context: Context, which: string): Promise<void> {
+  await withServer(context, async (peer, signal) => {
+    const node = await findNode(peer, signal, which);
+    await ask(peer, nodesTrust, { node: node.node }, signal);
+    context.output.value({ trusted: node.node });
+    context.output.line(
+      `${shown(node.name)} is in service again. What it holds counts as soon as it was read and verified; "holdfast status" shows how far that is.`,
     );
   });
 }

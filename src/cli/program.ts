@@ -30,6 +30,13 @@ const lostAfter = () =>
     .default(900);
 const scrubDays = () =>
   new Option('--scrub-days <days>', 'every copy is read and verified once in so many days').argParser(days).default(28);
+const challengeEvery = () =>
+  new Option(
+    '--challenge-every <seconds>',
+    'seconds between two rounds in which every storage node proves that it holds what it says',
+  )
+    .argParser(seconds)
+    .default(60);
 const ROOT_HELP = 'seconds, at most, until a change of names and places is in the pools as well, for a rescue';
 const LISTEN_HELP = 'address to listen on; any but 127.0.0.1 turns TLS on';
 
@@ -135,6 +142,7 @@ function build(surroundings: Surroundings, version: string): Command {
     nodePorts: readonly number[];
     lostAfter: number;
     scrubDays: number;
+    challengeEvery: number;
     rootEvery: number;
   }>(
     program,
@@ -152,18 +160,23 @@ function build(surroundings: Surroundings, version: string): Command {
         .default([9000, 9001, 9002, 9003], '9000,9001,9002,9003'),
     )
     .addOption(lostAfter())
-    .addOption(scrubDays());
-  command<{ data?: string; listen: string; port: number; lostAfter: number; scrubDays: number; rootEvery: number }>(
-    program,
-    'server',
-    'run the server alone',
-    (context, _, options) => serve(context, options),
-  )
+    .addOption(scrubDays())
+    .addOption(challengeEvery());
+  command<{
+    data?: string;
+    listen: string;
+    port: number;
+    lostAfter: number;
+    scrubDays: number;
+    challengeEvery: number;
+    rootEvery: number;
+  }>(program, 'server', 'run the server alone', (context, _, options) => serve(context, options))
     .option('--data <dir>', DATA_HELP)
     .addOption(new Option('--listen <host>', LISTEN_HELP).default('127.0.0.1'))
     .addOption(new Option('--port <n>', 'port of the server').argParser(port).default(12345))
     .addOption(lostAfter())
     .addOption(scrubDays())
+    .addOption(challengeEvery())
     .addOption(new Option('--root-every <seconds>', ROOT_HELP).argParser(seconds).default(60));
   command<{ data?: string; listen: string; port: number; join?: string; pool?: string; name?: string }>(
     program,
@@ -322,6 +335,12 @@ function build(surroundings: Surroundings, version: string): Command {
     'take a storage node out; refused while too few copies would be left',
     (context, [node], { lost }) => storageNodes.removeNode(context, node as string, lost),
   ).option('--lost', 'it is gone for ever: make its copies anew at once', false);
+  command(
+    nodes,
+    'trust <node>',
+    'put a storage node back that was taken out of service for wrong answers; what it holds is read and verified first',
+    (context, [node]) => storageNodes.trustNode(context, node as string),
+  );
   command(nodes, 'whatif <node>', 'what the loss of a storage node would cost; changes nothing', (context, [node]) =>
     storageNodes.whatIf(context, node as string),
   );

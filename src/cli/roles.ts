@@ -13,6 +13,8 @@ export type ServerOptions = {
   /** Seconds. */
   readonly lostAfter: number;
   readonly scrubDays: number;
+  /** Seconds. */
+  readonly challengeEvery: number;
   readonly rootEvery: number;
 };
 
@@ -26,6 +28,7 @@ export async function serve(context: Context, options: ServerOptions): Promise<v
       port: options.port,
       lostMs: options.lostAfter * 1000,
       scrubMs: options.scrubDays * DAY_MS,
+      challengeMs: options.challengeEvery * 1000,
       rootEveryMs: options.rootEvery * 1000,
     });
     running.push(server, settlingOf(server));

@@ -18,6 +18,8 @@ export type UpOptions = {
   /** Seconds. */
   readonly lostAfter: number;
   readonly scrubDays: number;
+  /** Seconds. */
+  readonly challengeEvery: number;
 };
 
 export const DAY_MS = 24 * 3_600_000;
@@ -41,6 +43,7 @@ export async function up(context: Context, folder: string | null, options: UpOpt
       port: options.port,
       lostMs: options.lostAfter * 1000,
       scrubMs: options.scrubDays * DAY_MS,
+      challengeMs: options.challengeEvery * 1000,
       rootEveryMs: options.rootEvery * 1000,
     });
     running.push(server);

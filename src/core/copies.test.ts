@@ -10,9 +10,9 @@ import { makeLayout, nodesFor, type LayoutNode } from './layout.ts';
 const standings = (named: Readonly<Record<number, Standing>>): ReadonlyMap<number, Standing> =>
   new Map(Object.entries(named).map(([number, standing]) => [Number(number), standing]));
 
-test('who is lost or removed does not count, who drains does; nobody counts twice', () => {
-  const standing = standings({ 1: 'in', 2: 'draining', 3: 'lost', 4: 'removed' });
-  assert.deepEqual(counting([1, 2, 2, 3, 4, 9], { standing }), [1, 2]);
+test('who is lost, removed or distrusted does not count, who drains does; nobody counts twice', () => {
+  const standing = standings({ 1: 'in', 2: 'draining', 3: 'lost', 4: 'removed', 5: 'distrusted' });
+  assert.deepEqual(counting([1, 2, 2, 3, 4, 5, 9], { standing }), [1, 2]);
   assert.equal(owedOf([1, 2, 3], { copies: 3, standing }), 1);
   assert.equal(owedOf([1, 2], { copies: 1, standing }), 0);
 });
@@ -34,7 +34,10 @@ test('a move goes to the layout’s own nodes alone, and gives up who drains fir
 
 const anyPool = fc.record({
   copies: fc.integer({ min: 1, max: 4 }),
-  kinds: fc.array(fc.constantFrom<Standing>('in', 'draining', 'lost', 'removed'), { minLength: 1, maxLength: 7 }),
+  kinds: fc.array(fc.constantFrom<Standing>('in', 'draining', 'lost', 'distrusted', 'removed'), {
+    minLength: 1,
+    maxLength: 7,
+  }),
   holders: fc.uniqueArray(fc.integer({ min: 1, max: 7 }), { maxLength: 5 }),
   shuffle: fc.uniqueArray(fc.integer({ min: 1, max: 7 }), { minLength: 7, maxLength: 7 }),
 });

@@ -5,9 +5,10 @@
 
 /**
  * `in`: takes blocks. `draining`: what it holds counts, and moves away. `lost`: out of reach for so long that its copies are made anew;
- * they count again once the node is back and was asked for them. `removed`: no node of the cluster any more.
+ * they count again once the node is back and was asked for them. `distrusted`: it was caught lying, and nothing that it says counts until a
+ * person trusts it again. `removed`: no node of the cluster any more.
  */
-export type Standing = 'in' | 'draining' | 'lost' | 'removed';
+export type Standing = 'in' | 'draining' | 'lost' | 'distrusted' | 'removed';
 
 /** Acknowledged are bytes that this many nodes hold, where the pool asks for as many. */
 export const QUORUM_COPIES = 2;
@@ -19,10 +20,14 @@ export type PoolCopies = {
   readonly standing: ReadonlyMap<number, Standing>;
 };
 
+/** Whether what a node of that standing holds counts as copies. */
+export function countsAs(standing: Standing | undefined): boolean {
+  return standing === 'in' || standing === 'draining';
+}
+
 /** The holders whose copies count, each once. */
 export function counting(holders: readonly number[], { standing }: Pick<PoolCopies, 'standing'>): readonly number[] {
-  const counts = (holder: number) => standing.get(holder) === 'in' || standing.get(holder) === 'draining';
-  return [...new Set(holders)].filter(counts);
+  return [...new Set(holders)].filter((holder) => countsAs(standing.get(holder)));
 }
 
 export function owedOf(holders: readonly number[], pool: PoolCopies): number {

@@ -24,6 +24,9 @@ export const limits = {
   pullWaitMsMax: 60_000,
   pullRowsMax: 1000,
   listEntriesMax: 1000,
+  /** Of a block, that a node is asked to prove at a time; and how many proofs one message asks for. */
+  challengeRangeBytesMax: 64 * KIB,
+  challengesMax: 256,
   segmentBytesMax: 256 * MIB,
   /** Of a block, that a pool may ask for. */
   copiesMax: 8,

@@ -236,6 +236,10 @@ export const tables: Readonly<Record<keyof MetaSchema, Table>> = {
     key: ['node'],
     unique: [['number']],
   },
+  node_lie: {
+    columns: { number: 'number', block: 'bytes', what: 'text', at_ms: 'number' },
+    key: ['number', 'block'],
+  },
   layout: {
     columns: { pool: 'text', number: 'number', nodes: 'bytes', placement: 'bytes' },
     key: ['pool', 'number'],

@@ -43,6 +43,7 @@ const TREATMENT: Readonly<Record<TableName, 'by seq' | 'whole' | 'left out'>> = 
   hold_operation: 'left out',
   tally: 'left out',
   presence: 'left out',
+  node_lie: 'left out',
   misplaced: 'left out',
   placing_folder: 'left out',
   garbage: 'left out',

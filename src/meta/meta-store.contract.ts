@@ -73,6 +73,7 @@ import {
   type PlacedPresence,
 } from './copies.ts';
 import { allJobs, endPass, ensureJob, noteJob, wantJob } from './jobs.ts';
+import { countLies, forgetLies, noteLie, type LieKind } from './lies.ts';
 import type { MetaStore } from './meta-store.ts';
 import {
   advanceSpace,
@@ -98,6 +99,7 @@ import {
 } from './uploads.ts';
 import { countPopulation, filesNamedLike, weighBelow } from './weights.ts';
 import {
+  type BlockId,
   ROOT_ENTRY,
   TRASH_ENTRY,
   type DeviceId,
@@ -471,6 +473,34 @@ export function metaStoreContract(
       assert.equal((await walk(60)).length, 60);
     },
   );
+
+  withStore('lies are counted by node and kind, one for each block, and forgotten', async (store) => {
+    const lie = (number: number, block: number, what: LieKind, atMs: number) =>
+      store.write((writer) =>
+        noteLie(writer, { number, block: block.toString(16).padStart(64, '0') as BlockId, what, atMs }),
+      );
+    await lie(1, 1, 'wrong_proof', 10);
+    await lie(1, 1, 'wrong_bytes', 30);
+    await lie(1, 2, 'not_there', 20);
+    await lie(2, 1, 'not_there', 5);
+    const [one, two] = await store.read((reader) => countLies(reader, 0));
+    assert.deepEqual(one, { number: 1, blocks: 2, firstMs: 20, lastMs: 30, what: ['not_there', 'wrong_bytes'] });
+    assert.deepEqual(two, { number: 2, blocks: 1, firstMs: 5, lastMs: 5, what: ['not_there'] });
+    assert.deepEqual(
+      (await store.read((reader) => countLies(reader, 21))).map(({ blocks }) => blocks),
+      [1],
+    );
+    await store.write((writer) => forgetLies(writer, 1, 25));
+    assert.deepEqual(
+      (await store.read((reader) => countLies(reader, 0))).map(({ blocks }) => blocks),
+      [1, 1],
+    );
+    await store.write((writer) => forgetLies(writer, 1));
+    assert.deepEqual(
+      (await store.read((reader) => countLies(reader, 0))).map(({ number }) => number),
+      [2],
+    );
+  });
 
   withStore(
     'a job is noted and ended for whom asked last, and passes again while something was left out',

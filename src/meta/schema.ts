@@ -205,6 +205,8 @@ export type MetaSchema = {
     boot: number;
     run: string;
   };
+  /** What nodes were caught at: `what` a node said of a block that is not so (`meta/lies.ts`). */
+  node_lie: { number: number; block: Uint8Array; what: string; at_ms: number };
   layout: { pool: string; number: number; nodes: Uint8Array; placement: Uint8Array };
   job: {
     kind: string;

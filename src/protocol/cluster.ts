@@ -164,8 +164,23 @@ const nodeRow = z.strictObject({
   pool: poolName,
   address: z.string(),
   state: z.enum(['ok', 'read_only', 'failed', 'unreachable']),
-  /** `draining`: what it holds moves away. `lost`: out of reach for so long that its copies are made anew on others. */
-  standing: z.enum(['in', 'draining', 'lost']),
+  /**
+   * `draining`: what it holds moves away. `lost`: out of reach for so long that its copies are made anew on others. `distrusted`: it lied; what
+   * it held is made anew on others.
+   */
+  standing: z.enum(['in', 'draining', 'lost', 'distrusted']),
+  /**
+   * What is held against it: blocks of which it gave a wrong proof or sent wrong bytes, or which it claims and cannot show (`not_there`).
+   * Null: nothing that matters. A node that has this and is not `distrusted` has blocks that nobody else has.
+   */
+  lies: z
+    .strictObject({
+      blocks: count,
+      firstMs: timeMs,
+      lastMs: timeMs,
+      what: z.array(z.enum(['wrong_proof', 'wrong_bytes', 'not_there'])),
+    })
+    .nullable(),
   /** Only while it drains: what the index says that it still holds, and how fast that goes. */
   drain: z
     .strictObject({
@@ -198,6 +213,8 @@ export const nodesRemove = verb(
   z.strictObject({ node: nodeId, lost: z.boolean() }),
   z.strictObject({ blocksToCopy: count }),
 );
+/** Puts a node back into service that was `distrusted`. What it holds counts again once it was read from it and verified. */
+export const nodesTrust = verb('nodes-trust', 'owner', z.strictObject({ node: nodeId }), z.strictObject({}));
 /** What its loss would cost, by the rows as they are now. `measured`: at the rate of the present repair; else at the rate that it is allowed. */
 export const nodesWhatif = verb(
   'nodes-whatif',

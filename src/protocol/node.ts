@@ -1,7 +1,7 @@
 /** Verbs that the server calls on a storage node, over a connection in which both sides' keys are pinned. A node serves nobody else. */
 import { z } from 'zod';
 import { limits } from '#core/limits.ts';
-import { blockId, clusterId, count, nodeId, poolName, seq, sizeBytes } from './fields.ts';
+import { blockId, clusterId, count, hash, nodeId, poolName, seq, sizeBytes } from './fields.ts';
 import { verb } from './wire.ts';
 
 /** Parts: the blocks' bytes. Answers when all that are `stored` or `held` are durable; others say why not. `fence`: the server's, raised by collection. */
@@ -36,6 +36,31 @@ export const nodeDelete = verb(
   'server',
   z.strictObject({}),
   z.strictObject({ results: z.array(z.enum(['deleted', 'spared', 'missing'])) }),
+);
+
+const challenge = z.strictObject({
+  block: blockId,
+  /** Of the range in the block's bytes, which lies wholly within them. */
+  offset: sizeBytes,
+  length: z.number().int().min(1).max(limits.challengeRangeBytesMax),
+  /** 32 random bytes that were never used before: an answer that was kept is worth nothing. */
+  key: hash,
+});
+export type Challenge = z.infer<typeof challenge>;
+
+const challengeAnswer = z.discriminatedUnion('kind', [
+  /** HMAC-SHA-256(key, the bytes of the range), of a block that was read and verified for this. */
+  z.strictObject({ kind: z.literal('proof'), proof: hash }),
+  z.strictObject({ kind: z.enum(['missing', 'corrupt', 'disk_failed']) }),
+]);
+export type ChallengeAnswer = z.infer<typeof challengeAnswer>;
+
+/** The node shows that it has the bytes. Answers in the order asked. */
+export const nodeChallenge = verb(
+  'node-challenge',
+  'server',
+  z.strictObject({ challenges: z.array(challenge).min(1).max(limits.challengesMax) }),
+  z.strictObject({ answers: z.array(challengeAnswer) }),
 );
 
 export const nodeStatus = verb(

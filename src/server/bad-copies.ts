@@ -1,28 +1,41 @@
-/** Copies that a node was found not to have, or to have damaged: it holds them no more, and they are owed. */
+/** Copies that a node was found not to have, or to have damaged: it holds them no more, and they are owed. Where it lied about them, that is noted. */
 import { counting, owedOf } from '#core/copies.ts';
 import type { BlockId, SpaceId } from '#core/ids.ts';
 import { findPresence } from '#meta/contents.ts';
+import type { LieKind } from '#meta/lies.ts';
 import { updateHolders, type PlacedPresence } from '#meta/copies.ts';
+import { noteLies } from './liars.ts';
 import { readPools } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
 
-export type BadCopy = { readonly block: BlockId; readonly holder: number; readonly why: 'missing' | 'corrupt' };
+/** `missing`, `corrupt`: as the node itself says. The others: what it said is not so. */
+export type BadCopy = {
+  readonly block: BlockId;
+  readonly holder: number;
+  readonly why: 'missing' | 'corrupt' | LieKind;
+};
 
 /** Resolves with how many rows named such a holder. */
 export async function noteBadCopies(
-  context: Pick<ServerContext, 'meta' | 'log' | 'wakeJobs'>,
+  context: Pick<ServerContext, 'meta' | 'clock' | 'log' | 'wakeJobs'>,
   space: SpaceId,
   bad: readonly BadCopy[],
 ): Promise<number> {
   if (bad.length === 0) return 0;
   const rows = await context.meta.write(async (writer) => {
     const pools = await readPools(writer);
+    await noteLies(writer, pools, bad, context.clock.nowMs());
     const changed: PlacedPresence[] = [];
     for (const row of await findPresence(writer, space, [...new Set(bad.map(({ block }) => block))])) {
-      const gone = bad.filter(({ block }) => block === row.block).map(({ holder }) => holder);
-      if (!row.holders.some((holder) => gone.includes(holder))) continue;
+      const own = bad.filter(({ block }) => block === row.block);
+      if (!row.holders.some((holder) => own.some((one) => one.holder === holder))) continue;
       const pool = pools.of(row.pool);
-      const holders = counting(row.holders, pool).filter((holder) => !gone.includes(holder));
+      const all = counting(row.holders, pool);
+      const sound = all.filter((holder) => !own.some((one) => one.holder === holder));
+      // Who cannot prove it may serve it well: as long as nobody else has it, that counts.
+      const served = all.filter((holder) => !own.some((one) => one.holder === holder && one.why !== 'wrong_proof'));
+      const holders = sound.length > 0 ? sound : served;
+      if (holders.length === row.holders.length) continue;
       changed.push({ ...row, space, holders, owed: owedOf(holders, pool) });
     }
     await updateHolders(writer, changed);

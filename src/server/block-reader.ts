@@ -20,7 +20,7 @@ type Search = { readonly wanted: WantedBlock; readonly open: KnownNode[]; result
 
 /** Copies that are found missing or damaged on the way are noted, and made anew. */
 export async function readBlocks(
-  context: Pick<ServerContext, 'meta' | 'nodes' | 'log' | 'wakeJobs'>,
+  context: Pick<ServerContext, 'meta' | 'nodes' | 'clock' | 'log' | 'wakeJobs'>,
   space: SpaceId,
   wanted: readonly WantedBlock[],
   signal: AbortSignal,
@@ -127,6 +127,7 @@ function judged(result: GetResult | undefined, search: Search): ReadBlock {
 
 /** A disk that reports errors says nothing about the block: it may be there again. */
 export function badness(result: GetResult | undefined, wanted: WantedBlock): BadCopy['why'] | null {
+  if (result?.kind === 'corrupt' && result.forged) return 'wrong_bytes';
   if (result?.kind === 'missing' || result?.kind === 'corrupt') return result.kind;
   return result?.kind === 'found' && result.bytes.length !== wanted.storedLength ? 'corrupt' : null;
 }

@@ -14,6 +14,8 @@ export type CareSettings = {
   readonly bytesPerS: number;
   /** In which every copy is read once. */
   readonly scrubMs: number;
+  /** Between two rounds in which every node is asked to prove that it holds what the rows say. */
+  readonly challengeMs: number;
 };
 
 export const CARE: CareSettings = {
@@ -23,4 +25,5 @@ export const CARE: CareSettings = {
   retryMs: 60_000,
   bytesPerS: 64 * MIB,
   scrubMs: 28 * 24 * 3_600_000,
+  challengeMs: 60_000,
 };

@@ -1,10 +1,12 @@
 /** What devices and the status page see of the cluster as a whole. */
+import { countsAs } from '#core/copies.ts';
 import { allNodes, allPools, findCluster, type StoredPool } from '#meta/clusters.ts';
 import { countHeldBy, countLacking, countOwedByPool } from '#meta/copies.ts';
 import { countFiles } from '#meta/entries.ts';
 import { countGarbage } from '#meta/garbage.ts';
 import { countMisplaced, isPlacing, placingState } from '#meta/placing.ts';
 import { allJobs } from '#meta/jobs.ts';
+import type { LieCount } from '#meta/lies.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
 import { allRoots } from '#meta/roots.ts';
 import { spacesOf } from '#meta/spaces.ts';
@@ -13,6 +15,8 @@ import { nodesList, serverStatus, type NodeRow } from '#protocol/cluster.ts';
 import type { z } from 'zod';
 import { deviceRoute } from './identity.ts';
 import type { Jobs } from './jobs.ts';
+import { liarText } from './liar-text.ts';
+import { knownLiars } from './liars.ts';
 import type { KnownNode } from './node-book.ts';
 import type { ServerContext } from './server-context.ts';
 
@@ -79,10 +83,9 @@ async function countAtRisk({ nodes }: ServerContext, reader: MetaReader): Promis
     const own = stored.filter((node) => node.pool === pool);
     const out = own.filter(({ node, standing }) => {
       const known = nodes.find(node);
-      return standing === 'lost' || standing === 'removed' || known?.status === null || known?.answering === false;
+      return !countsAs(standing) || known?.status === null || known?.answering === false;
     });
-    const doubtful =
-      recounting.includes(pool) || out.some(({ standing }) => standing !== 'removed' && standing !== 'lost');
+    const doubtful = recounting.includes(pool) || out.some(({ standing }) => countsAs(standing));
     atRisk += doubtful
       ? (
           await countLacking(
@@ -142,6 +145,8 @@ function problemsOf(nodes: readonly NodeRow[]): StatusResponse['problems'] {
       node.state
     ];
     if (message !== null) problems.push({ path: '', code, message });
+    const liar = liarText(node);
+    if (liar !== null) problems.push({ path: '', code: 'node_lies', message: liar });
     if (node.quarantined > 0)
       problems.push({
         path: '',
@@ -154,6 +159,9 @@ function problemsOf(nodes: readonly NodeRow[]): StatusResponse['problems'] {
 
 async function nodeRows(context: ServerContext, jobs: Jobs): Promise<NodeRow[]> {
   const all = context.nodes.all();
+  const liars = await context.meta.read(knownLiars);
+  const nodeRow = (known: KnownNode, drain: NodeRow['drain']) =>
+    rowOf(known, drain, liars.get(known.stored.number) ?? null);
   if (!all.some(({ stored }) => stored.standing === 'draining')) return all.map((known) => nodeRow(known, null));
   const moves = (await jobs.rows()).filter(({ name }) => name === 'rebalance');
   return Promise.all(
@@ -170,7 +178,11 @@ async function nodeRows(context: ServerContext, jobs: Jobs): Promise<NodeRow[]> 
   );
 }
 
-function nodeRow({ stored, status, answering, lastSeenMs }: KnownNode, drain: NodeRow['drain']): NodeRow {
+function rowOf(
+  { stored, status, answering, lastSeenMs }: KnownNode,
+  drain: NodeRow['drain'],
+  lies: LieCount | null,
+): NodeRow {
   return {
     node: stored.node,
     name: stored.name,
@@ -178,6 +190,7 @@ function nodeRow({ stored, status, answering, lastSeenMs }: KnownNode, drain: No
     address: stored.addresses[0] ?? '',
     state: answering && status ? status.state : 'unreachable',
     standing: stored.standing === 'removed' ? 'lost' : stored.standing,
+    lies: lies && { blocks: lies.blocks, firstMs: lies.firstMs, lastMs: lies.lastMs, what: [...lies.what] },
     drain,
     blocks: status?.blocks ?? 0,
     storedBytes: status?.storedBytes ?? 0,

@@ -10,7 +10,9 @@ import type { MetaReader, MetaWriter } from '#meta/meta-store.ts';
 import { batchOf, copyBlocks, type CopyTask } from './copier.ts';
 import { currentFence, stillHeld } from './copies.ts';
 import type { JobKind, JobStep } from './jobs.ts';
+import { transferMsMax } from './node-book.ts';
 import type { NodeConnection } from './node-connection.ts';
+import { withinBatch } from './within-batch.ts';
 import { readPools } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
 
@@ -61,10 +63,47 @@ export function recount({ meta, wakeJobs }: ServerContext): JobKind {
   };
 }
 
-/** A node came back: which blocks of its pool it holds, as it says when it is asked. Subject: the node. */
-export function adopt({ meta, nodes, closing }: ServerContext): JobKind {
+type Adoption = {
+  readonly kind: 'adopt' | 'readopt';
+  /** As many of the first as are asked for at once. */
+  within(rows: readonly PlacedPresence[]): readonly PlacedPresence[];
+  /** For each row whether the node holds the block. `bytes`: that crossed the network. */
+  ask(
+    rows: readonly PlacedPresence[],
+    call: <T>(work: (connection: NodeConnection, signal: AbortSignal) => Promise<T>, msMax?: number) => Promise<T>,
+  ): Promise<{ readonly held: readonly boolean[]; readonly bytes: number }>;
+};
+
+/** A node came back: what it says that it holds counts, until scrub reads it. */
+const BY_WORD: Adoption = {
+  kind: 'adopt',
+  within: (rows) => rows,
+  async ask(rows, call) {
+    const ids = rows.map(({ block }) => block);
+    return { held: await call(({ store }, signal) => store.has(ids, signal)), bytes: 0 };
+  },
+};
+
+/** A node that lied is trusted again: what it holds counts once it was read from it. */
+const BY_BYTES: Adoption = {
+  kind: 'readopt',
+  within: withinBatch,
+  async ask(rows, call) {
+    const ids = rows.map(({ block }) => block);
+    const bytes = rows.reduce((sum, { length }) => sum + length, 0);
+    const got = await call(({ store }, signal) => store.get(ids, signal), transferMsMax(bytes));
+    const held = got.map((one, index) => one.kind === 'found' && one.bytes.length === rows[index]?.length);
+    return { held, bytes };
+  },
+};
+
+export const adopt = (context: ServerContext): JobKind => adoption(context, BY_WORD);
+export const readopt = (context: ServerContext): JobKind => adoption(context, BY_BYTES);
+
+/** Which blocks of its pool a node holds. Subject: the node. */
+function adoption({ meta, nodes, closing }: ServerContext, { kind, within, ask }: Adoption): JobKind {
   return {
-    kind: 'adopt',
+    kind,
     count: () => meta.read(countPresence),
     async step(job) {
       const known = nodes.find(job.subject as NodeId);
@@ -73,15 +112,17 @@ export function adopt({ meta, nodes, closing }: ServerContext): JobKind {
         return { kind: 'done', place: null, done: 0, skipped: 0, bytes: 0 };
       if (nodes.isDown(known)) return { kind: 'wait' };
       const { number, pool } = known.stored;
-      const { rows, layout, fence } = await meta.read(async (reader) => ({
-        rows: await walkPresence(reader, keyAt(job.place), ROWS_PER_STEP),
+      const { all, layout, fence } = await meta.read(async (reader) => ({
+        all: await walkPresence(reader, keyAt(job.place), ROWS_PER_STEP),
         layout: await newestLayout(reader, pool),
         fence: await currentFence(reader),
       }));
+      const rows = within(all);
       const asked = rows.filter((row) => row.pool === pool);
-      const ids = asked.map(({ block }) => block);
-      const has = ({ store }: NodeConnection, signal: AbortSignal) => store.has(ids, signal);
-      const held = ids.length === 0 ? [] : await nodes.call(known, closing, has);
+      const { held, bytes } =
+        asked.length === 0
+          ? { held: [], bytes: 0 }
+          : await ask(asked, (work, msMax) => nodes.call(known, closing, work, msMax));
       const found = asked.filter((_, index) => held[index]);
       const recorded = await meta.write(async (writer) => {
         if ((await newestLayout(writer, pool)) !== layout) return false;
@@ -102,7 +143,8 @@ export function adopt({ meta, nodes, closing }: ServerContext): JobKind {
         );
         return true;
       });
-      return recorded ? walked(rows, ROWS_PER_STEP) : { kind: 'wait' };
+      if (!recorded) return { kind: 'wait' };
+      return walked(rows, rows.length < all.length ? rows.length : ROWS_PER_STEP, { bytes });
     },
   };
 }

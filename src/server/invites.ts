@@ -203,6 +203,11 @@ async function redeemForNode(context: ServerContext, request: NodeJoin): Promise
       throw new HoldfastError('invalid_field', `pool: the ticket is for the pool "${invite.pool}"`);
     if (present && present.pin !== request.pin)
       throw new HoldfastError('conflict', 'there is a storage node of that id with another key');
+    if (present?.standing === 'distrusted')
+      throw new HoldfastError(
+        'conflict',
+        `the storage node ${present.name} was taken out of service for wrong answers; "holdfast nodes trust ${present.name}" puts it back`,
+      );
     await useInvite(writer, invite.invite, { redeemer, made: idBytes(request.node) });
     if (present) {
       await moveNode(writer, request.node, request.addresses);

@@ -1,10 +1,19 @@
 import type { z } from 'zod';
 import type { BlockStore } from '#blocks/block-store.ts';
 import { RemoteBlockStore } from '#blocks/remote-block-store.ts';
+import { HoldfastError } from '#core/errors.ts';
 import type { ClusterId, NodeId, Pin } from '#core/ids.ts';
 import type { Primitives } from '#core/primitives.ts';
 import { ask } from '#protocol/call.ts';
-import { nodeDelete, nodeKeys, nodeRoot, nodeStatus } from '#protocol/node.ts';
+import {
+  nodeChallenge,
+  nodeDelete,
+  nodeKeys,
+  nodeRoot,
+  nodeStatus,
+  type Challenge,
+  type ChallengeAnswer,
+} from '#protocol/node.ts';
 import type { Peer } from '#protocol/wire.ts';
 import type { TlsIdentity } from '#world/net.ts';
 
@@ -21,6 +30,8 @@ export interface NodeConnection {
   delete(order: Uint8Array, signal: AbortSignal): Promise<readonly DeleteResult[]>;
   /** Resolves with the newest root that the node keeps afterwards. */
   pushRoot(root: Uint8Array, signal: AbortSignal): Promise<{ readonly incarnation: number; readonly seq: number }>;
+  /** `limits.challengesMax` at most. Resolves with as many answers, in the order asked; they are the node's word. */
+  prove(challenges: readonly Challenge[], signal: AbortSignal): Promise<readonly ChallengeAnswer[]>;
   close(): Promise<void>;
 }
 
@@ -43,6 +54,12 @@ export function nodeConnectionOf(peer: Peer, primitives: Primitives): NodeConnec
     pushKeys: async (keyList, signal) => (await ask(peer, nodeKeys, {}, signal, [keyList])).response,
     delete: async (order, signal) => (await ask(peer, nodeDelete, {}, signal, [order])).response.results,
     pushRoot: async (root, signal) => (await ask(peer, nodeRoot, {}, signal, [root])).response,
+    async prove(challenges, signal) {
+      const { answers } = (await ask(peer, nodeChallenge, { challenges: [...challenges] }, signal)).response;
+      if (answers.length === challenges.length) return answers;
+      const message = 'the answer to "node-challenge" has another number of answers than were asked';
+      throw new HoldfastError('upgrade_required', message);
+    },
     close: () => peer.close(),
   };
 }

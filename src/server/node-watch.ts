@@ -47,6 +47,8 @@ export class NodeWatch {
     let changed = false;
     for (const known of nodes.all()) {
       const { stored } = known;
+      // Silence changes nothing for it, and to be back again is no reason for trust.
+      if (stored.standing === 'distrusted') continue;
       if (stored.standing === 'lost') {
         if (!known.answering) continue;
         log.info('a storage node is back; it is asked what it holds', { node: stored.name });

@@ -1,4 +1,5 @@
 /** Storage nodes that leave: `nodes-drain`, `nodes-remove`, and what it would cost to lose one. */
+import { countsAs } from '#core/copies.ts';
 import { HoldfastError } from '#core/errors.ts';
 import type { NodeId } from '#core/ids.ts';
 import { allNodes, type StoredNode } from '#meta/clusters.ts';
@@ -17,6 +18,11 @@ export function nodeRoutes(context: ServerContext, repair: Pick<Repair, 'measure
       const held = await context.meta.write(async (writer) => {
         await checkStillLinked(writer, identity);
         const found = await nodeFor(writer, node);
+        if (found.standing === 'distrusted')
+          throw new HoldfastError(
+            'conflict',
+            `${named(found)} was taken out of service for wrong answers: nothing is to be moved from it; remove it, or trust it again with "holdfast nodes trust ${found.name}"`,
+          );
         if (found.standing === 'lost')
           throw new HoldfastError(
             'conflict',
@@ -70,11 +76,12 @@ function notFound(): HoldfastError {
   return new HoldfastError('not_found', 'there is no such storage node');
 }
 
-function named({ name, pool }: StoredNode): string {
+export function named({ name, pool }: StoredNode): string {
   return `the storage node ${name} (pool ${pool})`;
 }
 
-async function nodeFor(reader: MetaReader, node: NodeId): Promise<StoredNode> {
+/** Throws `not_found`; so for one that was removed. */
+export async function nodeFor(reader: MetaReader, node: NodeId): Promise<StoredNode> {
   const found = (await allNodes(reader)).find((one) => one.node === node);
   if (!found || found.standing === 'removed') throw notFound();
   return found;
@@ -92,11 +99,12 @@ async function checkCanLeave(reader: MetaReader, node: StoredNode): Promise<void
   );
 }
 
-/** Blocks of which too few copies would be left without the node: that it holds; of a lost one, that nobody else holds and it may. */
+/** Blocks of which too few copies would be left without the node: that it holds; of one that does not count, that nobody else holds and it may. */
 async function lackingWithout(reader: MetaReader, node: StoredNode): Promise<number> {
   const { copies, standing } = (await readPools(reader)).of(node.pool);
-  const out = [...standing].filter(([, one]) => one === 'lost' || one === 'removed').map(([number]) => number);
+  const out = [...standing].filter(([, one]) => !countsAs(one)).map(([number]) => number);
   const without = [...new Set([...out, node.number])];
-  const lost = node.standing === 'lost';
-  return (await countLacking(reader, node.pool, lost ? 1 : copies, without, lost ? null : node.number)).blocks;
+  // The rows do not name it any more: only what nobody else holds may be on it.
+  const unnamed = !countsAs(node.standing);
+  return (await countLacking(reader, node.pool, unnamed ? 1 : copies, without, unnamed ? null : node.number)).blocks;
 }

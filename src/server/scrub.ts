@@ -12,6 +12,7 @@ import type { JobKind } from './jobs.ts';
 import { transferMsMax, type KnownNode } from './node-book.ts';
 import { wantJobs } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
+import { withinBatch } from './within-batch.ts';
 
 const SCRUB = ['scrub', 'all pools'] as const;
 /** What was not scrubbed while the server did other work is not made up for beyond this. */
@@ -47,12 +48,6 @@ export async function beginScrub(context: ServerContext): Promise<void> {
   await context.meta.write(async (writer) => {
     if (!(await allJobs(writer)).some(({ kind }) => kind === SCRUB[0])) await wantJobs(context, writer, [SCRUB]);
   });
-}
-
-function withinBatch(rows: readonly PlacedPresence[]): readonly PlacedPresence[] {
-  let bytes = 0;
-  const over = rows.findIndex((row, index) => (bytes += row.length) > limits.batchBytesMax && index > 0);
-  return over < 0 ? rows : rows.slice(0, over);
 }
 
 /** Resolves with the bytes that were read. Nodes that do not answer are passed over: their turn comes again. */

@@ -23,7 +23,8 @@ import { Collection, type CollectionTimes } from './collection.ts';
 import { clusterRoutes } from './cluster-view.ts';
 import { commitRoutes } from './commits.ts';
 import { contentRoutes } from './contents.ts';
-import { adopt, rebalance, recount } from './copy-jobs.ts';
+import { Challenges } from './challenges.ts';
+import { adopt, readopt, rebalance, recount } from './copy-jobs.ts';
 import { fileRoutes } from './files.ts';
 import { finishHolds, holdRoutes } from './holds.ts';
 import { authorise } from './identity.ts';
@@ -37,6 +38,7 @@ import { mergeRoutes } from './merging.ts';
 import { Mover } from './mover.ts';
 import { NodeBook } from './node-book.ts';
 import type { ConnectNode } from './node-connection.ts';
+import { trustRoutes } from './liars.ts';
 import { NodeWatch } from './node-watch.ts';
 import { nodeRoutes } from './nodes.ts';
 import { poolRoutes } from './pools.ts';
@@ -153,7 +155,16 @@ async function start(options: ServerOptions): Promise<Server> {
     addresses: () => options.addresses(),
   };
   const repair = new Repair(context);
-  const works = [recount(context), adopt(context), repair, rebalance(context), scrub(context)];
+  // Proofs are asked for however much else there is to do: they have their own pace.
+  const works = [
+    new Challenges(context),
+    recount(context),
+    adopt(context),
+    readopt(context),
+    repair,
+    rebalance(context),
+    scrub(context),
+  ];
   const jobs = new Jobs(context, works);
   await nodes.reload();
   await beginScrub(context);
@@ -241,6 +252,7 @@ function serverHandler(context: ServerContext, { care, watch, repair, jobs, back
     ...whyRoutes(context),
     ...clusterRoutes(context, jobs),
     ...nodeRoutes(context, repair),
+    ...trustRoutes(context),
     ...poolRoutes(context),
     ...verifyRoutes(context),
     ...kitRoutes(context),

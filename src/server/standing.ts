@@ -38,15 +38,16 @@ export async function ensureRebalance({ random }: Tools, writer: MetaWriter, poo
   await ensureJob(writer, { kind: 'rebalance', subject: pool, mark: toHex(random.bytes(8)) });
 }
 
-/** A new layout follows, whose number fences what was planned before, and the work that comes of it. */
+/** A new layout follows, whose number fences what was planned before, and the work that comes of it. `readopt`: what it holds counts once it was read. */
 export async function changeStanding(
   tools: Tools,
   writer: MetaWriter,
   node: Pick<StoredNode, 'node' | 'pool'>,
   standing: Standing,
+  adopt: 'adopt' | 'readopt' = 'adopt',
 ): Promise<void> {
   await putStanding(writer, node.node, standing);
   await newLayout(tools, writer, node.pool);
-  const first = standing === 'in' ? (['adopt', node.node] as const) : (['recount', node.pool] as const);
+  const first = standing === 'in' ? ([adopt, node.node] as const) : (['recount', node.pool] as const);
   await wantJobs(tools, writer, [first, ['rebalance', node.pool]]);
 }

@@ -70,18 +70,21 @@ function poolRows(pool: string, copies: number, nodes: readonly NodeRow[]): stri
   return own
     .map(
       (node, index) =>
-        `<tr><td>${index === 0 ? name : ''}</td><td>${escape(node.name)}</td><td class="${toneOf(node.state)}">${stateText(node.state)}</td>` +
+        `<tr><td>${index === 0 ? name : ''}</td><td>${escape(node.name)}</td><td class="${toneOf(node)}">${stateText(node)}</td>` +
         `<td class="number">${node.blocks}</td><td class="number">${bytesText(node.storedBytes)}</td><td class="number">${bytesText(node.freeBytes)}</td></tr>`,
     )
     .join('\n');
 }
 
-function toneOf(state: NodeRow['state']): string {
+function toneOf({ state, standing, lies }: NodeRow): string {
+  if (standing === 'distrusted' || lies) return 'bad';
   if (state === 'ok') return 'ok';
   return state === 'failed' ? 'bad' : 'warn';
 }
 
-function stateText(state: NodeRow['state']): string {
+function stateText({ state, standing, lies }: NodeRow): string {
+  if (standing === 'distrusted') return 'out of service: wrong answers';
+  if (lies) return 'wrong answers';
   return { ok: 'well', read_only: 'full', failed: 'disk errors', unreachable: 'not reachable' }[state];
 }
 

@@ -4,10 +4,21 @@ import type { NodeBlockStore } from '#blocks/node-block-store.ts';
 import { must } from '#core/assert.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { limits } from '#core/limits.ts';
+import type { Primitives } from '#core/primitives.ts';
 import { dispatcher, route, type UseCase } from '#protocol/call.ts';
-import { nodeDelete, nodeGet, nodeHas, nodeKeys, nodePut, nodeRoot, nodeStatus } from '#protocol/node.ts';
+import {
+  nodeChallenge,
+  nodeDelete,
+  nodeGet,
+  nodeHas,
+  nodeKeys,
+  nodePut,
+  nodeRoot,
+  nodeStatus,
+} from '#protocol/node.ts';
 import type { Caller, Handler } from '#protocol/wire.ts';
 import type { DeleteOrders } from './delete-orders.ts';
+import { proveHeld } from './prove.ts';
 import type { KeptRoots } from './kept-roots.ts';
 import type { TrustedKeys } from './trusted-keys.ts';
 
@@ -20,17 +31,21 @@ export type NodeParts = {
   readonly keys: TrustedKeys;
   readonly roots: KeptRoots;
   readonly orders: DeleteOrders;
+  readonly primitives: Primitives;
   /** Blocks were deleted. */
   readonly onDeleted: () => void;
   readonly status: () => Promise<NodeStatus>;
 };
 
-export function nodeHandler({ blocks, keys, roots, orders, onDeleted, status }: NodeParts): Handler {
+export function nodeHandler({ blocks, keys, roots, orders, primitives, onDeleted, status }: NodeParts): Handler {
   return dispatcher<Trusted>(
     [
       route(nodePut, putBlocks(blocks)),
       route(nodeGet, getBlocks(blocks)),
       route(nodeHas, async ({ blocks: ids }, { signal }) => answer({ held: [...(await blocks.has(ids, signal))] })),
+      route(nodeChallenge, async ({ challenges }, { signal }) =>
+        answer({ answers: [...(await proveHeld(blocks, primitives, challenges, signal))] }),
+      ),
       route(nodeStatus, async () => answer(await status())),
       route(nodeKeys, offerKeys(keys)),
       route(nodeDelete, async (_request, { parts }) => {

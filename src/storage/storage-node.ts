@@ -66,7 +66,7 @@ export async function startStorageNode(options: StorageNodeOptions): Promise<Sto
     log.info('storage node started', { node: identity.node, pool: identity.pool, boot: identity.boot });
     return {
       identity,
-      handler: nodeHandler({ blocks, keys, roots, orders, status, onDeleted: () => compactor.begin() }),
+      handler: nodeHandler({ blocks, keys, roots, orders, primitives, status, onDeleted: () => compactor.begin() }),
       keyList: () => keys.list,
       offerKeyList: (bytes) => keys.offer(bytes),
       status,

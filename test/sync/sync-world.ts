@@ -43,6 +43,7 @@ import { attach, commit, list } from '#protocol/sync.ts';
 import type { Peer, Wire } from '#protocol/wire.ts';
 import type { Failure, Folder, FolderStep } from '#world/folder.ts';
 import type { NodeConnection } from '#server/node-connection.ts';
+import { proveHeld } from '#storage/prove.ts';
 import { startServer, type Server, type ServerOptions } from '#server/server.ts';
 import { realClock } from '#world/real/clock.ts';
 import { openFolder } from '#world/real/folder.ts';
@@ -495,6 +496,7 @@ function memoryNode(
     pushKeys: async () => ({ incarnation: 1, seq: 1 }),
     delete: reached(async () => []),
     pushRoot: reached(async () => ({ incarnation: 1, seq: 1 })),
+    prove: reached((challenges, signal) => proveHeld(store, nodePrimitives, challenges, signal)),
     close: async () => {},
   };
 }
