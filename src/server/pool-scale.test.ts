@@ -44,6 +44,7 @@ class Counted {
         return store.get(ids, signal);
       },
       has: (ids, signal) => store.has(ids, signal),
+      delete: (ids, order) => store.delete(ids, order),
       status: () => store.status(),
     };
   }
