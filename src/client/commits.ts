@@ -7,6 +7,7 @@ import { commit, settle, type Answer, type Operation } from '#protocol/sync.ts';
 import type { Attachment } from './attachment.ts';
 import { freshId, type Device } from './device.ts';
 import { isOutage } from './line.ts';
+import { metHead, noteMetHead } from './met-head.ts';
 import { applySent, subjectOf, type Sent } from './sent.ts';
 import { applyTreeActions } from './tree-actions.ts';
 
@@ -71,6 +72,8 @@ export class Commits {
     this.#headSeq = 0;
     this.#gateSeq = 0;
     this.#met.clear();
+    const { state } = this.#device;
+    if (metHead(state) !== null) state.transaction(() => state.setMeta('met', null));
   }
 
   get pending(): boolean {
@@ -106,7 +109,7 @@ export class Commits {
         {
           op,
           space,
-          cursor: must(this.#cursor(), 'nothing is planned before there is a tree to plan from'),
+          cursor: this.#plannedFrom(),
           install: this.#attachment.install,
           tick,
           session: this.#attachment.session,
@@ -127,6 +130,13 @@ export class Commits {
       if (error instanceof HoldfastError) line.reportDown(error);
       throw error;
     }
+  }
+
+  /** The latest point of the journal that is in the trees, in part at least. */
+  #plannedFrom(): Cursor {
+    const cursor = must(this.#cursor(), 'nothing is planned before there is a tree to plan from');
+    const met = metHead(this.#device.state);
+    return met !== null && met.epoch === cursor.epoch && met.seq > cursor.seq ? met : cursor;
   }
 
   /** The whole request was refused: nothing of it was applied, nor ever will be. */
@@ -167,6 +177,7 @@ export class Commits {
       });
       if (someHeld) held.tell();
       state.setMeta('pending_op', null);
+      noteMetHead(state, head);
     });
     const deletes = applied.some(({ kind }) => kind === 'delete');
     this.#noteHead(seqs, deletes || someLeft || again.length > 0, head);

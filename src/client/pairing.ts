@@ -56,7 +56,7 @@ export class Pairing {
   }
 
   async #pair(): Promise<boolean> {
-    const { state, trees } = this.#device;
+    const { state, trees, unflushed } = this.#device;
     const gone = this.#gone();
     if (gone.size === 0) return false;
     const found = this.#found(gone);
@@ -67,6 +67,8 @@ export class Pairing {
       for (const { entry, found: other } of pairs) {
         if (trees.local(other)?.kind === 'file') this.#uploads.giveUp(other);
         changeId(this.#device, other, entry);
+        // Another file than the one that had these bytes, and no older than its person's last save.
+        unflushed.note(entry);
       }
     });
     return pairs.length > 0;

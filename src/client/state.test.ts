@@ -86,7 +86,7 @@ test('an entry that takes another id takes its children along, and all are dirty
   const dirty = new Dirty(state);
   local(trees, id('a'), ROOT_ENTRY, 'a', 'folder');
   local(trees, id('b'), id('a'), 'b', 'file');
-  changeId({ trees, dirty } as unknown as Device, id('a'), id('f'));
+  changeId({ trees, dirty, unflushed: { follow: () => {} } } as unknown as Device, id('a'), id('f'));
   assert.equal(trees.local(id('a')), null);
   assert.deepEqual(trees.localChildren(id('f')), [id('b')]);
   assert.equal(trees.localPath(id('b')), 'a/b');

@@ -62,6 +62,8 @@ export type MetaKey =
   | 'tick'
   | 'reconcile'
   | 'cursor'
+  /** `met-head.ts` */
+  | 'met'
   | 'listing'
   | 'complete'
   | 'pending_op'

@@ -48,10 +48,11 @@ function applyTreeAction(device: Device, action: TreeAction): void {
  * place, it is called what the space calls it, however the disk spells that.
  */
 export function changeId(device: Device, from: EntryId, to: EntryId): void {
-  const { trees, dirty } = device;
+  const { trees, dirty, unflushed } = device;
   const row = trees.local(from);
   if (!row) return;
   trees.renameLocalId(from, to);
+  unflushed.follow(from, to);
   const remote = trees.remote(to);
   const here = nameHere(row);
   const isThere = remote?.parent === row.parent && isSpelling(trees.names, remote.name, here);

@@ -40,6 +40,7 @@ export class UnflushedFiles {
   readonly #isKnown: SqlStatement;
   readonly #all: SqlStatement;
   readonly #forget: SqlStatement;
+  readonly #follow: SqlStatement;
   #dueMs: number | null;
 
   constructor(state: State, trees: Trees, folder: Folder, clock: Clock) {
@@ -50,6 +51,7 @@ export class UnflushedFiles {
     this.#add = state.sql.prepare('INSERT INTO unflushed (entry, content, mtime_us, stat) VALUES (?, ?, ?, ?)');
     this.#isKnown = state.sql.prepare('SELECT 1 FROM unflushed WHERE entry = ? LIMIT 1');
     this.#all = state.sql.prepare('SELECT * FROM unflushed ORDER BY n');
+    this.#follow = state.sql.prepare('UPDATE unflushed SET entry = ? WHERE entry = ?');
     this.#forget = state.sql.prepare('DELETE FROM unflushed WHERE entry = ? AND n <= ?');
     this.#dueMs = this.rows().length > 0 ? clock.monotonicMs() + REST_MS : null;
   }
@@ -58,6 +60,11 @@ export class UnflushedFiles {
   note(entry: EntryId): void {
     const row = this.#trees.local(entry);
     if (row) this.#put(entry, row.contentId, row.kind === 'file' ? mtimeUsOf(parseStat(row.stat)) : 0, row.stat);
+  }
+
+  /** What was one entry is another from now on. Call in that transaction. */
+  follow(from: EntryId, to: EntryId): void {
+    this.#follow.run(to, from);
   }
 
   /** Call in the transaction that writes the commit down. The first time, with what the entry was before: that may come back. */

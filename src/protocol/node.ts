@@ -27,6 +27,17 @@ export const nodeHas = verb(
   z.strictObject({ held: z.array(z.boolean()) }),
 );
 
+/**
+ * Part 0: a signed delete order ("HFO"). Answers when what is `deleted` is durably so. The node refuses one that is not later than the
+ * last (`conflict`), unless it is that very one.
+ */
+export const nodeDelete = verb(
+  'node-delete',
+  'server',
+  z.strictObject({}),
+  z.strictObject({ results: z.array(z.enum(['deleted', 'spared', 'missing'])) }),
+);
+
 export const nodeStatus = verb(
   'node-status',
   'server',

@@ -34,7 +34,14 @@ export const pull = verb(
   'device',
   z.strictObject({
     cursors: z
-      .array(z.strictObject({ space: spaceId, cursor }))
+      .array(
+        z.strictObject({
+          space: spaceId,
+          cursor,
+          /** The head that an answer to a commit told of, above the cursor: where the journal has another one there, it is another journal. */
+          met: cursor.nullable(),
+        }),
+      )
       .min(1)
       .max(100),
     waitMs: z.number().int().min(0).max(limits.pullWaitMsMax),

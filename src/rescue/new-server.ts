@@ -102,7 +102,8 @@ class Holders {
     this.#copies = new Map(pools.map(({ pool, copies }) => [pool, copies]));
     this.#layouts = layouts;
     const seen = rescue.blocks.nodes();
-    this.absent = nodes.filter(({ node }) => !seen.has(node));
+    const counts = ({ standing }: StoredNode) => standing === 'in' || standing === 'draining';
+    this.absent = nodes.filter((node) => counts(node) && !seen.has(node.node));
   }
 
   /** Where the block was seen. Nowhere, and there is no row: a device that still has the file is asked for it again. */
@@ -111,7 +112,7 @@ class Holders {
     for (const id of this.#rescue.blocks.holders(block)) {
       const node = this.#nodes.get(id);
       // A directory of a node that the cluster had removed holds bytes, but serves nobody.
-      if (node) byPool.set(node.pool, [...(byPool.get(node.pool) ?? []), node.number]);
+      if (node && node.standing !== 'removed') byPool.set(node.pool, [...(byPool.get(node.pool) ?? []), node.number]);
     }
     return [...byPool].map(([pool, holders]) => this.#row(block, length, pool, holders));
   }

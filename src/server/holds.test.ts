@@ -404,7 +404,12 @@ test('a pull ends when a hold that it asks about is decided, and says how; stran
     day.pass();
     const hold = holdOf(await sendDeletes(one, idsOf(made)));
     const cursor = await one.head();
-    const request = { cursors: [{ space: one.space, cursor }], waitMs: 60_000, rowsMax: 1000, holds: [hold] };
+    const request = {
+      cursors: [{ space: one.space, cursor, met: null }],
+      waitMs: 60_000,
+      rowsMax: 1000,
+      holds: [hold],
+    };
     const waiting = one.ask(pull, request);
     await decide(one, hold, 'reject');
     assert.deepEqual((await waiting).response.decided, [{ hold, decision: 'rejected', seq: cursor.seq }]);
@@ -436,7 +441,7 @@ test('holds are rows: they outlive a restart, and an approval that was broken of
     for (let decided = false; !decided; ) {
       const cursor = await one.head();
       assert.equal(cursor.epoch, epoch);
-      const request = { cursors: [{ space: one.space, cursor }], waitMs: 5000, rowsMax: 1, holds: [hold] };
+      const request = { cursors: [{ space: one.space, cursor, met: null }], waitMs: 5000, rowsMax: 1, holds: [hold] };
       decided = (await one.ask(pull, request)).response.decided[0]?.decision === 'approved';
     }
     for (const { entry } of made) assert.ok(!(await day.isLive(one.space, entry)));

@@ -78,10 +78,11 @@ async function look(
   const asked: StoredSpace[] = [];
   const parts: Uint8Array[] = [];
   let rowsLeft = request.rowsMax;
-  for (const { space: id, cursor } of request.cursors) {
+  for (const { space: id, cursor, met } of request.cursors) {
     const space = await spaceFor(reader, identity, id);
     asked.push(space);
-    const reason = await judgeCursor(context, reader, space, cursor);
+    const isSame = met === null || (await judgeCursor(context, reader, space, met)) !== 'epoch_changed';
+    const reason = isSame ? await judgeCursor(context, reader, space, cursor) : 'epoch_changed';
     if (reason) spaces.push({ kind: 'reset', space: id, reason, head: headOf(space) });
     else if (cursor.seq < space.headSeq && rowsLeft > 0) {
       const rows = await journalAfter(reader, id, cursor.seq, rowsLeft);

@@ -9,11 +9,14 @@ import type { ListedBlock } from '#core/root-index.ts';
 import { blockIdOf, sealData } from '#core/seal.ts';
 import { findRootBlocks, putRootBlocks, type RootBlock } from '#meta/roots.ts';
 import { writeBlocks } from './block-writer.ts';
-import type { KnownNode } from './node-book.ts';
+import { currentFence } from './copies.ts';
+import type { NodeConnection } from './node-connection.ts';
 import type { ServerContext } from './server-context.ts';
 
 const CHUNKER = 'cdc-512k';
-const BELIEVED_MS = 15 * 60_000;
+/** A snapshot reads one part of so many. Prime to 24: snapshots each hour, or each day, come to all of them. */
+const READ_SLOTS = 29;
+const HOUR_MS = 3_600_000;
 
 export class MetadataBlocks {
   readonly #context: ServerContext;
@@ -59,8 +62,8 @@ export class MetadataBlocks {
   async #putInto(pool: string, blocks: readonly Block[]): Promise<readonly RootBlock[]> {
     const known = await this.#stillHeld(pool, blocks);
     const missing = blocks.filter(({ id }) => !known.has(id));
-    const { nodes, closing, log } = this.#context;
-    const written = await writeBlocks(nodes, pool, missing, closing);
+    const { meta, nodes, closing, log } = this.#context;
+    const written = await writeBlocks(nodes, pool, missing, await meta.read(currentFence), closing);
     const rows = [...known.values()];
     for (const { id, bytes } of missing) {
       const result = written.get(id);
@@ -74,7 +77,7 @@ export class MetadataBlocks {
     return rows;
   }
 
-  /** A node that cannot be asked is believed for a while: it may have been started anew. */
+  /** A node that cannot be asked is believed until it counts as lost. One that leaves counts for nothing: it takes its copies with it. */
   async #stillHeld(pool: string, blocks: readonly Block[]): Promise<Map<BlockId, RootBlock>> {
     const { meta, nodes, closing } = this.#context;
     const ids = blocks.map(({ id }) => id);
@@ -85,9 +88,9 @@ export class MetadataBlocks {
       const node = nodes.byNumber(number);
       const asked = [...known.values()].filter((row) => row.holders.includes(number)).map(({ block }) => block);
       let held: readonly boolean[] = asked.map(() => false);
-      if (node && !this.#isLost(node)) {
+      if (node?.stored.standing === 'in') {
         try {
-          held = await nodes.call(node, closing, ({ store }, signal) => store.has(asked, signal));
+          held = await nodes.call(node, closing, (connection, signal) => this.#ask(connection, asked, signal));
         } catch (error) {
           if (closing.aborted || !(error instanceof HoldfastError)) throw error;
           continue;
@@ -98,9 +101,14 @@ export class MetadataBlocks {
     return known;
   }
 
-  #isLost(node: KnownNode): boolean {
-    const { clock } = this.#context;
-    return !node.answering && clock.nowMs() - (node.lastSeenMs ?? 0) > BELIEVED_MS;
+  /** Asked whether it has them; some of them are read, so that in time all are: what nobody reads, nobody finds damaged. */
+  async #ask({ store }: NodeConnection, blocks: readonly BlockId[], signal: AbortSignal): Promise<readonly boolean[]> {
+    const slot = Math.floor(this.#context.clock.nowMs() / HOUR_MS) % READ_SLOTS;
+    const read = blocks.filter((block) => Number.parseInt(block.slice(0, 8), 16) % READ_SLOTS === slot);
+    const has = await store.has(blocks, signal);
+    const got = read.length === 0 ? [] : await store.get(read, signal);
+    const bad = new Set(read.filter((_, index) => got[index]?.kind !== 'found'));
+    return blocks.map((block, index) => has[index] === true && !bad.has(block));
   }
 }
 

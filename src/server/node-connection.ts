@@ -4,10 +4,11 @@ import { RemoteBlockStore } from '#blocks/remote-block-store.ts';
 import type { ClusterId, NodeId, Pin } from '#core/ids.ts';
 import type { Primitives } from '#core/primitives.ts';
 import { ask } from '#protocol/call.ts';
-import { nodeKeys, nodeRoot, nodeStatus } from '#protocol/node.ts';
+import { nodeDelete, nodeKeys, nodeRoot, nodeStatus } from '#protocol/node.ts';
 import type { Peer } from '#protocol/wire.ts';
 import type { TlsIdentity } from '#world/net.ts';
 
+export type DeleteResult = z.infer<typeof nodeDelete.response>['results'][number];
 export type NodeStatus = z.infer<typeof nodeStatus.response>;
 
 /** A storage node as its server sees it. Every call rejects with a `HoldfastError` where the node cannot be asked. */
@@ -16,6 +17,8 @@ export interface NodeConnection {
   status(signal: AbortSignal): Promise<NodeStatus>;
   /** Resolves with what the node holds afterwards. */
   pushKeys(keyList: Uint8Array, signal: AbortSignal): Promise<{ readonly incarnation: number; readonly seq: number }>;
+  /** A signed delete order. Resolves when what is `deleted` is durably so; one result for each block of the order. */
+  delete(order: Uint8Array, signal: AbortSignal): Promise<readonly DeleteResult[]>;
   /** Resolves with the newest root that the node keeps afterwards. */
   pushRoot(root: Uint8Array, signal: AbortSignal): Promise<{ readonly incarnation: number; readonly seq: number }>;
   close(): Promise<void>;
@@ -38,6 +41,7 @@ export function nodeConnectionOf(peer: Peer, primitives: Primitives): NodeConnec
     store: new RemoteBlockStore(peer, primitives),
     status: async (signal) => (await ask(peer, nodeStatus, {}, signal)).response,
     pushKeys: async (keyList, signal) => (await ask(peer, nodeKeys, {}, signal, [keyList])).response,
+    delete: async (order, signal) => (await ask(peer, nodeDelete, {}, signal, [order])).response.results,
     pushRoot: async (root, signal) => (await ask(peer, nodeRoot, {}, signal, [root])).response,
     close: () => peer.close(),
   };

@@ -8,8 +8,10 @@ import { parseRootIndex, type RootIndex } from '#core/root-index.ts';
 import { verifyRoot, type RootRecord } from '#core/root-record.ts';
 import { deriveSealKey, openBlock } from '#core/seal.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
+import { nodesDrain } from '#protocol/cluster.ts';
+import { realClock } from '#world/real/clock.ts';
 import { nodePrimitives as p } from '#world/real/primitives.ts';
-import { never, RigNode, ServerRig, type RigOptions, type SealedFile } from '../../test/server-rig.ts';
+import { never, POOLS, RigNode, ServerRig, type RigOptions, type SealedFile } from '../../test/server-rig.ts';
 
 async function start(context: TestContext, options: RigOptions = {}): Promise<ServerRig> {
   const rig = await ServerRig.start(options);
@@ -184,4 +186,49 @@ test('where no node answers nothing is claimed; a number that was taken is not t
   const seqs = roots.map((bytes) => must(verifyRoot(p, bytes, cluster), 'signed').seq);
   assert.equal(seqs.length, 2);
   assert.ok((seqs[1] as number) > (seqs[0] as number));
+});
+
+test('a node that leaves takes no metadata with it', async (context) => {
+  const nodes = [...POOLS.map((pool) => new RigNode(pool)), new RigNode('txt')];
+  const rig = await start(context, { nodes, rootsPace: { snapshotMs: 3_600_000, segmentMs: 3_600_000 } });
+  await addFiles(rig, 3, 'a');
+  await rig.server.makeRoot();
+  const owner = await rig.link('owner');
+  const [stays, leaves] = [nodes[1], nodes[4]] as [RigNode, RigNode];
+  await owner.ask(nodesDrain, { node: leaves.node, drain: true });
+  await rig.server.greetNodes();
+  await rig.server.makeRoot();
+  const index = await indexOf(rig, stays);
+  assert.equal(index.streams.length, 1, 'a snapshot');
+  const ids = [newestRoot(rig, stays).index, ...index.streams.flat().map(({ id }) => id)];
+  assert.deepEqual(
+    await stays.store.has(ids, never),
+    ids.map(() => true),
+  );
+});
+
+test('in time every block of the metadata is read, and what is damaged is written again', async (context) => {
+  let aheadMs = 0;
+  const clock = { ...realClock, nowMs: () => realClock.nowMs() + aheadMs };
+  const rig = await start(context, { clock, rootsPace: { snapshotMs: 0, segmentMs: 3_600_000 } });
+  // Enough for several chunks, of which the first stays what it is.
+  await addFiles(rig, 2500, 'a');
+  await rig.server.makeRoot();
+  const [node] = rig.nodes as [RigNode];
+  const victim = must((await indexOf(rig, node)).streams[0]?.[0], 'it has blocks').id;
+  const { store } = node;
+  const { get, put } = { get: store.get.bind(store), put: store.put.bind(store) };
+  let damaged = true;
+  store.get = async (ids, signal) =>
+    (await get(ids, signal)).map((result, index) => (damaged && ids[index] === victim ? { kind: 'corrupt' } : result));
+  store.put = async (blocks, fence, signal) => {
+    if (blocks.some(({ id }) => id === victim)) damaged = false;
+    return put(blocks, fence, signal);
+  };
+  // The hour in which it has its turn.
+  const turn = Number.parseInt(victim.slice(0, 8), 16) % 29;
+  while (Math.floor(clock.nowMs() / 3_600_000) % 29 !== turn) aheadMs += 3_600_000;
+  await addFiles(rig, 1, 'b');
+  await rig.server.makeRoot();
+  assert.equal(damaged, false);
 });

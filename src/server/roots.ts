@@ -9,19 +9,12 @@ import { encodeExportRecord, exportHead, type ExportRecord } from '#core/export-
 import type { BlockId, SpaceId } from '#core/ids.ts';
 import { encodeRootIndex, parseRootIndex, type ListedHead, type RootIndex } from '#core/root-index.ts';
 import { rootsToKeep, signRoot } from '#core/root-record.ts';
-import {
-  EXPORTED_TABLES,
-  exportColumns,
-  journalPage,
-  WHOLE_TABLES,
-  wholeTable,
-  type ExportedRow,
-  type TableName,
-} from '#meta/exporting.ts';
+import { journalPage } from '#meta/exporting.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
 import { allRoots, finishRoot, keepRootBlocks, reserveRoot, type StoredRoot } from '#meta/roots.ts';
 import { SCHEMA_VERSION } from '#meta/schema.ts';
 import { allSpaces } from '#meta/spaces.ts';
+import { rowRecord, tableRecords, wholeRecords } from './export-records.ts';
 import { MetadataBlocks, StreamCutter } from './metadata-blocks.ts';
 import type { ServerContext } from './server-context.ts';
 
@@ -46,7 +39,6 @@ const ROWS_PER_STEP = 500;
 const LAST_ROWS_MAX = 2000;
 
 type Last = { readonly root: StoredRoot; readonly index: RootIndex };
-type Whole = { readonly records: readonly ExportRecord[]; readonly hash: Uint8Array };
 type Plan = { readonly last: Last | null; readonly kind: 'snapshot' | 'segment' | 'refresh'; readonly pools: string[] };
 
 export class Roots {
@@ -55,6 +47,8 @@ export class Roots {
   #lookAtMs = Number.NEGATIVE_INFINITY;
   #patientUntilMs = Number.NEGATIVE_INFINITY;
   #snapshotTookMs = 0;
+  /** Numbers of the nodes that took blocks at the last look. */
+  #members: ReadonlySet<number> = new Set();
   /** Lacking pools that the last snapshots were offered to. */
   readonly #offered = new Set<string>();
   #making: AsyncGenerator<void, void> | null = null;
@@ -113,15 +107,19 @@ export class Roots {
 
   async #look(): Promise<Plan | null> {
     const { meta, clock, nodes } = this.#context;
-    const present = nodes.all().map(({ stored }) => stored.pool);
-    const pools = [...new Set(present)].sort();
+    const members = nodes.all().filter(({ stored }) => stored.standing === 'in');
+    const pools = [...new Set(members.map(({ stored }) => stored.pool))].sort();
     // Before there is a node a look costs nothing.
     if (pools.length === 0) this.#lookAtMs = Number.NEGATIVE_INFINITY;
     if (pools.length === 0) return null;
     const { last, whole } = await meta.read(async (reader) => ({
       last: await readLast(reader),
-      whole: await this.#whole(reader),
+      whole: await wholeRecords(this.#context.primitives, reader),
     }));
+    // Who left may have held the only copy in its pool. A restart forgets that, and then the next snapshot finds it out.
+    const numbers = new Set(members.map(({ stored }) => stored.number));
+    const left = [...this.#members].some((number) => !numbers.has(number));
+    this.#members = numbers;
     if (!last) return { last, kind: 'snapshot', pools };
     const empty = last.index.heads.every(({ headSeq }) => headSeq === 0);
     // Until there are files, a look costs nothing; the first of them are not to wait.
@@ -133,6 +131,7 @@ export class Roots {
       for (const pool of lacking) this.#offered.add(pool);
       return { last, kind: 'snapshot', pools };
     }
+    if (left) return { last, kind: 'snapshot', pools };
     const nowMs = clock.nowMs();
     if (equalBytes(whole.hash, last.root.wholeHash))
       return nowMs - last.root.madeMs >= REFRESH_MS ? { last, kind: 'refresh', pools } : null;
@@ -219,16 +218,7 @@ export class Roots {
     const heads = (await allSpaces(reader)).map(
       ({ space, epoch, headSeq, headChain }): ListedHead => ({ space, epoch, headSeq, headChain }),
     );
-    return { heads, ...(await this.#whole(reader)), atMs: this.#context.clock.nowMs() };
-  }
-
-  async #whole(reader: MetaReader): Promise<Whole> {
-    const records: ExportRecord[] = [];
-    for (const table of WHOLE_TABLES) {
-      records.push({ kind: 'whole', table: numberOf(table) });
-      records.push(...(await wholeTable(reader, table)).map(rowRecord));
-    }
-    return { records, hash: this.#context.primitives.sha256(...records.map(encodeExportRecord)) };
+    return { heads, ...(await wholeRecords(this.#context.primitives, reader)), atMs: this.#context.clock.nowMs() };
   }
 
   async #sign({ incarnation, seq, timeMs }: RootIndex, index: BlockId, indexLength: number): Promise<Uint8Array> {
@@ -281,21 +271,4 @@ async function readLast(reader: MetaReader): Promise<Last | null> {
   const index = root?.listing ? parseRootIndex(root.listing) : null;
   // Tables of another version are written anew as a whole.
   return root && index?.schemaVersion === SCHEMA_VERSION ? { root, index } : null;
-}
-
-function numberOf(table: TableName): number {
-  return EXPORTED_TABLES.indexOf(table) + 1;
-}
-
-function rowRecord({ table, values }: ExportedRow): ExportRecord {
-  return { kind: 'row', table: numberOf(table), values };
-}
-
-function tableRecords(): readonly ExportRecord[] {
-  return EXPORTED_TABLES.map((table) => ({
-    kind: 'table',
-    table: numberOf(table),
-    name: table,
-    columns: exportColumns(table),
-  }));
 }

@@ -71,7 +71,7 @@ test('other people’s and unknown spaces, uploads and manifests look alike', ()
     const cursor = { ...(await one.head()), seq: 0 };
     await assert.rejects(one.ask(list, { space, after: null, trashed: false, limit: 1 }), { code: 'not_found' });
     await assert.rejects(one.ask(settle, { space, op: newId<OpId>() }), { code: 'not_found' });
-    const cursors = [{ space, cursor }];
+    const cursors = [{ space, cursor, met: null }];
     await assert.rejects(one.ask(pull, { cursors, waitMs: 0, rowsMax: 1 }), { code: 'not_found' });
     const manifest = toHex(randomBytes(32)) as never;
     const unknown = await one.ask(contents, { space: one.space, manifests: [manifest], budgetBytes: 10 });
@@ -148,7 +148,7 @@ test('a revoked device is out at once, its held pull too, and the space has a ne
     const one = await rig.link('one');
     const lost = await rig.link('lost');
     const cursor = await lost.head();
-    const held = lost.ask(pull, { cursors: [{ space: lost.space, cursor }], waitMs: 60_000, rowsMax: 10 });
+    const held = lost.ask(pull, { cursors: [{ space: lost.space, cursor, met: null }], waitMs: 60_000, rowsMax: 10 });
     const refused = assert.rejects(held, { code: 'unauthenticated' });
     const stale = one.seal(randomBytes(300));
     await one.ask(devicesRevoke, { device: lost.device });
@@ -181,7 +181,7 @@ test('a held pull wakes with the rows, and ends empty when the server is about t
     const one = await rig.link('one');
     const two = await rig.link('two');
     const cursor = await two.head();
-    const request = { cursors: [{ space: two.space, cursor }], waitMs: 60_000, rowsMax: 10 };
+    const request = { cursors: [{ space: two.space, cursor, met: null }], waitMs: 60_000, rowsMax: 10 };
     const held = two.ask(pull, request);
     await one.each([folder(ROOT_ENTRY, 'news')]);
     const { response } = await held;
@@ -190,7 +190,7 @@ test('a held pull wakes with the rows, and ends empty when the server is about t
       [1],
     );
     const after = await two.head();
-    const idle = two.ask(pull, { ...request, cursors: [{ space: two.space, cursor: after }] });
+    const idle = two.ask(pull, { ...request, cursors: [{ space: two.space, cursor: after, met: null }] });
     rig.server.endHeldRequests();
     assert.deepEqual((await idle).response.spaces, []);
   }));

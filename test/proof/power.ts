@@ -111,6 +111,8 @@ async function cutSome(
       await noteListed(roles, ledger);
     }
     if (disarm(role)) {
+      // It cuts its disk's power, and ends itself: ended before, it would leave the cutting to whatever the disk is used for by then.
+      while (!hasEnded(role)) await pause(10);
       await role.running.kill();
       return { cutRoles: [role], point: wanted };
     }

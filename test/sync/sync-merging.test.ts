@@ -74,7 +74,7 @@ async function journal(): Promise<Extract<JournalRow, { kind: 'entry' }>[]> {
   const { response } = await ask(a.peer(), spaces, {}, signal);
   const { space, head } = response.spaces[0]!;
   const cursor = { ...head, seq: 0, chain: chainStart(nodePrimitives, space, head.epoch) };
-  const asked = { cursors: [{ space, cursor }], waitMs: 0, rowsMax: 1000 };
+  const asked = { cursors: [{ space, cursor, met: null }], waitMs: 0, rowsMax: 1000 };
   const pulled = await ask(a.peer(), pull, asked, signal);
   const answer = pulled.response.spaces[0];
   assert.ok(answer?.kind === 'rows' && !answer.more, JSON.stringify(answer));

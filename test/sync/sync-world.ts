@@ -493,6 +493,7 @@ function memoryNode(
       ...(await store.status()),
     })),
     pushKeys: async () => ({ incarnation: 1, seq: 1 }),
+    delete: reached(async () => []),
     pushRoot: reached(async () => ({ incarnation: 1, seq: 1 })),
     close: async () => {},
   };

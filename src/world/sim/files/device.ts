@@ -141,7 +141,9 @@ export class Device {
     const { unsynced } = inode;
     if (unsynced === null) {
       const version = inode.pages.version();
-      inode.unsynced = { version, shortest: Math.min(size, version.size), lost: false, sinceMs: this.#elapsedMs() };
+      const { mtime } = inode.attributes;
+      const shortest = Math.min(size, version.size);
+      inode.unsynced = { version, mtime, shortest, lost: false, sinceMs: this.#elapsedMs() };
       this.unsynced.add(inode);
     } else if (size < unsynced.shortest) {
       unsynced.shortest = size;

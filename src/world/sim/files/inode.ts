@@ -15,8 +15,14 @@ export type Listener = (name: string | null) => void;
 /** What of an inode travels through the journal of its file system. */
 export type Attributes = { readonly mode: number; readonly mtime: Stamp; readonly ctime: Stamp };
 
-/** A file's bytes as of the last sync, and the shortest that it has been since. `lost`: a failed sync dropped what it should have written. */
-export type Unsynced = { readonly version: Version; shortest: number; lost: boolean; sinceMs: number };
+/** A file's bytes and time as of the last sync, and the shortest that it has been since. `lost`: a failed sync dropped what it should have written. */
+export type Unsynced = {
+  readonly version: Version;
+  readonly mtime: Stamp;
+  shortest: number;
+  lost: boolean;
+  readonly sinceMs: number;
+};
 
 const FOLDER_BYTES = 4096;
 const NO_BIRTH = 0n;

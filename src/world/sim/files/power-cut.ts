@@ -87,8 +87,11 @@ function reachable(root: Inode): Set<Inode> {
   return found;
 }
 
-function tear({ pages }: Inode, unsynced: Unsynced, chance: Chance): void {
+function tear({ pages, attributes }: Inode, unsynced: Unsynced, chance: Chance): void {
   if (pages === null) return;
+  // New room or another size is written down in the inode, and with it whatever time the file had by then: without the time there is neither.
+  const isInPlace = pages.size === unsynced.version.size && unsynced.shortest >= pages.size;
+  if (!isInPlace && attributes.mtime.nanoseconds === unsynced.mtime.nanoseconds) return pages.restore(unsynced.version);
   switch (chance.below(unsynced.lost ? 3 : 4)) {
     case 0:
       return pages.restore(unsynced.version);
