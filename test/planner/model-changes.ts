@@ -128,9 +128,11 @@ function depthOf(client: ModelClient, folder: EntryId): number {
 /** Contents that this device wrote since `before`: no other can have seen them, so nobody can have meant to delete them. */
 export function keptHere(client: ModelClient, before: Snapshot): string[] {
   const kept: string[] = [];
+  // The same bytes as before, made anew, are no news to anybody: another's edit of them is made with knowledge of them.
+  const known = new Set([...before.rows.values()].map(({ bytes }) => bytes));
   for (const row of client.trees.localRows.values()) {
     const bytes = client.bytes.get(row.entry);
-    if (bytes !== undefined && before.rows.get(row.entry)?.bytes !== bytes) kept.push(bytes);
+    if (bytes !== undefined && !known.has(bytes)) kept.push(bytes);
   }
   return kept;
 }
