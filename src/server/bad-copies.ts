@@ -4,6 +4,7 @@ import type { BlockId, SpaceId } from '#core/ids.ts';
 import { findPresence } from '#meta/contents.ts';
 import type { LieKind } from '#meta/lies.ts';
 import { updateHolders, type PlacedPresence } from '#meta/copies.ts';
+import { confirmLies } from './confirm-lies.ts';
 import { noteLies } from './liars.ts';
 import { readPools } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
@@ -17,11 +18,12 @@ export type BadCopy = {
 
 /** Resolves with how many rows named such a holder. */
 export async function noteBadCopies(
-  context: Pick<ServerContext, 'meta' | 'clock' | 'log' | 'wakeJobs'>,
+  context: Pick<ServerContext, 'meta' | 'nodes' | 'closing' | 'clock' | 'log' | 'wakeJobs'>,
   space: SpaceId,
-  bad: readonly BadCopy[],
+  found: readonly BadCopy[],
 ): Promise<number> {
-  if (bad.length === 0) return 0;
+  if (found.length === 0) return 0;
+  const bad = await confirmLies(context, found);
   const rows = await context.meta.write(async (writer) => {
     const pools = await readPools(writer);
     await noteLies(writer, pools, bad, context.clock.nowMs());

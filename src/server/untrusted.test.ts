@@ -285,6 +285,18 @@ test('honest nodes stay: slow ones, ones that lose a disk or find damage, ones t
         return store.put(blocks, fence, signal);
       },
     });
+    // Now and then the memory of some machine flips a bit on the way.
+    const sound = world.node(3).store;
+    let reads = 0;
+    world.node(3).prove = (challenges, signal) => proveHeld(sound, p, challenges, signal);
+    world.node(3).store = lying(sound, {
+      get: async (asked, signal) => {
+        const got = await sound.get(asked, signal);
+        const [first] = got;
+        if (first?.kind === 'found' && ++reads % 5 === 0) first.bytes[0] = (first.bytes[0] as number) ^ 1;
+        return got;
+      },
+    });
     // All is lost, and it admits it.
     world.node(2).store = new MemoryBlockStore(p);
     for (let minutes = 0; minutes < 60; minutes++) {
