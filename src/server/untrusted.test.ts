@@ -309,6 +309,8 @@ test('honest nodes stay: slow ones, ones that lose a disk or find damage, ones t
       [null, null, null, null],
     );
     await world.checkReadable();
+    // A read that met a flipped bit owes a copy.
+    await world.rig.server.settleCopies();
     assert.equal((await world.status()).copiesAtRisk, 0);
     for (const [block, holders] of await world.rows())
       for (const number of holders) assert.deepEqual(await world.node(number - 1).store.has([block], never), [true]);
