@@ -203,4 +203,25 @@ export const plants: readonly Plant[] = [
     'const isPlaced = local === null || (local.parent === remote.parent && local.name === remote.name);',
     'const isPlaced = before === null;',
   ),
+  {
+    name: 'a move is planned by an older layout',
+    edits: [
+      {
+        file: 'src/server/copy-jobs.ts',
+        find: 'if (layout !== nodes.layoutNumber(pool)) await nodes.reload();',
+        put: '',
+      },
+      {
+        file: 'src/server/copy-jobs.ts',
+        find: "if (layout !== nodes.layoutNumber(pool)) return { kind: 'wait', ms: 0 };",
+        put: '',
+      },
+    ],
+  },
+  one(
+    'a holder is named before it has the copy',
+    'src/server/copier.ts',
+    '...(added.get(row.block) ?? [])]',
+    '...tasks.flatMap((task) => (task.row.block === row.block ? task.targets.map((node) => node.stored.number) : []))]',
+  ),
 ];

@@ -60,6 +60,8 @@ export class ServerMachine extends Machine {
       log: this.log(),
       net: keysOnly(random),
       rootKeeper: this.#rootKeeper,
+      // Days do not pass here: what is garbage goes within a round.
+      collection: { everyMs: 20_000, graceMs: 10_000 },
       care: CARE,
       connectNode: (node, show) => {
         const address = must(node.addresses[0], 'a node has an address');

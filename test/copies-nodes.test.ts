@@ -9,7 +9,7 @@ import { run, runJson, until } from './holdfast.ts';
 test('two copies: a disk is wiped, a node joins, another drains and leaves, a directory is copied; the server restarts in between', {
   timeout: 120_000,
 }, async (context) => {
-  const place = await CopiesPlace.start(context, 2, ['--lost-after', '2']);
+  const place = await CopiesPlace.start(context, 2, ['--lost-after', '8']);
   place.write(30, 'file', () => randomInt(1, 400_000));
   place.write(1, 'large', () => 5_000_000);
   await place.inSync();

@@ -3,10 +3,12 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { MemoryBlockStore } from '#blocks/memory-block-store.ts';
 import type { BlockStore } from '#blocks/block-store.ts';
 import { toHex } from '#core/bytes.ts';
 import { chunkerForSize, cutPoint } from '#core/chunker.ts';
+import { verifyDeleteOrder } from '#core/delete-order.ts';
 import { HoldfastError } from '#core/errors.ts';
 import type { Cursor } from '#core/entry.ts';
 import {
@@ -29,6 +31,7 @@ import type { RecoveryKit } from '#core/root-key.ts';
 import { verifyRoot } from '#core/root-record.ts';
 import { blockIdOf, sealData } from '#core/seal.ts';
 import { formatDeviceToken, secretHash } from '#core/token.ts';
+import { findCluster, type StoredCluster } from '#meta/clusters.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
 import { nodeJoin, redeem, spaces } from '#protocol/account.ts';
@@ -74,7 +77,7 @@ export class RigNode {
   readonly node = newId<NodeId>();
   readonly pin = id32Of<Pin>(randomBytes(32));
   readonly pool: string;
-  store: BlockStore & { status(): Promise<object> };
+  store: BlockStore & Pick<MemoryBlockStore, 'delete'> & { status(): Promise<object> };
   down = false;
   keys: Uint8Array | null = null;
   shown: string[] = [];
@@ -98,6 +101,9 @@ export type RigOptions = {
   readonly nodes?: readonly RigNode[];
   readonly wrapMeta?: (store: MetaStore) => MetaStore;
   readonly journalKept?: { readonly days: number; readonly rows: number };
+  readonly collection?: { readonly everyMs: number; readonly graceMs: number };
+  /** Of pools that are to keep another number than one. */
+  readonly copies?: Readonly<Record<string, number>>;
   readonly care?: Partial<CareSettings>;
   /** Default: none are made but by `makeRoot`. */
   readonly rootsPace?: RootsPace;
@@ -110,6 +116,7 @@ export class ServerRig {
   readonly #clock: Clock;
   readonly #wrapMeta: (store: MetaStore) => MetaStore;
   readonly #options: RigOptions;
+  #store!: MetaStore;
   server!: Server;
   /** The index as the running server has it. */
   meta!: MetaStore;
@@ -117,6 +124,7 @@ export class ServerRig {
   static async start(options: RigOptions = {}): Promise<ServerRig> {
     const rig = new ServerRig(options);
     await rig.open();
+    if (options.copies) await rig.#setCopies(options.copies);
     for (const node of rig.nodes) await rig.join(node);
     await rig.server.greetNodes();
     return rig;
@@ -135,7 +143,8 @@ export class ServerRig {
   }
 
   async open(): Promise<void> {
-    this.meta = this.#wrapMeta(await openSqliteMetaStore(sqliteOpener, this.metaPath));
+    this.#store = await openSqliteMetaStore(sqliteOpener, this.metaPath);
+    this.meta = this.#wrapMeta(this.#store);
     this.server = await startServer({
       version: '0.0.0-test',
       meta: this.meta,
@@ -147,10 +156,20 @@ export class ServerRig {
       rootKeeper: this.keeper,
       connectNode: ({ node }, show) => this.#connection(node, show),
       addresses: () => ['http://127.0.0.1:12345'],
+      ...(this.#options.collection ? { collection: this.#options.collection } : {}),
       ...(this.#options.care ? { care: this.#options.care } : {}),
       rootsPace: this.#options.rootsPace ?? null,
       ...(this.#options.journalKept ? { journalKept: this.#options.journalKept } : {}),
     });
+  }
+
+  async #setCopies(copies: Readonly<Record<string, number>>): Promise<void> {
+    await this.server.close();
+    const database = new DatabaseSync(this.metaPath);
+    for (const [pool, count] of Object.entries(copies))
+      database.prepare('update pool set copies = ? where pool = ?').run(count, pool);
+    database.close();
+    await this.open();
   }
 
   async restart(): Promise<void> {
@@ -193,6 +212,13 @@ export class ServerRig {
         find().keys = bytes;
         const view = new DataView(bytes.buffer, bytes.byteOffset);
         return { incarnation: view.getUint32(52), seq: Number(view.getBigUint64(56)) };
+      },
+      delete: async (bytes) => {
+        // As a node knows it from its join.
+        const { identityPublicKey } = (await this.#store.read(findCluster)) as StoredCluster;
+        const order = verifyDeleteOrder(p, bytes, identityPublicKey);
+        if (order?.node !== id) throw new HoldfastError('forbidden', 'not an order for this node');
+        return find().store.delete(order.blocks, order);
       },
       pushRoot: async (bytes) => {
         const root = verifyRoot(p, bytes, cluster);

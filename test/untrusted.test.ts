@@ -108,6 +108,8 @@ async function startLiar(context: TestContext, directory: string, port: number):
         has: blocks.has.bind(blocks),
         lengths: blocks.lengths.bind(blocks),
         status: blocks.status.bind(blocks),
+        delete: blocks.delete.bind(blocks),
+        compact: blocks.compact.bind(blocks),
         close: blocks.close.bind(blocks),
         get: async (ids, signal) =>
           (await blocks.get(ids, signal)).map((one) =>

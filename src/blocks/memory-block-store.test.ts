@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodePrimitives } from '#world/real/primitives.ts';
 import { blockStoreContract, randomBlock } from './block-store.contract.ts';
+import { deleteContract } from './delete.contract.ts';
 import { MemoryBlockStore } from './memory-block-store.ts';
 
 blockStoreContract('memory', async () => new MemoryBlockStore(nodePrimitives));
+deleteContract('memory', async () => new MemoryBlockStore(nodePrimitives));
 
 test('a full memory says so, and keeps what it has', async () => {
   const store = new MemoryBlockStore(nodePrimitives, 100);

@@ -3,10 +3,11 @@ import { toHex } from '#core/bytes.ts';
 import type { BlockId } from '#core/ids.ts';
 import type { Primitives } from '#core/primitives.ts';
 import type { Block, GetResult, PutResult } from './block-store.ts';
-import type { BlockStoreStatus, NodeBlockStore } from './node-block-store.ts';
+import type { BlockStoreStatus, DeleteResult, NodeBlockStore } from './node-block-store.ts';
 
 export class MemoryBlockStore implements NodeBlockStore {
   readonly #blocks = new Map<BlockId, Uint8Array>();
+  readonly #fences = new Map<BlockId, number>();
   readonly #primitives: Pick<Primitives, 'sha256'>;
   readonly #capacityBytes: number;
   #storedBytes = 0;
@@ -16,9 +17,25 @@ export class MemoryBlockStore implements NodeBlockStore {
     this.#capacityBytes = capacityBytes;
   }
 
-  async put(blocks: readonly Block[], _fence: number, signal: AbortSignal): Promise<readonly PutResult[]> {
+  async put(blocks: readonly Block[], fence: number, signal: AbortSignal): Promise<readonly PutResult[]> {
     signal.throwIfAborted();
-    return blocks.map((block) => this.#putOne(block));
+    return blocks.map((block) => {
+      const result = this.#putOne(block);
+      if (this.#blocks.has(block.id)) this.#fences.set(block.id, Math.max(fence, this.#fences.get(block.id) ?? 0));
+      return result;
+    });
+  }
+
+  async delete(ids: readonly BlockId[], { fence }: { readonly fence: number }): Promise<readonly DeleteResult[]> {
+    return ids.map((id) => {
+      const bytes = this.#blocks.get(id);
+      if (!bytes) return 'missing';
+      if ((this.#fences.get(id) ?? 0) >= fence) return 'spared';
+      this.#blocks.delete(id);
+      this.#fences.delete(id);
+      this.#storedBytes -= bytes.length;
+      return 'deleted';
+    });
   }
 
   #putOne({ id, bytes }: Block): PutResult {
@@ -45,6 +62,10 @@ export class MemoryBlockStore implements NodeBlockStore {
 
   async lengths(ids: readonly BlockId[]): Promise<readonly (number | null)[]> {
     return ids.map((id) => this.#blocks.get(id)?.length ?? null);
+  }
+
+  async compact(): Promise<'idle'> {
+    return 'idle';
   }
 
   async status(): Promise<BlockStoreStatus> {

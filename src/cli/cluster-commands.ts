@@ -1,8 +1,7 @@
-/** Commands that ask the server one thing and print the answer: invites, devices, rules. */
+/** Commands that ask the server one thing and print the answer: invites, devices. */
 import { HoldfastError } from '#core/errors.ts';
 import { ask } from '#protocol/call.ts';
 import { devicesList, devicesRevoke, inviteCreate, tlsRotate } from '#protocol/account.ts';
-import { rulesAdd, rulesList, rulesRemove, rulesTest, type RuleRow } from '#protocol/cluster.ts';
 import type { Peer } from '#protocol/wire.ts';
 import { REQUEST_MS_MAX, within } from './cancel.ts';
 import type { Context } from './context.ts';
@@ -103,50 +102,6 @@ export async function rotateTls(context: Context): Promise<void> {
     context.output.line(
       `The new key ${response.pin} waits until these storage nodes are back: ${response.waitingFor.map(shown).join(', ')}.`,
     );
-}
-
-const extensionsText = (rule: RuleRow): string => rule.extensions.map((extension) => `*.${extension}`).join(' ');
-
-export async function listRules(context: Context): Promise<void> {
-  const { response } = await withServer(context, (peer, signal) => ask(peer, rulesList, {}, signal));
-  context.output.value(response.rules);
-  const rows = response.rules.map((rule) => [rule.rule, extensionsText(rule), rule.pool]);
-  for (const line of table([['RULE', 'FILES', 'POOL'], ...rows, ['-', 'everything else', 'others']]))
-    context.output.line(line);
-}
-
-export async function addRule(
-  context: Context,
-  extensions: readonly string[],
-  pool: string,
-  first: boolean,
-): Promise<void> {
-  const plain = extensions
-    .flatMap((text) => text.split(','))
-    .map((text) => text.replace(/^\*?\./, ''))
-    .filter((text) => text !== '');
-  if (plain.length === 0) throw usage('name at least one extension, for example: holdfast rules add flac --pool mp3');
-  const { response } = await withServer(context, (peer, signal) =>
-    ask(peer, rulesAdd, { extensions: plain, pool, first }, signal),
-  );
-  context.output.value(response.rule);
-  context.output.line(
-    `Rule ${response.rule.rule}: ${extensionsText(response.rule)} -> ${response.rule.pool}, from the next file on.`,
-  );
-}
-
-export async function removeRule(context: Context, rule: string): Promise<void> {
-  await withServer(context, (peer, signal) => ask(peer, rulesRemove, { rule }, signal));
-  context.output.value({ removed: rule });
-  context.output.line(`Rule ${shown(rule)} is gone, from the next file on.`);
-}
-
-export async function testRule(context: Context, name: string, size: number): Promise<void> {
-  const { response } = await withServer(context, (peer, signal) => ask(peer, rulesTest, { name, size }, signal));
-  context.output.value({ name, pool: response.pool, rule: response.rule?.rule ?? null });
-  context.output.line(
-    `${shown(name)} -> ${response.pool} (${response.rule ? `rule ${response.rule.rule}: ${extensionsText(response.rule)}` : 'no rule matches'})`,
-  );
 }
 
 export function when(ms: number): string {

@@ -12,11 +12,13 @@ import * as storageNodes from './nodes.ts';
 import { kit } from './kit.ts';
 import * as rescue from './rescue.ts';
 import { node, serve } from './roles.ts';
+import * as ruling from './rules.ts';
 import { changeSelection, listSelection, type SelectOptions } from './select.ts';
 import { status } from './status.ts';
 import { join, sync } from './sync.ts';
 import { up } from './up.ts';
 import { verify } from './verify.ts';
+import { whyCommand } from './why.ts';
 
 const DATA_HELP = "directory of this machine's data (default: $HOLDFAST_DATA, else ./data)";
 const lostAfter = () =>
@@ -51,9 +53,20 @@ function fourPorts(text: string): readonly number[] {
   return ports;
 }
 
+const SIZES = ['B', 'K', 'M', 'G', 'T'];
 function size(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError('a size is a whole number of bytes.');
+  const [, digits, unit] = /^(\d+)\s*([BKMGT])?(?:i?B)?$/i.exec(text.trim()) ?? [];
+  const value = Number(digits) * 1024 ** Math.max(0, SIZES.indexOf((unit ?? 'B').toUpperCase()));
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('a size is a whole number of bytes, or like 10MiB.');
+  return value;
+}
+
+const AGES: Readonly<Record<string, number>> = { h: 1, d: 24, w: 168, y: 8760 };
+/** Milliseconds. */
+function age(text: string): number {
+  const [, digits, unit] = /^(\d+)\s*([hdwy])$/.exec(text.trim()) ?? [];
+  const value = Number(digits) * (AGES[unit ?? ''] ?? Number.NaN) * 3_600_000;
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('an age is like 12h, 30d, 8w or 1y.');
   return value;
 }
 
@@ -204,6 +217,12 @@ function build(surroundings: Surroundings, version: string): Command {
     .option('--to <dir>', 'where to put them (default: ./target_folder)')
     .option('--wait', 'where a newer revision is being uploaded, wait for it', false)
     .option('--space <space>', 'another space than your own');
+  command<{ space?: string }>(
+    program,
+    'why <path>',
+    'the story of one file: which devices, which rule, which nodes, what became of it',
+    (context, [path], options) => whyCommand(context, path as string, options.space ?? null),
+  ).option('--space <space>', 'another space than your own');
   command(program, 'status', 'what is in sync, what is not and why', (context) => status(context));
 
   const selection = program.command('select').description('what of the space this device keeps on its disk');
@@ -222,19 +241,53 @@ function build(surroundings: Surroundings, version: string): Command {
   ).option('--folder <folder>', FOLDER_HELP);
 
   const rules = program.command('rules').description("which pool a file's bytes belong to");
-  command(rules, 'list', 'rules in the order in which they are tried', (context) => cluster.listRules(context));
-  command<{ pool: string; first: boolean }>(
-    rules,
-    'add <extensions...>',
-    'add a rule: files with these extensions go to a pool',
-    (context, [extensions], options) => cluster.addRule(context, extensions as string[], options.pool, options.first),
+  const withCriteria = (made: Command): Command =>
+    made
+      .option('--glob <pattern>', 'files like this, as in a .gitignore')
+      .addOption(new Option('--min-size <size>', 'of this size or more, e.g. 10MiB').argParser(size))
+      .addOption(new Option('--max-size <size>', 'of this size or less').argParser(size))
+      .option('--folder <path>', 'below this folder of the space')
+      .option('--space <space>', 'in this space')
+      .addOption(new Option('--older-than <age>', 'unchanged for so long, e.g. 30d').argParser(age))
+      .option('--owner <name>', "in this account's spaces");
+  const withProposal = (made: Command): Command =>
+    withCriteria(made)
+      .option('--file <file>', 'with these rules, as "rules list --json" prints them')
+      .option('--remove <rule>', 'without this rule; may be repeated', collect, [])
+      .option('--extension <extension>', 'with a further rule: for these files; may be repeated', collect, [])
+      .option('--pool <pool>', 'with a further rule: pool that they go to')
+      .option('--first', 'the further rule comes before the others', false);
+  command(rules, 'list', 'rules in the order in which they are tried', (context) => ruling.listRules(context));
+  withCriteria(
+    command<ruling.CriteriaOptions & { pool: string; first: boolean }>(
+      rules,
+      'add [extensions...]',
+      'add a rule: files with these extensions, and all else that is named, go to a pool',
+      (context, [extensions], options) => ruling.addRule(context, (extensions as string[]) ?? [], options),
+    ),
   )
     .requiredOption('--pool <pool>', 'pool that they go to')
     .option('--first', 'try it before the other rules', false);
-  command(rules, 'remove <rule>', 'remove a rule', (context, [rule]) => cluster.removeRule(context, rule as string));
-  command<{ size: number }>(rules, 'test <name>', 'where a file of that name would go', (context, [name], options) =>
-    cluster.testRule(context, name as string, options.size),
-  ).addOption(new Option('--size <bytes>', 'its size').argParser(size).default(0));
+  command(rules, 'remove <rule>', 'remove a rule', (context, [rule]) => ruling.removeRule(context, rule as string));
+  withProposal(
+    command<ruling.ProposalOptions & { size: number; age: number }>(
+      rules,
+      'test [name]',
+      'where a file of that name would go; without NAME, what "rules apply" with the same options would move',
+      (context, [name], options) =>
+        name === undefined ? ruling.tryRules(context, options) : ruling.testRule(context, name as string, options),
+    ),
+  )
+    .addOption(new Option('--size <size>', "the file's size").argParser(size).default(0))
+    .addOption(new Option('--age <age>', 'for how long it is unchanged').argParser(age).default(0));
+  withProposal(
+    command<ruling.ProposalOptions>(
+      rules,
+      'apply',
+      'from now on these rules for every file: what is elsewhere is moved in the background',
+      (context, _, options) => ruling.applyRules(context, options),
+    ),
+  );
   const merge = program.command('merge').description('texts that are merged where two devices edit them at once');
   const ofSpace = ['--space <space>', 'another space than your own'] as const;
   command<{ space?: string }>(merge, 'list', 'extensions that it is on for', (context, _, { space }) =>

@@ -44,6 +44,9 @@ export async function status(context: Context): Promise<void> {
       files: server.status.files,
       plainBytes: server.status.plainBytes,
       uploading: server.status.uploading,
+      moving: server.status.moving,
+      rulesPending: server.status.rulesPending,
+      garbageCopies: server.status.garbageCopies,
       recoveryKitConfirmed: server.status.recoveryKitConfirmed,
       root: server.status.root,
     },
@@ -135,6 +138,12 @@ function textLines(
       lines.push(
         `Held, from ${shown(hold.device.name)}: ${whatText(hold)}. "holdfast holds" shows more; approve or reject ${hold.hold}.`,
       );
+    if (status.moving.files > 0 || status.moving.looking)
+      lines.push(
+        `${status.moving.files} files${status.moving.looking ? ' so far' : ''} are to be moved to where the rules want them.`,
+      );
+    if (status.rulesPending)
+      lines.push('Rules were changed: "holdfast rules test" says what would move, "holdfast rules apply" moves it.');
     if (status.copiesAtRisk > 0)
       lines.push(`Copies at risk: ${status.copiesAtRisk} blocks have fewer than they should.`);
     lines.push(...table(status.nodes.map((node) => ['  node', ...nodeLine(node)])));

@@ -16,6 +16,8 @@ type Rule = {
   readonly foldersOnly: boolean;
   /** Compared with the name alone, wherever it lies; else with the whole path below the folder of the rules. */
   readonly byName: boolean;
+  /** Git reads over a pattern that does not end as it should: it matches nothing. */
+  readonly sound: boolean;
   readonly matches: (text: string) => boolean;
 };
 /** In the order of the lines: the last that matches decides. */
@@ -40,6 +42,16 @@ export function judgeIgnore(rules: IgnoreRules, path: string, isFolder: boolean)
   return null;
 }
 
+/**
+ * One pattern by itself: the name of a file alone where it has no slash, else the whole path. Null where it could match no file: it is
+ * empty, too long, does not end as it should, names folders alone, or is a comment or an exception.
+ */
+export function globOf(pattern: string): ((path: string) => boolean) | null {
+  const rule = /[\r\n]/.test(pattern) ? null : parseLine(pattern);
+  if (rule === null || rule.negated || rule.foldersOnly || !rule.sound) return null;
+  return (path) => rule.matches(rule.byName ? path.slice(path.lastIndexOf('/') + 1) : path);
+}
+
 function parseLine(line: string): Rule | null {
   if (line.startsWith('#')) return null;
   let pattern = withoutTrailingSpaces(line);
@@ -50,7 +62,8 @@ function parseLine(line: string): Rule | null {
   const byName = !pattern.includes('/');
   if (pattern.startsWith('/')) pattern = pattern.slice(1);
   if (pattern === '' || pattern.length > PATTERN_CHARACTERS_MAX) return null;
-  return { negated, foldersOnly, byName, matches: matcherOf(pattern, byName) };
+  const matches = matcherOf(pattern, byName);
+  return { negated, foldersOnly, byName, sound: matches !== null, matches: matches ?? (() => false) };
 }
 
 /** But for those that a backslash keeps. */
@@ -64,12 +77,13 @@ function withoutTrailingSpaces(line: string): string {
   return line.slice(0, end);
 }
 
-function matcherOf(pattern: string, byName: boolean): (text: string) => boolean {
+/** Null where it is no pattern. */
+function matcherOf(pattern: string, byName: boolean): ((text: string) => boolean) | null {
   if (!/[*?[\\]/.test(pattern)) return (text) => text === pattern;
   const ending = pattern.slice(1);
   if (byName && pattern.startsWith('*') && !/[*?[\\]/.test(ending)) return (text) => text.endsWith(ending);
   const tokens = tokensOf(Array.from(pattern), byName);
-  return tokens === null ? () => false : (text) => run(tokens, text);
+  return tokens && ((text) => run(tokens, text));
 }
 
 type Token =

@@ -1,19 +1,23 @@
 /**
- * Which storage nodes keep which blocks of a pool: 1,024 partitions by block-id prefix, and for each an order of nodes by weighted
- * rendezvous score (Thaler and Ravishankar 1998; weights after Schindelhauer and Schomaker 2005). A layout is computed once and then
- * stored as a numbered table: what is stored is what counts, on every machine.
+ * Which storage nodes keep which blocks of a pool: 4,096 partitions by block-id prefix, and for each an order of nodes by weighted
+ * rendezvous (Thaler and Ravishankar 1998; weights after Schindelhauer and Schomaker 2005): in every partition each node draws an
+ * exponential time of its own rate, and the first ones win. A layout is computed once and then stored as a numbered table: what is
+ * stored is what counts, on every machine.
  *
- * Table: per partition `width` positions in `nodes`, one byte each, best first.
+ * Table: per partition `width` positions in `nodes`, u16 big-endian each, best first.
  */
 import { assert, must } from './assert.ts';
 import { utf8 } from './bytes.ts';
 import { idBytes, type BlockId, type NodeId } from './ids.ts';
+import { Choice } from './layout-choice.ts';
+import { raceRates } from './layout-rates.ts';
+import { limits } from './limits.ts';
 import type { Primitives } from './primitives.ts';
 
-export const PARTITIONS = 1024;
+/** Enough that chance does not shape the shares of a few hundred nodes; few enough that a table is small (docs/scale.md). */
+export const PARTITIONS = 4096;
 /** How many nodes beyond the copies a table names, to take over when one is down. */
 const SPARES = 2;
-const NODES_MAX = 255;
 
 export type LayoutNode = {
   readonly node: NodeId;
@@ -30,70 +34,79 @@ export type Layout = {
   readonly table: Uint8Array;
 };
 
-/** A change of nodes moves only the partitions that the new or the lost node ranks first for. */
+/**
+ * A change of nodes moves little more than what the new or the lost node holds (docs/scale.md); of few nodes that are alike, exactly that.
+ */
 export function makeLayout(p: Primitives, number: number, nodes: readonly LayoutNode[], copies: number): Layout {
-  assert(nodes.length > 0 && nodes.length <= NODES_MAX, `a pool has 1 to ${NODES_MAX} nodes`);
+  assert(nodes.length > 0 && nodes.length <= limits.poolNodesMax, `a pool has 1 to ${limits.poolNodesMax} nodes`);
   assert(copies >= 1, 'a pool keeps at least one copy');
+  for (const { weight } of nodes) assert(weight > 0, 'a node without weight is not in a layout');
   const sorted = [...nodes].sort((left, right) => (left.node < right.node ? -1 : 1));
   const width = Math.min(sorted.length, copies + SPARES);
-  const table = new Uint8Array(PARTITIONS * width);
+  const rates = raceRates(sorted, copies);
+  const draws = sorted.map(({ node }) => drawsOf(p, node));
+  const table = new Uint8Array(2 * PARTITIONS * width);
+  const view = new DataView(table.buffer);
+  const times = new Float64Array(sorted.length);
+  const choice = new Choice(sorted, copies, width, PARTITIONS);
   for (let partition = 0; partition < PARTITIONS; partition++) {
-    const ranked = sorted
-      .map((node, position) => ({ position, domain: node.domain, score: scoreOf(p, partition, node) }))
-      .sort((left, right) => right.score - left.score || left.position - right.position);
-    table.set(spread(ranked, width), partition * width);
+    draws.forEach((draw, position) => {
+      times[position] = -Math.log(draw(partition)) / must(rates[position], 'one rate each');
+    });
+    choice.next(times).forEach((position, place) => view.setUint16(2 * (partition * width + place), position));
   }
   return { number, nodes: sorted.map((node) => node.node), width, table };
 }
 
 /** Best first; as many as the table names. */
 export function nodesFor(layout: Layout, block: BlockId): readonly NodeId[] {
-  const start = partitionOf(block) * layout.width;
-  const chosen: NodeId[] = [];
-  for (const position of layout.table.subarray(start, start + layout.width))
-    chosen.push(must(layout.nodes[position], 'a layout names its own nodes'));
-  return chosen;
+  return positionsOf(layout, partitionOf(block)).map((position) =>
+    must(layout.nodes[position], 'a layout names its own nodes'),
+  );
+}
+
+/** Best first: positions in the layout's nodes. */
+export function positionsOf({ table, width }: Pick<Layout, 'table' | 'width'>, partition: number): readonly number[] {
+  const view = new DataView(table.buffer, table.byteOffset + 2 * partition * width, 2 * width);
+  return Array.from({ length: width }, (_, place) => view.getUint16(2 * place));
 }
 
 export function partitionOf(block: BlockId): number {
-  return Number.parseInt(block.slice(0, 4), 16) >>> 6;
+  return Number.parseInt(block.slice(0, 3), 16);
 }
 
 /** Null where the stored table is not one that `makeLayout` could have made. */
 export function parseLayout(number: number, nodes: readonly NodeId[], table: Uint8Array): Layout | null {
-  const width = table.length / PARTITIONS;
+  const width = table.length / (2 * PARTITIONS);
   if (!Number.isInteger(width) || width < 1 || width > nodes.length) return null;
-  if (table.some((position) => position >= nodes.length)) return null;
+  if (
+    nodes.length > limits.poolNodesMax ||
+    nodes.some((node, index) => index > 0 && must(nodes[index - 1], 'before') >= node)
+  )
+    return null;
+  for (let partition = 0; partition < PARTITIONS; partition++) {
+    const positions = positionsOf({ table, width }, partition);
+    if (positions.some((position) => position >= nodes.length) || new Set(positions).size < width) return null;
+  }
   return { number, nodes, width, table };
 }
 
-function scoreOf(p: Primitives, partition: number, node: LayoutNode): number {
-  assert(node.weight > 0, 'a node without weight is not in a layout');
-  const digest = p.sha256(utf8(`holdfast/1 layout ${partition} `), idBytes(node.node));
-  let bits = 0;
-  for (let index = 0; index < 6; index++) bits = bits * 256 + (digest[index] as number);
-  // In (0, 1) and never either end: 48 bits fit a double exactly.
-  const uniform = (bits + 0.5) / 2 ** 48;
-  return -node.weight / Math.log(uniform);
+const GOLDEN = 0x9e3779b9;
+
+/**
+ * A node's draw for each partition, in (0, 1): 32 bits of a hash of node and partition. The node enters by SHA-256, the partition by the
+ * finaliser of MurmurHash3, which is some hundred times cheaper: thousands of nodes draw for thousands of partitions.
+ */
+function drawsOf(p: Primitives, node: NodeId): (partition: number) => number {
+  const digest = p.sha256(utf8('holdfast/1 layout '), idBytes(node));
+  const view = new DataView(digest.buffer, digest.byteOffset);
+  const [first, second] = [view.getUint32(0), view.getUint32(4)];
+  return (partition) => (mixed(mixed((first + Math.imul(partition, GOLDEN)) | 0) ^ second) + 0.5) / 2 ** 32;
 }
 
-type Ranked = { readonly position: number; readonly domain: string };
-
-/** Round by round one node of each domain, in order of score. */
-function spread(ranked: readonly Ranked[], width: number): number[] {
-  const chosen: number[] = [];
-  let open = [...ranked];
-  while (chosen.length < width) {
-    const domains = new Set<string>();
-    const later: Ranked[] = [];
-    for (const node of open) {
-      if (domains.has(node.domain) || chosen.length === width) later.push(node);
-      else {
-        domains.add(node.domain);
-        chosen.push(node.position);
-      }
-    }
-    open = later;
-  }
-  return chosen;
+function mixed(word: number): number {
+  let bits = word;
+  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
+  return (bits ^ (bits >>> 16)) >>> 0;
 }

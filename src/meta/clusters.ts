@@ -1,8 +1,10 @@
 /** The cluster: its identity, wrapped secrets, pools, rules, storage nodes and layouts. */
 import { id16Of, id32Of, idBytes, type ClusterId, type NodeId, type Pin } from '#core/ids.ts';
+import type { Criteria, Rule } from '#core/rules.ts';
 import type { Standing } from '#core/copies.ts';
 import type { MetaReader, MetaWriter } from './meta-store.ts';
 import { SCHEMA_VERSION } from './schema.ts';
+import { insertSlices } from './slices.ts';
 
 export type StoredCluster = {
   readonly cluster: ClusterId;
@@ -106,22 +108,29 @@ export async function allPools({ db }: MetaReader): Promise<readonly StoredPool[
   return db.selectFrom('pool').selectAll().orderBy('pool').execute();
 }
 
-export type StoredRule = {
-  readonly rule: string;
-  readonly position: number;
-  readonly extensions: readonly string[];
-  readonly pool: string;
-};
-
-export async function insertRules({ db }: MetaWriter, rules: readonly StoredRule[]): Promise<void> {
-  await db
-    .insertInto('rule')
-    .values(rules.map((rule) => ({ ...rule, extensions: JSON.stringify(rule.extensions) })))
-    .execute();
+export async function insertRules({ db }: MetaWriter, rules: readonly Rule[]): Promise<void> {
+  for (const slice of insertSlices(rules))
+    await db
+      .insertInto('rule')
+      .values(
+        slice.map(({ rule, position, pool, ...criteria }) => ({
+          rule,
+          position,
+          pool,
+          criteria: JSON.stringify(criteria),
+        })),
+      )
+      .execute();
 }
 
 export async function removeRule({ db }: MetaWriter, rule: string): Promise<void> {
   await db.deleteFrom('rule').where('rule', '=', rule).execute();
+}
+
+/** These and no others. */
+export async function replaceRules(writer: MetaWriter, rules: readonly Rule[]): Promise<void> {
+  await writer.db.deleteFrom('rule').execute();
+  await insertRules(writer, rules);
 }
 
 /** Their order stays. */
@@ -133,9 +142,9 @@ export async function shiftRules({ db }: MetaWriter, by: number): Promise<void> 
 }
 
 /** In the order in which they are tried. */
-export async function allRules({ db }: MetaReader): Promise<readonly StoredRule[]> {
+export async function allRules({ db }: MetaReader): Promise<readonly Rule[]> {
   const rows = await db.selectFrom('rule').selectAll().orderBy('position').orderBy('rule').execute();
-  return rows.map((row) => ({ ...row, extensions: JSON.parse(row.extensions) as string[] }));
+  return rows.map(({ criteria, ...row }) => ({ ...(JSON.parse(criteria) as Criteria), ...row }));
 }
 
 export type StoredNode = {

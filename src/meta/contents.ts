@@ -32,7 +32,7 @@ export async function findContents(
   return found;
 }
 
-/** Contents that are there already stay as they are: a manifest's id names its bytes. */
+/** Contents that are there already stay as they are, and are no longer condemned: a manifest's id names its bytes. */
 export async function insertContents(
   { db }: MetaWriter,
   space: SpaceId,
@@ -49,9 +49,16 @@ export async function insertContents(
           content: idBytes(content.contentId),
           size: content.size,
           bytes: content.bytes,
+          condemned_mark: null,
+          condemned_ms: null,
         })),
       )
-      .onConflict((conflict) => conflict.columns(['space', 'manifest']).doNothing())
+      .onConflict((conflict) =>
+        conflict
+          .columns(['space', 'manifest'])
+          .doUpdateSet({ condemned_mark: null, condemned_ms: null })
+          .where('content.condemned_mark', 'is not', null),
+      )
       .execute();
 }
 
@@ -86,7 +93,10 @@ export async function findPresence(
   return found;
 }
 
-/** Told again, the newer word about the holders counts. */
+/**
+ * Told again, the newer word about the holders counts, and nothing is condemned any more. Of copies that were put just now `settleCopies` (`server/copies.ts`) says
+ * which still count: it comes first.
+ */
 export async function putPresence({ db }: MetaWriter, space: SpaceId, rows: readonly Presence[]): Promise<void> {
   const spaceBytes = idBytes(space);
   for (const slice of insertSlices(rows))
@@ -100,12 +110,17 @@ export async function putPresence({ db }: MetaWriter, space: SpaceId, rows: read
           length: row.length,
           holders: formatHolders(row.holders),
           owed: row.owed,
+          condemned_mark: null,
+          condemned_ms: null,
         })),
       )
       .onConflict((conflict) =>
-        conflict
-          .columns(['space', 'block', 'pool'])
-          .doUpdateSet((eb) => ({ holders: eb.ref('excluded.holders'), owed: eb.ref('excluded.owed') })),
+        conflict.columns(['space', 'block', 'pool']).doUpdateSet((eb) => ({
+          holders: eb.ref('excluded.holders'),
+          owed: eb.ref('excluded.owed'),
+          condemned_mark: null,
+          condemned_ms: null,
+        })),
       )
       .execute();
 }

@@ -101,6 +101,9 @@ export const tables: Readonly<Record<keyof MetaSchema, Table>> = {
       pool: 'text?',
       pool_wanted: 'text?',
       made_ms: 'number',
+      revised_ms: 'number',
+      pooled_from: 'text?',
+      pooled_ms: 'number?',
     },
     key: ['space', 'entry'],
     unique: [['space', 'parent', 'slot']],
@@ -108,12 +111,42 @@ export const tables: Readonly<Record<keyof MetaSchema, Table>> = {
   },
   misplaced: { columns: { space: 'bytes', entry: 'bytes' }, key: ['space', 'entry'] },
   content: {
-    columns: { space: 'bytes', manifest: 'bytes', content: 'bytes', size: 'number', bytes: 'bytes' },
+    columns: {
+      space: 'bytes',
+      manifest: 'bytes',
+      content: 'bytes',
+      size: 'number',
+      bytes: 'bytes',
+      condemned_mark: 'number?',
+      condemned_ms: 'number?',
+    },
     key: ['space', 'manifest'],
   },
   presence: {
-    columns: { space: 'bytes', block: 'bytes', pool: 'text', length: 'number', holders: 'bytes', owed: 'number' },
+    columns: {
+      space: 'bytes',
+      block: 'bytes',
+      pool: 'text',
+      length: 'number',
+      holders: 'bytes',
+      owed: 'number',
+      condemned_mark: 'number?',
+      condemned_ms: 'number?',
+    },
     key: ['space', 'block', 'pool'],
+  },
+  garbage: {
+    columns: { node: 'number', block: 'bytes', state: 'text', fence: 'number', since_ms: 'number' },
+    key: ['node', 'block'],
+    indexes: {
+      garbage_by_block: ['block'],
+      garbage_by_node: ['node', 'state', 'since_ms'],
+      garbage_by_state: ['state', 'since_ms'],
+    },
+  },
+  collection: {
+    columns: { one: 'number', mark: 'number', marked_ms: 'number', fence: 'number', forgotten_fence: 'number' },
+    key: ['one'],
   },
   upload: {
     columns: {
@@ -132,8 +165,16 @@ export const tables: Readonly<Record<keyof MetaSchema, Table>> = {
     indexes: { upload_by_entry: ['space', 'entry'] },
   },
   upload_block: {
-    columns: { upload: 'bytes', block: 'bytes', length: 'number', holders: 'bytes', owed: 'number' },
+    columns: {
+      upload: 'bytes',
+      block: 'bytes',
+      pool: 'text',
+      length: 'number',
+      holders: 'bytes',
+      owed: 'number',
+    },
     key: ['upload', 'block'],
+    indexes: { upload_block_by_block: ['block'] },
   },
   op_result: {
     columns: { device: 'bytes', op: 'bytes', space: 'bytes', body_hash: 'bytes?', answer: 'text?', at_ms: 'number' },
@@ -174,7 +215,9 @@ export const tables: Readonly<Record<keyof MetaSchema, Table>> = {
   },
   pool: { columns: { pool: 'text', copies: 'number' }, key: ['pool'] },
   merged_extension: { columns: { space: 'bytes', extension: 'text' }, key: ['space', 'extension'] },
-  rule: { columns: { rule: 'text', position: 'number', extensions: 'text', pool: 'text' }, key: ['rule'] },
+  rule: { columns: { rule: 'text', position: 'number', criteria: 'text', pool: 'text' }, key: ['rule'] },
+  placing: { columns: { one: 'number', pending: 'number', placed_ms: 'number' }, key: ['one'] },
+  placing_folder: { columns: { space: 'bytes', folder: 'bytes', after: 'bytes' }, key: ['space', 'folder'] },
   node: {
     columns: {
       node: 'bytes',

@@ -15,6 +15,10 @@ export type PooledEntry = StoredEntry &
   Pools & {
     /** Server's clock when it was made, milliseconds since 1970. Only ever asked how old something is before a person is asked about it. */
     readonly madeMs: number;
+    /** The same for its present content: what its age is counted from. */
+    readonly revisedMs: number;
+    /** The last move of its bytes to another pool, by the server's clock: for people. */
+    readonly pooled: { readonly from: string; readonly atMs: number } | null;
   };
 
 const TRASH_BYTES = idBytes(TRASH_ENTRY);
@@ -221,12 +225,19 @@ export async function misplacedFiles(
 }
 
 /** The bytes are in `pool` now. Only while the entry still has that content and the rules want it there. */
-export async function settlePool(writer: MetaWriter, space: SpaceId, entry: PooledEntry, pool: string): Promise<void> {
+export async function settlePool(
+  writer: MetaWriter,
+  space: SpaceId,
+  entry: PooledEntry,
+  pool: string,
+  atMs: number,
+): Promise<void> {
   const [present] = (await entriesWithAncestors(writer, space, [entry.entry])).filter(
     (one) => one.entry === entry.entry,
   );
   if (present?.revision !== entry.revision || present.poolWanted !== pool) return;
-  await replaceEntries(writer, space, [{ ...present, pool }], () => false);
+  const pooled = present.pool === null ? null : { from: present.pool, atMs };
+  await replaceEntries(writer, space, [{ ...present, pool, pooled }], () => false);
 }
 
 /** What lies elsewhere than the rules want it, told anew from the entries themselves. */
@@ -295,6 +306,9 @@ function rowOf(space: Uint8Array, entry: PooledEntry): MetaSchema['entry'] {
     pool: entry.pool,
     pool_wanted: entry.poolWanted,
     made_ms: entry.madeMs,
+    revised_ms: entry.revisedMs,
+    pooled_from: entry.pooled?.from ?? null,
+    pooled_ms: entry.pooled?.atMs ?? null,
   };
 }
 
@@ -320,5 +334,7 @@ export function entryOf(row: MetaSchema['entry']): PooledEntry {
     pool: row.pool,
     poolWanted: row.pool_wanted,
     madeMs: row.made_ms,
+    revisedMs: row.revised_ms,
+    pooled: row.pooled_from === null ? null : { from: row.pooled_from, atMs: row.pooled_ms ?? 0 },
   };
 }

@@ -29,6 +29,8 @@ const TREATMENT: Readonly<Record<TableName, 'by seq' | 'whole' | 'left out'>> = 
   pool: 'whole',
   merged_extension: 'whole',
   rule: 'whole',
+  placing: 'whole',
+  collection: 'whole',
   node: 'whole',
   layout: 'whole',
   token: 'left out',
@@ -43,13 +45,15 @@ const TREATMENT: Readonly<Record<TableName, 'by seq' | 'whole' | 'left out'>> = 
   presence: 'left out',
   node_lie: 'left out',
   misplaced: 'left out',
+  placing_folder: 'left out',
+  garbage: 'left out',
   job: 'left out',
   root: 'left out',
   root_block: 'left out',
 };
 
 /** Written down every minute, and of no use to a server that is made anew. */
-const EMPTIED = new Set(['last_seen_ms']);
+const EMPTIED = new Set(['last_seen_ms', 'condemned_mark', 'condemned_ms']);
 
 export const WHOLE_TABLES = tablesThat('whole');
 export const EXPORTED_TABLES = [...tablesThat('by seq'), ...WHOLE_TABLES];

@@ -128,6 +128,32 @@ export async function heldOperations(
   }));
 }
 
+export type HeldKey = { readonly hold: string; readonly position: number };
+
+/** Everything that is held in a space, whatever became of its hold, in the order of holds and positions. */
+export async function heldAfter(
+  { db }: MetaReader,
+  space: SpaceId,
+  after: HeldKey | null,
+  limit: number,
+): Promise<readonly (HeldKey & Pick<HeldOperation, 'operation' | 'pool'>)[]> {
+  let query = db
+    .selectFrom('hold_operation')
+    .innerJoin('hold', 'hold.hold', 'hold_operation.hold')
+    .select(['hold_operation.hold', 'hold_operation.position', 'hold_operation.operation', 'hold_operation.pool'])
+    .where('hold.space', '=', idBytes(space))
+    .orderBy('hold_operation.hold')
+    .orderBy('hold_operation.position')
+    .limit(limit);
+  if (after)
+    query = query
+      .where('hold_operation.hold', '>=', after.hold)
+      .where((eb) =>
+        eb.or([eb('hold_operation.hold', '>', after.hold), eb('hold_operation.position', '>', after.position)]),
+      );
+  return (await query.execute()).map((row) => ({ ...row, operation: JSON.parse(row.operation) as TreeOperation }));
+}
+
 export type HeldTotals = { readonly operations: number; readonly files: number; readonly hardened: number };
 
 export async function heldTotals({ db }: MetaReader, hold: string): Promise<HeldTotals> {

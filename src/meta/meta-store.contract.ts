@@ -4,6 +4,20 @@ import { createHash, randomBytes } from 'node:crypto';
 import test from 'node:test';
 import { toHex } from '#core/bytes.ts';
 import { limits } from '#core/limits.ts';
+import {
+  collectionState,
+  contentsAfter,
+  isAnyCondemned,
+  judgeContent,
+  judgePresence,
+  leftBlocks,
+  presenceAfter,
+  putCollectionState,
+  removeContent,
+  removeLeftBlocks,
+  removePresence,
+  sparePresence,
+} from './collection.ts';
 import type { Presence } from './contents.ts';
 import { findContents, findPresence, insertContents, putPresence } from './contents.ts';
 import {
@@ -19,6 +33,18 @@ import {
   settlePool,
   type PooledEntry,
 } from './entries.ts';
+import {
+  addGarbage,
+  copyKey,
+  countGarbage,
+  deletedBefore,
+  dropGarbage,
+  garbageOfBlocks,
+  garbageToJudge,
+  namedCopies,
+  noteGarbage,
+  orderGarbage,
+} from './garbage.ts';
 import {
   addHeld,
   addTally,
@@ -122,6 +148,8 @@ function entry(parent: EntryId, name: string, more: Partial<PooledEntry> = {}): 
     pool: null,
     poolWanted: null,
     madeMs: 1_700_000_000_000 + seq,
+    revisedMs: 1_700_000_000_001 + seq,
+    pooled: null,
     ...more,
   };
 }
@@ -334,9 +362,9 @@ export function metaStoreContract(
       (await misplaced()).map((one) => one.entry),
       [moved.entry],
     );
-    await store.write((writer) => settlePool(writer, made.space, { ...moved, revision: moved.revision + 1 }, 'mp3'));
+    await store.write((writer) => settlePool(writer, made.space, { ...moved, revision: moved.revision + 1 }, 'mp3', 7));
     assert.equal((await misplaced()).length, 1, 'another revision was settled, not this one');
-    await store.write((writer) => settlePool(writer, made.space, moved, 'mp3'));
+    await store.write((writer) => settlePool(writer, made.space, moved, 'mp3', 7));
     assert.equal((await misplaced()).length, 0);
   });
 
@@ -516,13 +544,15 @@ export function metaStoreContract(
     const block = id32<Presence['block']>();
     await store.write(async (writer) => {
       await insertUploads(writer, [upload]);
-      await putUploadBlocks(writer, upload.upload, [{ block, length: 5, holders: [4], owed: 0 }]);
-      await putUploadBlocks(writer, upload.upload, [{ block, length: 5, holders: [4, 5], owed: 0 }]);
+      await putUploadBlocks(writer, upload, [{ block, length: 5, holders: [4], owed: 0 }]);
+      await putUploadBlocks(writer, upload, [{ block, length: 5, holders: [4, 5], owed: 0 }]);
     });
     await store.read(async (reader) => {
       assert.deepEqual((await findUploads(reader, [upload.upload, id16()])).get(upload.upload), upload);
       const [brought] = await findUploadBlocks(reader, upload, [block, id32()]);
       assert.deepEqual(brought, { block, pool: 'others', length: 5, holders: [4, 5], owed: 0 });
+      assert.equal((await findUploadBlocks(reader, { ...upload, pool: 'txt' }, [block])).length, 0);
+      assert.deepEqual(await leftBlocks(reader, null, 10), []);
       assert.deepEqual(await expiredUploads(reader, 1001, 10), [upload.upload]);
     });
     await store.write((writer) => renewUploads(writer, [upload.upload], 5000));
@@ -530,8 +560,126 @@ export function metaStoreContract(
     await store.write((writer) => removeUploads(writer, [upload.upload]));
     await store.read(async (reader) => {
       assert.equal((await findUploads(reader, [upload.upload])).size, 0);
-      assert.equal((await findUploadBlocks(reader, upload, [block])).length, 0);
+      // What it brought is left to garbage collection.
+      const left = await leftBlocks(reader, null, 10);
+      assert.deepEqual(left, [{ upload: upload.upload, block, holders: [4, 5] }]);
+      assert.deepEqual(await leftBlocks(reader, left[0] ?? null, 10), []);
     });
+    await store.write(async (writer) => removeLeftBlocks(writer, await leftBlocks(writer, null, 10)));
+    await store.read(async (reader) => assert.deepEqual(await leftBlocks(reader, null, 10), []));
+  });
+
+  withStore('rows are condemned, spared by whoever relies on them, and removed', async (store) => {
+    const [made, other] = [space(), space()];
+    const blocks = [id32<Presence['block']>(), id32<Presence['block']>()].sort() as [
+      Presence['block'],
+      Presence['block'],
+    ];
+    const row = (block: Presence['block'], pool: string): Presence => ({
+      block,
+      pool,
+      length: 5,
+      holders: [1],
+      owed: 0,
+    });
+    const rows = [row(blocks[0], 'mp3'), row(blocks[0], 'txt'), row(blocks[1], 'txt')];
+    const content = { manifestId: id32<never>(), contentId: id32<never>(), size: 1, bytes: new Uint8Array([1]) };
+    const condemned = { mark: 3, atMs: 7 };
+    const page = async (after: { block: Presence['block']; pool: string } | null, limit: number) =>
+      store.read((reader) => presenceAfter(reader, made.space, after, limit));
+    await store.write(async (writer) => {
+      for (const one of [made, other]) {
+        await insertSpace(writer, one);
+        await putPresence(writer, one.space, rows);
+        await insertContents(writer, one.space, [content]);
+      }
+      for (const one of rows) await judgePresence(writer, made.space, one, condemned);
+      await judgeContent(writer, made.space, content.manifestId, condemned);
+    });
+    const all = await page(null, 10);
+    assert.deepEqual(
+      all,
+      rows.map((one) => ({ ...one, condemned })),
+    );
+    assert.deepEqual(await page(all[0] ?? null, 1), all.slice(1, 2));
+    assert.deepEqual(await page(all[1] ?? null, 10), all.slice(2));
+    await store.read(async (reader) => {
+      assert.ok(await isAnyCondemned(reader, made.space, [blocks[1]], 'txt'));
+      assert.ok(!(await isAnyCondemned(reader, made.space, [blocks[1]], 'mp3')));
+      assert.ok(!(await isAnyCondemned(reader, other.space, blocks, 'txt')));
+    });
+    await store.write(async (writer) => {
+      await sparePresence(writer, made.space, [blocks[0]], 'txt');
+      await putPresence(writer, made.space, [row(blocks[1], 'txt')]);
+      await insertContents(writer, made.space, [{ ...content, bytes: new Uint8Array([2]) }]);
+    });
+    assert.deepEqual(
+      (await page(null, 10)).map((one) => one.condemned),
+      [condemned, null, null],
+    );
+    const kept = await store.read((reader) => contentsAfter(reader, made.space, null, 10));
+    assert.deepEqual(kept, [{ manifest: content.manifestId, condemned: null }]);
+    const [stored] = (await store.read((reader) => findContents(reader, made.space, [content.manifestId]))).values();
+    assert.deepEqual(stored?.bytes, content.bytes, 'what is there stays as it is');
+    await store.write(async (writer) => {
+      await removePresence(writer, made.space, row(blocks[0], 'mp3'));
+      await removeContent(writer, made.space, content.manifestId);
+      await putCollectionState(writer, { mark: 1, markedMs: 2, fence: 3, forgottenFence: 4 });
+      await putCollectionState(writer, { mark: 2, markedMs: 3, fence: 4, forgottenFence: 5 });
+    });
+    assert.equal((await page(null, 10)).length, 2);
+    await store.read(async (reader) => {
+      assert.deepEqual(await contentsAfter(reader, made.space, null, 10), []);
+      assert.equal((await contentsAfter(reader, other.space, null, 10)).length, 1);
+      assert.equal((await presenceAfter(reader, other.space, null, 10)).length, 3);
+      assert.deepEqual(await collectionState(reader), { mark: 2, markedMs: 3, fence: 4, forgottenFence: 5 });
+    });
+  });
+
+  withStore('copies that nothing names: judged, ordered, noted, forgotten', async (store) => {
+    const made = space();
+    const [a, b, c] = [id32<Presence['block']>(), id32<Presence['block']>(), id32<Presence['block']>()].sort() as [
+      Presence['block'],
+      Presence['block'],
+      Presence['block'],
+    ];
+    const copy = (node: number, block: Presence['block']) => ({ node, block });
+    await store.write(async (writer) => {
+      await insertSpace(writer, made);
+      await putPresence(writer, made.space, [{ block: a, pool: 'txt', length: 5, holders: [1, 2], owed: 0 }]);
+      await addGarbage(writer, [copy(1, a), copy(1, b), copy(2, b), copy(2, c)], 100);
+      await addGarbage(writer, [copy(1, b)], 900);
+    });
+    const judged = async (nodes: number[], beforeMs: number) =>
+      (await store.read((reader) => garbageToJudge(reader, nodes, beforeMs, 10))).map(({ node, block }) => [
+        node,
+        block,
+      ]);
+    assert.deepEqual(await judged([1, 2], 99), []);
+    assert.deepEqual(await judged([1, 2], 100), [
+      [1, a],
+      [1, b],
+    ]);
+    assert.deepEqual(await judged([2], 100), [
+      [2, b],
+      [2, c],
+    ]);
+    const named = await store.read((reader) => namedCopies(reader, [a, b]));
+    assert.deepEqual([...named].sort(), [copyKey(copy(1, a)), copyKey(copy(2, a))].sort());
+    await store.write((writer) => orderGarbage(writer, 1, [b], { fence: 5, sinceMs: 200 }));
+    assert.deepEqual(await judged([1], 0), [[1, b]], 'an order that was not answered is due at once');
+    await store.write((writer) => noteGarbage(writer, 1, [b], { state: 'deleted', fence: 4, sinceMs: 300 }));
+    assert.deepEqual(await judged([1], 0), [[1, b]], 'the answer to another order says nothing');
+    await store.write((writer) => noteGarbage(writer, 1, [b], { state: 'deleted', fence: 5, sinceMs: 300 }));
+    assert.deepEqual(await judged([1], 0), []);
+    assert.equal(await store.read(countGarbage), 3);
+    const old = await store.read((reader) => deletedBefore(reader, 300, 10));
+    assert.deepEqual(old, [{ node: 1, block: b, state: 'deleted', fence: 5, sinceMs: 300 }]);
+    await store.write((writer) => addGarbage(writer, [copy(1, b)], 400));
+    const [again] = (await store.read((reader) => garbageOfBlocks(reader, [b]))).filter(({ node }) => node === 1);
+    assert.deepEqual(again, { node: 1, block: b, state: 'waiting', fence: 5, sinceMs: 400 });
+    await store.write((writer) => dropGarbage(writer, 1, [a, b]));
+    assert.equal(await store.read(countGarbage), 2);
   });
 
   withStore('answers are remembered once per device and op id, and forgotten oldest first', async (store) => {

@@ -81,12 +81,25 @@ export type MetaSchema = {
     /** Where its bytes are, and where the rules want them. Files only. */
     pool: string | null;
     pool_wanted: string | null;
-    /** When it was made, by the server's clock. */
+    /** When it was made, and when it got its present content, by the server's clock. */
     made_ms: number;
+    revised_ms: number;
+    /** The last move of its bytes to another pool: from which, and when. */
+    pooled_from: string | null;
+    pooled_ms: number | null;
   };
   /** Entries whose `pool` is not `pool_wanted`: few, and found without reading the others. */
   misplaced: { space: Uint8Array; entry: Uint8Array };
-  content: { space: Uint8Array; manifest: Uint8Array; content: Uint8Array; size: number; bytes: Uint8Array };
+  /** `condemned_mark`, `condemned_ms`: null, or the garbage collection found that nothing names it (`core/collection.ts`). */
+  content: {
+    space: Uint8Array;
+    manifest: Uint8Array;
+    content: Uint8Array;
+    size: number;
+    bytes: Uint8Array;
+    condemned_mark: number | null;
+    condemned_ms: number | null;
+  };
   /** A block is durable in a pool, for a space. `holders`: numbers of the nodes, two bytes each. `owed`: copies still to be made. */
   presence: {
     space: Uint8Array;
@@ -95,7 +108,19 @@ export type MetaSchema = {
     length: number;
     holders: Uint8Array;
     owed: number;
+    condemned_mark: number | null;
+    condemned_ms: number | null;
   };
+  /**
+   * Copies that nothing names any more, on a storage node. `state`: `waiting` to be judged; `deleting`: the node is told to, under `fence`;
+   * `deleted`: it was. Whoever put the block there under a lower fence has to put it again.
+   */
+  garbage: { node: number; block: Uint8Array; state: string; fence: number; since_ms: number };
+  /**
+   * One row. `mark`: of the last mark that was begun. `fence`: of the last delete order. `forgotten_fence`: copies that were put under a lower one may be
+   * gone without a row in `garbage` that says so.
+   */
+  collection: { one: number; mark: number; marked_ms: number; fence: number; forgotten_fence: number };
   upload: {
     upload: Uint8Array;
     space: Uint8Array;
@@ -109,7 +134,15 @@ export type MetaSchema = {
     key_version: number;
     lease_ms: number;
   };
-  upload_block: { upload: Uint8Array; block: Uint8Array; length: number; holders: Uint8Array; owed: number };
+  /** Outlives its upload until garbage collection has looked at it. */
+  upload_block: {
+    upload: Uint8Array;
+    block: Uint8Array;
+    pool: string;
+    length: number;
+    holders: Uint8Array;
+    owed: number;
+  };
   /** `answer` null: voided before it arrived. */
   op_result: {
     device: Uint8Array;
@@ -150,7 +183,12 @@ export type MetaSchema = {
   pool: { pool: string; copies: number };
   /** Files that devices merge, by their extension. */
   merged_extension: { space: Uint8Array; extension: string };
-  rule: { rule: string; position: number; extensions: string; pool: string };
+  /** `criteria`: JSON, `core/rules.ts`. */
+  rule: { rule: string; position: number; criteria: string; pool: string };
+  /** One row. `pending`: 1 while rules were changed and not yet applied to the files that there are. `placed_ms`: when all files were last looked at. */
+  placing: { one: number; pending: number; placed_ms: number };
+  /** Folders whose files are to be judged by the rules anew, and all below them. `after`: those up to this slot were. */
+  placing_folder: { space: Uint8Array; folder: Uint8Array; after: Uint8Array };
   node: {
     node: Uint8Array;
     number: number;

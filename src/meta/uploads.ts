@@ -88,11 +88,10 @@ export async function renewUploads({ db }: MetaWriter, uploads: readonly UploadI
     await db.updateTable('upload').set({ lease_ms: leaseMs }).where('upload', 'in', slice.map(idBytes)).execute();
 }
 
+/** They are over. Rows of what they brought stay until garbage collection has looked through them: there may be very many. */
 export async function removeUploads({ db }: MetaWriter, uploads: readonly UploadId[]): Promise<void> {
-  for (const slice of lookupSlices(uploads.map(idBytes))) {
-    await db.deleteFrom('upload_block').where('upload', 'in', slice).execute();
+  for (const slice of lookupSlices(uploads.map(idBytes)))
     await db.deleteFrom('upload').where('upload', 'in', slice).execute();
-  }
 }
 
 export async function expiredUploads({ db }: MetaReader, nowMs: number, limit: number): Promise<readonly UploadId[]> {
@@ -102,7 +101,7 @@ export async function expiredUploads({ db }: MetaReader, nowMs: number, limit: n
 
 export async function putUploadBlocks(
   { db }: MetaWriter,
-  upload: UploadId,
+  { upload, pool }: Pick<StoredUpload, 'upload' | 'pool'>,
   blocks: readonly Omit<Presence, 'pool'>[],
 ): Promise<void> {
   const uploadBytes = idBytes(upload);
@@ -113,20 +112,23 @@ export async function putUploadBlocks(
         slice.map((row) => ({
           upload: uploadBytes,
           block: idBytes(row.block),
+          pool,
           length: row.length,
           holders: formatHolders(row.holders),
           owed: row.owed,
         })),
       )
       .onConflict((conflict) =>
-        conflict
-          .columns(['upload', 'block'])
-          .doUpdateSet((eb) => ({ holders: eb.ref('excluded.holders'), owed: eb.ref('excluded.owed') })),
+        conflict.columns(['upload', 'block']).doUpdateSet((eb) => ({
+          pool,
+          holders: eb.ref('excluded.holders'),
+          owed: eb.ref('excluded.owed'),
+        })),
       )
       .execute();
 }
 
-/** What an upload brought; of `blocks` only, where they are given. */
+/** Which of `blocks` an upload brought into its pool. One that was over and is opened again finds what is still there. */
 export async function findUploadBlocks(
   { db }: MetaReader,
   upload: StoredUpload,
@@ -138,6 +140,7 @@ export async function findUploadBlocks(
       .selectFrom('upload_block')
       .select(['block', 'length', 'holders', 'owed'])
       .where('upload', '=', idBytes(upload.upload))
+      .where('pool', '=', upload.pool)
       .where('block', 'in', slice.map(idBytes))
       .execute();
     for (const row of rows)

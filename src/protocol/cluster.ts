@@ -46,33 +46,104 @@ export const files = verb(
   z.strictObject({ files: z.array(fileRow), done: z.boolean() }),
 );
 
+/** Which files a rule is for: all that is named must hold. */
+const criteria = {
+  /** Without the dot, any letter case. Empty: any. */
+  extensions: z.array(z.string().regex(/^[^./\\]{1,64}$/)).max(256),
+  /** As a line of a `.gitignore` at the root of the space. */
+  glob: z.string().min(1).max(1024).optional(),
+  sizeMin: sizeBytes.optional(),
+  sizeMax: sizeBytes.optional(),
+  space: spaceId.optional(),
+  /** Path of a folder in the space, without a slash at either end. */
+  folder: z.string().min(1).max(4096).optional(),
+  /** Since the file was last changed, milliseconds. */
+  ageMsMin: count.optional(),
+  /** An account's name. */
+  owner: label.optional(),
+};
 /** Rules are tried in order of `position`; the first that matches names the pool; none: pool `others`. */
-const rule = z.strictObject({
+export const ruleRow = z.strictObject({
   rule: z.string().regex(/^[a-z0-9]{1,32}$/),
   position: count,
-  /** Without the dot, any letter case. */
-  extensions: z
-    .array(z.string().regex(/^[^./\\]{1,64}$/))
-    .min(1)
-    .max(256),
+  ...criteria,
   pool: poolName,
 });
-export type RuleRow = z.infer<typeof rule>;
-export const rulesList = verb('rules-list', 'device', z.strictObject({}), z.strictObject({ rules: z.array(rule) }));
-/** Takes effect for the next file at once. The pool must exist. */
+export type RuleRow = z.infer<typeof ruleRow>;
+/** Rules as they might be, in the order in which they are tried. Those that are there already keep their name. */
+const proposedRule = z.strictObject({ rule: ruleRow.shape.rule.optional(), ...criteria, pool: poolName });
+export type ProposedRule = z.infer<typeof proposedRule>;
+export const proposedRules = z.array(proposedRule).max(1000);
+/** Null: the rules as they are. */
+const proposal = proposedRules.nullable();
+
+/** `pending`: rules were changed and not yet applied to the files that were there. */
+export const rulesList = verb(
+  'rules-list',
+  'device',
+  z.strictObject({}),
+  z.strictObject({ rules: z.array(ruleRow), pending: z.boolean() }),
+);
+/** Takes effect for the next file at once; what is there stays where it is until `rules-apply`. The pool must exist. */
 export const rulesAdd = verb(
   'rules-add',
   'owner',
-  z.strictObject({ extensions: rule.shape.extensions, pool: poolName, first: z.boolean() }),
-  z.strictObject({ rule }),
+  z.strictObject({ ...criteria, pool: poolName, first: z.boolean() }),
+  z.strictObject({ rule: ruleRow }),
 );
-export const rulesRemove = verb('rules-remove', 'owner', z.strictObject({ rule: rule.shape.rule }), z.strictObject({}));
-/** Where a file of that name would go, and why. */
+export const rulesRemove = verb(
+  'rules-remove',
+  'owner',
+  z.strictObject({ rule: ruleRow.shape.rule }),
+  z.strictObject({}),
+);
+/** Where a file of that name would go, and why. `folder`: path of the one that it lies in; none: the root of the caller's own space. */
 export const rulesTest = verb(
   'rules-test',
   'device',
-  z.strictObject({ name, size: sizeBytes }),
-  z.strictObject({ pool: poolName, rule: rule.nullable() }),
+  z.strictObject({
+    name,
+    size: sizeBytes,
+    folder: criteria.folder,
+    ageMs: count.optional(),
+    rules: proposal.optional(),
+  }),
+  z.strictObject({ pool: poolName, rule: ruleRow.nullable() }),
+);
+/**
+ * What `rules-apply` would move, page by page: `next` is the next one's `after`. Bytes: `bytes` of the files themselves, `storedBytes` of their
+ * blocks; `addedBytes` and `freedBytes`, of all copies, at most: blocks that files share are counted for each.
+ */
+export const rulesTry = verb(
+  'rules-try',
+  'owner',
+  z.strictObject({ rules: proposal, after: z.strictObject({ space: spaceId, entry: entryId }).nullable() }),
+  z.strictObject({
+    looked: count,
+    moves: z.array(
+      z.strictObject({
+        from: poolName,
+        to: poolName,
+        files: count,
+        bytes: sizeBytes,
+        storedBytes: sizeBytes,
+        addedBytes: sizeBytes,
+        freedBytes: sizeBytes,
+        copies: z.strictObject({ before: count, after: count }),
+      }),
+    ),
+    /** Paths of some that would have fewer copies than now. */
+    fewer: z.array(z.string()),
+    next: z.strictObject({ space: spaceId, entry: entryId }).nullable(),
+  }),
+);
+export type RulesTried = z.infer<typeof rulesTry.response>;
+/** These rules from now on, for all files: those that are elsewhere are moved in the background. */
+export const rulesApply = verb(
+  'rules-apply',
+  'owner',
+  z.strictObject({ rules: proposal }),
+  z.strictObject({ rules: z.array(ruleRow) }),
 );
 
 /** Work that goes on in the background. `left` null: not counted yet. `secondsLeft` null: not known. Counts are blocks. */
@@ -197,6 +268,12 @@ export const serverStatus = verb(
     /** Blocks of which fewer copies than their pool asks for lie on storage nodes that can be reached. */
     copiesAtRisk: count,
     uploading: count,
+    /** Files whose bytes are on their way to where the rules want them; `looking`: there may be more. */
+    moving: z.strictObject({ files: count, looking: z.boolean() }),
+    /** Rules were changed and not yet applied to the files that were there. */
+    rulesPending: z.boolean(),
+    /** Copies on storage nodes that nothing names any more, and that are still to be deleted. */
+    garbageCopies: count,
     recoveryKitConfirmed: z.boolean(),
     /** The newest root: what a rescue would find, at least. Null before the first. */
     root: z.strictObject({ seq, madeMs: timeMs, nodes: count }).nullable(),

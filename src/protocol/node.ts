@@ -27,6 +27,17 @@ export const nodeHas = verb(
   z.strictObject({ held: z.array(z.boolean()) }),
 );
 
+/**
+ * Part 0: a signed delete order ("HFO"). Answers when what is `deleted` is durably so. The node refuses one that is not later than the
+ * last (`conflict`), unless it is that very one.
+ */
+export const nodeDelete = verb(
+  'node-delete',
+  'server',
+  z.strictObject({}),
+  z.strictObject({ results: z.array(z.enum(['deleted', 'spared', 'missing'])) }),
+);
+
 const challenge = z.strictObject({
   block: blockId,
   /** Of the range in the block's bytes, which lies wholly within them. */

@@ -16,6 +16,7 @@ import * as holds from './holds.ts';
 import * as node from './node.ts';
 import * as safety from './safety.ts';
 import * as sync from './sync.ts';
+import * as why from './why.ts';
 import type { Verb } from './wire.ts';
 
 type Pinned = Readonly<Record<string, { callers: string; request: string; response: string }>>;
@@ -27,7 +28,7 @@ function isVerb(value: unknown): value is Verb<unknown, unknown> {
 }
 
 function allVerbs(): Verb<unknown, unknown>[] {
-  const rooms: object[] = [account, cluster, contents, holds, merging, node, safety, sync];
+  const rooms: object[] = [account, cluster, contents, holds, merging, node, safety, sync, why];
   return rooms.flatMap((room) => Object.values(room).filter(isVerb));
 }
 

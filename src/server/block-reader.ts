@@ -38,14 +38,32 @@ export async function readBlocks(
       bad: [],
     };
   });
-  const unfinished = () => searches.filter((search) => search.result.kind !== 'found' && search.open.length > 0);
-  for (let round = unfinished(); round.length > 0; round = unfinished()) await readRound(nodes, round, signal);
+  await readAll(nodes, searches, signal);
+  // Of this space: what only another one has stays as missing as what nobody has.
+  const absent = searches.filter(({ wanted: { id }, result }) => result.kind === 'block_missing' && places.has(id));
+  if (absent.length > 0) await lookEverywhere(nodes, absent, signal);
   await noteBadCopies(
     context,
     space,
     searches.flatMap(({ bad }) => bad),
   );
   return new Map(searches.map((search) => [search.wanted.id, search.result]));
+}
+
+async function readAll(nodes: NodeBook, searches: readonly Search[], signal: AbortSignal): Promise<void> {
+  const unfinished = () => searches.filter((search) => search.result.kind !== 'found' && search.open.length > 0);
+  for (let round = unfinished(); round.length > 0; round = unfinished()) await readRound(nodes, round, signal);
+}
+
+/** An index that was put back from an older backup does not know where blocks were moved since. What is nowhere is missing as before. */
+async function lookEverywhere(nodes: NodeBook, absent: readonly Search[], signal: AbortSignal): Promise<void> {
+  const up = nodes.all().filter((known) => !nodes.isDown(known));
+  const again = absent.map(({ wanted, result }): Search => ({ wanted, open: [...up], result, bad: [] }));
+  await readAll(nodes, again, signal);
+  again.forEach((search, index) => {
+    const first = absent[index];
+    if (first && search.result.kind === 'found') first.result = search.result;
+  });
 }
 
 async function placesOf(

@@ -26,32 +26,36 @@ type Progress = BlockToPlace & {
   why: 'unavailable' | 'no_space' | 'hash_mismatch';
 };
 
-const FENCE = 0;
-
+/** `fence`: as the index had it before (`currentFence`). What is stored counts only once `settleCopies` has let it pass. */
 export async function writeBlocks(
   nodes: NodeBook,
   pool: string,
   blocks: readonly Block[],
+  fence: number,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<BlockId, WrittenBlock>> {
   const copies = nodes.copies(pool);
   const wanted = blocks.map((block) => ({ block, open: [...nodes.targets(pool, block.id)], copies }));
   const quorum = Math.min(copies, QUORUM_COPIES);
   return new Map(
-    [...(await placeBlocks(nodes, wanted, signal))].map(([id, { holders, why }]): [BlockId, WrittenBlock] => [
-      id,
-      holders.length >= quorum
-        ? { kind: 'stored', holders, owed: copies - holders.length }
-        : { kind: 'failed', why: holders.length > 0 && why === 'unavailable' ? 'too_few' : why },
-    ]),
+    [...(await placeBlocks(nodes, wanted, { fence, signal }))].map(
+      ([id, { holders, why }]): [BlockId, WrittenBlock] => [
+        id,
+        holders.length >= quorum
+          ? { kind: 'stored', holders, owed: copies - holders.length }
+          : { kind: 'failed', why: holders.length > 0 && why === 'unavailable' ? 'too_few' : why },
+      ],
+    ),
   );
 }
 
-/** All copies in parallel, on the first nodes that take them. What `holders` names is durable there. */
+type Put = { readonly fence: number; readonly signal: AbortSignal };
+
+/** All copies in parallel, on the first nodes that take them. What `holders` names is durable there, as far as `settleCopies` lets it pass. */
 export async function placeBlocks(
   nodes: NodeBook,
   wanted: readonly BlockToPlace[],
-  signal: AbortSignal,
+  put: Put,
 ): Promise<ReadonlyMap<BlockId, Pick<Progress, 'holders' | 'why'>>> {
   const all = wanted.map(({ block, open, copies }): Progress => {
     const up = open.filter((known) => !nodes.isDown(known));
@@ -65,11 +69,11 @@ export async function placeBlocks(
   const lacks = (one: Progress) =>
     one.holders.length < one.copies && one.open.length > 0 && one.why !== 'hash_mismatch';
   for (let round = all.filter(lacks); round.length > 0; round = round.filter(lacks))
-    await writeRound(nodes, round, signal);
+    await writeRound(nodes, round, put);
   return new Map(all.map((one) => [one.block.id, one]));
 }
 
-async function writeRound(nodes: NodeBook, round: readonly Progress[], signal: AbortSignal) {
+async function writeRound(nodes: NodeBook, round: readonly Progress[], put: Put) {
   const byNode = new Map<KnownNode, Progress[]>();
   for (const one of round)
     for (const known of one.open.splice(0, one.copies - one.holders.length)) {
@@ -79,16 +83,16 @@ async function writeRound(nodes: NodeBook, round: readonly Progress[], signal: A
     }
   const calls: Promise<void>[] = [];
   for (const [known, wanted] of byNode)
-    for (const batch of batchesOf(wanted)) calls.push(writeBatch(nodes, known, batch, signal));
+    for (const batch of batchesOf(wanted)) calls.push(writeBatch(nodes, known, batch, put));
   await Promise.all(calls);
 }
 
-async function writeBatch(nodes: NodeBook, known: KnownNode, batch: readonly Progress[], signal: AbortSignal) {
+async function writeBatch(nodes: NodeBook, known: KnownNode, batch: readonly Progress[], { fence, signal }: Put) {
   let results: readonly PutResult[];
   try {
     const blocks = batch.map((one) => one.block);
     const bytes = blocks.reduce((sum, block) => sum + block.bytes.length, 0);
-    const put = ({ store }: NodeConnection, limited: AbortSignal) => store.put(blocks, FENCE, limited);
+    const put = ({ store }: NodeConnection, limited: AbortSignal) => store.put(blocks, fence, limited);
     results = await nodes.call(known, signal, put, transferMsMax(bytes));
   } catch (error) {
     // The outcome is unknown: as far as anyone may rely on it, nothing was stored.

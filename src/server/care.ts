@@ -12,6 +12,7 @@ import type { NodeConnection, NodeStatus } from './node-connection.ts';
 import type { ServerContext } from './server-context.ts';
 
 const STATUS_MS_MAX = 3000;
+const REST_MS_MAX = 1000;
 /** Times in lists of devices and nodes are this exact: writing them down more often would keep the disk awake. */
 const NOTE_MS = 60_000;
 const TIDY_MS = 3_600_000;
@@ -45,7 +46,7 @@ export class Care {
       const nextBeatMs = clock.monotonicMs() + care.beatMs;
       try {
         await this.beat();
-        while (!closing.aborted && clock.monotonicMs() < nextBeatMs && (await step()) === 'busy');
+        while (!closing.aborted && clock.monotonicMs() < nextBeatMs && (await this.#throttled(step)) === 'busy');
       } catch (error) {
         if (closing.aborted) return;
         if (!(error instanceof HoldfastError)) throw error;
@@ -53,6 +54,15 @@ export class Care {
       }
       await clock.sleep(Math.max(0, nextBeatMs - clock.monotonicMs()), closing);
     }
+  }
+
+  /** Half of the time is left to people: a step is followed by a rest as long as itself. */
+  async #throttled(step: () => Promise<'busy' | 'idle'>): Promise<'busy' | 'idle'> {
+    const { clock, closing } = this.#context;
+    const begunMs = clock.monotonicMs();
+    const outcome = await step();
+    if (outcome === 'busy') await clock.sleep(Math.min(clock.monotonicMs() - begunMs, REST_MS_MAX), closing);
+    return outcome;
   }
 
   async beat(): Promise<void> {

@@ -3,6 +3,8 @@ import { countsAs } from '#core/copies.ts';
 import { allNodes, allPools, findCluster, type StoredPool } from '#meta/clusters.ts';
 import { countHeldBy, countLacking, countOwedByPool } from '#meta/copies.ts';
 import { countFiles } from '#meta/entries.ts';
+import { countGarbage } from '#meta/garbage.ts';
+import { countMisplaced, isPlacing, placingState } from '#meta/placing.ts';
 import { allJobs } from '#meta/jobs.ts';
 import type { LieCount } from '#meta/lies.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
@@ -40,9 +42,13 @@ async function describeServer(context: ServerContext, jobs: Jobs, account: Uint8
       files += found.files;
       plainBytes += found.plainBytes;
     }
+    const moving = { files: await countMisplaced(reader), looking: await isPlacing(reader) };
+    const { pending: rulesPending } = await placingState(reader);
+    const recoveryKitConfirmed = (await findCluster(reader))?.kitConfirmed ?? false;
+    const garbageCopies = await countGarbage(reader);
     const [newest] = await allRoots(reader);
     const root = newest ? { seq: newest.seq, madeMs: newest.madeMs, nodes: newest.nodes } : null;
-    return { files, plainBytes, root, recoveryKitConfirmed: (await findCluster(reader))?.kitConfirmed ?? false };
+    return { files, plainBytes, moving, rulesPending, garbageCopies, root, recoveryKitConfirmed };
   });
   return { version: context.version, startedMs: context.startedMs, ...counted, ...health };
 }

@@ -3,8 +3,7 @@
  * put on the storage nodes. Nothing of it is acknowledged before it is durable there; bytes never rest on the server.
  */
 import type { Block } from '#blocks/block-store.ts';
-import type { BlockId, EntryId, SpaceId } from '#core/ids.ts';
-import { poolOf, type Rule } from '#core/rules.ts';
+import { ROOT_ENTRY, type BlockId, type SpaceId } from '#core/ids.ts';
 import type { PooledEntry } from '#meta/entries.ts';
 import { findPresence, type Presence } from '#meta/contents.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
@@ -12,7 +11,9 @@ import { findUploadBlocks, type StoredUpload } from '#meta/uploads.ts';
 import type { Answer } from '#protocol/sync.ts';
 import { writeBlocks, type WriteFailure, type WrittenBlock } from './block-writer.ts';
 import { isClaim, staleKey, wrong, type Claim, type CommitItem } from './commit-claims.ts';
+import { currentFence } from './copies.ts';
 import type { NodeBook } from './node-book.ts';
+import type { Folders, Placement } from './placement.ts';
 import { readPools } from './standing.ts';
 import { isHeld, isStillSafe } from './presence-writer.ts';
 
@@ -27,15 +28,17 @@ export type BlockPlan = {
   readonly presence: Map<number, Presence[]>;
   /** Blocks that an operation relies on and that must still be there when it is applied. */
   readonly relied: ReadonlyMap<number, readonly BlockId[]>;
+  /** What the blocks are put under. */
+  readonly fence: number;
 };
 
 export type BlockSources = {
   readonly inline: ReadonlyMap<BlockId, Block>;
   readonly uploads: readonly StoredUpload[];
-  readonly rules: readonly Rule[];
+  readonly placement: Placement;
   readonly currentKeyVersion: number;
-  /** As they are before the commit: an updated file's name decides its pool. */
-  readonly entries: ReadonlyMap<EntryId, PooledEntry>;
+  /** As they are before the commit: what is updated and, where the placement looks at paths, what is above new files. */
+  readonly entries: readonly PooledEntry[];
 };
 
 export async function planBlocks(
@@ -49,7 +52,9 @@ export async function planBlocks(
   const held = (await findPresence(reader, space, claims)).filter((row) => isHeld(pools, row));
   const present = byPoolAndBlock(held);
   const uploadOf = new Map(sources.uploads.map((upload) => [upload.entry, upload]));
+  const places = placesOf(items, sources.entries);
   const plan = {
+    fence: await currentFence(reader),
     pools: new Map<number, string>(),
     refusals: new Map<number, Answer>(),
     toWrite: new Map<string, Map<BlockId, Block>>(),
@@ -60,8 +65,9 @@ export async function planBlocks(
     if (claim && !isClaim(claim)) plan.refusals.set(position, claim);
     if (!isClaim(claim)) continue;
     const upload = uploadOf.get(operation.entry) ?? null;
-    const name = operation.kind === 'create' ? operation.name : (sources.entries.get(operation.entry)?.name ?? '');
-    const pool = upload?.pool ?? poolOf(sources.rules, { name, size: claim.content.size }).pool;
+    const { parent, name } = places.find(operation.entry) ?? { parent: ROOT_ENTRY, name: '' };
+    const file = { parent, name, size: claim.content.size, revisedMs: null };
+    const pool = upload?.pool ?? sources.placement.find(places, file).pool;
     plan.pools.set(position, pool);
     const ids = claim.blocks.map(({ id }) => id);
     const uploaded = upload ? await findUploadBlocks(reader, upload, ids) : [];
@@ -77,6 +83,13 @@ export async function planBlocks(
     }
   }
   return plan;
+}
+
+/** Of what is new, and of the rest as it is before the commit: a file that exists keeps the place that the space knows it by. */
+function placesOf(items: readonly CommitItem[], entries: readonly PooledEntry[]): Folders {
+  const places = new Map(entries.map(({ entry, parent, name }) => [entry, { parent, name }]));
+  for (const { operation } of items) if (operation.kind === 'create') places.set(operation.entry, operation);
+  return { find: (entry) => places.get(entry) ?? null };
 }
 
 type Judged = {
@@ -131,7 +144,7 @@ export async function writeInline(
   const written = new Map<string, ReadonlyMap<BlockId, WrittenBlock>>();
   await Promise.all(
     [...plan.toWrite].map(async ([pool, blocks]) => {
-      if (blocks.size > 0) written.set(pool, await writeBlocks(nodes, pool, [...blocks.values()], signal));
+      if (blocks.size > 0) written.set(pool, await writeBlocks(nodes, pool, [...blocks.values()], plan.fence, signal));
     }),
   );
   for (const [position, rows] of plan.presence) {

@@ -41,10 +41,21 @@ async function compare(
   assert.deepEqual(decision.answers, whole.answers);
   const withoutPools = (entries: readonly object[]) =>
     entries
-      .map((entry) => JSON.stringify({ ...entry, pool: undefined, poolWanted: undefined, madeMs: undefined }))
+      .map((entry) =>
+        JSON.stringify({
+          ...entry,
+          pool: undefined,
+          poolWanted: undefined,
+          madeMs: undefined,
+          revisedMs: undefined,
+          pooled: undefined,
+        }),
+      )
       .sort();
   assert.deepEqual(withoutPools(decision.changed), withoutPools(whole.changed));
-  const changed = whole.changed.map((entry): PooledEntry => ({ ...entry, pool: null, poolWanted: null, madeMs: 1 }));
+  const changed = whole.changed.map(
+    (entry): PooledEntry => ({ ...entry, pool: null, poolWanted: null, madeMs: 1, revisedMs: 1, pooled: null }),
+  );
   await store.write((writer) => replaceEntries(writer, space.space, changed, (entry) => !known.has(entry)));
 }
 

@@ -2,16 +2,18 @@
 import type { Block } from '#blocks/block-store.ts';
 import { must } from '#core/assert.ts';
 import { equalBytes, fromHex, toHex, utf8 } from '#core/bytes.ts';
+import { CommitTree } from '#core/commit-tree.ts';
 import { decideCommit, type Decision } from '#core/commit.ts';
 import type { JournalRow } from '#core/entry.ts';
 import { HoldfastError } from '#core/errors.ts';
-import type { BlockId, DeviceId, EntryId, SpaceId } from '#core/ids.ts';
+import { TRASH_ENTRY, type BlockId, type DeviceId, type EntryId, type SpaceId } from '#core/ids.ts';
 import { limits } from '#core/limits.ts';
-import { poolOf, type Rule } from '#core/rules.ts';
-import { allRules } from '#meta/clusters.ts';
 import { findContents, findPresence, insertContents, type Presence, type StoredContent } from '#meta/contents.ts';
 import { entriesWithAncestors, replaceEntries, type PooledEntry } from '#meta/entries.ts';
 import type { MetaWriter } from '#meta/meta-store.ts';
+import { addPlacing } from '#meta/placing.ts';
+import { sparePresence } from '#meta/collection.ts';
+import { addGarbage } from '#meta/garbage.ts';
 import { findOpResult, insertOpResult, lockSpace, type OpResult, type StoredSpace } from '#meta/spaces.ts';
 import { findUploads, removeUploads, type StoredUpload } from '#meta/uploads.ts';
 import type { Answered } from '#protocol/call.ts';
@@ -20,11 +22,13 @@ import type { z } from 'zod';
 import { planBlocks, writeInline, type BlockPlan } from './commit-blocks.ts';
 import { isClaim, readManifests, readOperation, staleKey, type CommitItem } from './commit-claims.ts';
 import { loadCommitState, type LoadedState } from './commit-load.ts';
+import { copiesOf, settleCopies } from './copies.ts';
 import { judgeCommit, recordVerdict, type CommitInHand } from './hold-commit.ts';
 import { allowed, checkStillLinked, deviceRoute, spaceFor, type DeviceIdentity } from './identity.ts';
 import { noteCommit } from './installs.ts';
 import { growJournal } from './journal-writer.ts';
 import { headOf, judgeCursor } from './journal-view.ts';
+import { Placement } from './placement.ts';
 import { readPools } from './standing.ts';
 import { isHeld, isStillSafe, recordPresence } from './presence-writer.ts';
 import type { ServerContext } from './server-context.ts';
@@ -102,15 +106,17 @@ async function prepare(
     );
     const tools = { primitives, keyring };
     const items = operations.map((operation) => readOperation(tools, operation, manifests, known));
+    const placement = await Placement.load(reader, space, context.clock.nowMs());
     const updated = operations.filter(({ kind }) => kind === 'update').map(({ entry }) => entry);
-    const entries = new Map(
-      (await entriesWithAncestors(reader, space.space, updated)).map((entry) => [entry.entry, entry]),
-    );
+    const parents = operations.flatMap((operation) => ('parent' in operation ? [operation.parent] : []));
+    const entries = await entriesWithAncestors(reader, space.space, [
+      ...updated,
+      ...(placement.looksAtPaths ? parents : []),
+    ]);
     const uploads = [...(await findUploads(reader, request.uploads)).values()].filter(
       (upload) => upload.space === space.space && upload.device === identity.device,
     );
-    const rules = await allRules(reader);
-    const sources = { inline, uploads, rules, currentKeyVersion: space.keyVersion, entries };
+    const sources = { inline, uploads, placement, currentKeyVersion: space.keyVersion, entries };
     const plan = await planBlocks(reader, space.space, items, sources);
     const source = { space: space.space, device: identity.device, nowMs: context.clock.nowMs() };
     const weighed = await weigh(reader, source, items);
@@ -164,7 +170,7 @@ async function apply(
     throw new HoldfastError('cursor_reset', 'the journal does not continue from where this was planned; pull first');
   const operations = items.map(({ operation }) => operation);
   const state = await loadCommitState(writer, space, identity.device, operations);
-  const refusals = await checkAgain(writer, prepared, space);
+  const refusals = await checkAgain(writer, prepared, space, context.clock.nowMs());
   let next = 0;
   const groups = request.groups.map((group) => group.map(() => must(operations[next++], 'groups lie end to end')));
   const commitInHand: CommitInHand = {
@@ -189,17 +195,20 @@ async function apply(
   return { response, grown: decision.rows.length > 0 };
 }
 
-/** What was true before the blocks were written may not be any more: keys change, uploads are abandoned, blocks move, nodes are lost. */
+/** What was true before the blocks were written may not be any more: keys change, uploads are abandoned, blocks move or are collected, nodes are lost. */
 async function checkAgain(
   writer: MetaWriter,
   { request, items, plan, uploads, keyVersion }: Prepared,
   space: StoredSpace,
+  nowMs: number,
 ): Promise<ReadonlyMap<number, Answer>> {
   const refusals = new Map(plan.refusals);
   const relied = [...plan.relied.values()].flat();
   const pools = await readPools(writer);
   const held = (await findPresence(writer, request.space, relied)).filter((row) => isHeld(pools, row));
   const present = new Set(held.map((row) => `${row.block}/${row.pool}`));
+  const { lost: gone } = await settleCopies(writer, [...plan.presence.values()].flat(), { fence: plan.fence, nowMs });
+  const lost = new Set(gone);
   const stillOpen = await findUploads(
     writer,
     uploads.map(({ upload }) => upload),
@@ -209,12 +218,13 @@ async function checkAgain(
     if (refusals.has(position) || !isClaim(claim)) continue;
     if (!claim.known && keyVersion !== space.keyVersion) refusals.set(position, staleKey());
     const pool = plan.pools.get(position);
-    const gone = (plan.relied.get(position) ?? []).filter((block) => !present.has(`${block}/${pool}`));
-    const unsafe = (plan.presence.get(position) ?? []).filter((row) => !isStillSafe(pools, row));
-    const lost = closed.has(operation.entry)
+    const relies = plan.relied.get(position) ?? [];
+    if (pool !== undefined) await sparePresence(writer, request.space, relies, pool);
+    const unsafe = (plan.presence.get(position) ?? []).filter((row) => lost.has(row.block) || !isStillSafe(pools, row));
+    const needed = closed.has(operation.entry)
       ? claim.blocks.map(({ id }) => id)
-      : [...gone, ...unsafe.map(({ block }) => block)];
-    if (lost.length > 0) refusals.set(position, { kind: 'need_blocks', blocks: [...new Set(lost)] });
+      : [...relies.filter((block) => !present.has(`${block}/${pool}`)), ...unsafe.map(({ block }) => block)];
+    if (needed.length > 0) refusals.set(position, { kind: 'need_blocks', blocks: [...new Set(needed)] });
   }
   return refusals;
 }
@@ -234,22 +244,31 @@ async function writeDecision(
   const { identity, items, plan } = prepared;
   const contents = new Map<string, StoredContent>();
   const presence = new Map<string, Presence>();
+  const unused: Presence[] = [];
   const pools = new Map<EntryId, string>();
   const applied = new Set<EntryId>();
   for (const [position, { operation, claim }] of items.entries()) {
     // What is held keeps its bytes: its device may be gone when it is approved.
     const kind = decision.answers[position]?.kind;
-    if (kind !== 'applied' && kind !== 'held') continue;
+    if (kind !== 'applied' && kind !== 'held') {
+      unused.push(...(plan.presence.get(position) ?? []));
+      continue;
+    }
     applied.add(operation.entry);
     if (!isClaim(claim)) continue;
     const { manifestId, contentId, size } = claim.content;
-    if (!claim.known) contents.set(manifestId, { manifestId, contentId, size, bytes: claim.bytes });
+    // Also one that was known: it may be condemned, or gone since.
+    contents.set(manifestId, { manifestId, contentId, size, bytes: claim.bytes });
     for (const row of plan.presence.get(position) ?? []) presence.set(`${row.block}/${row.pool}`, row);
     const pool = plan.pools.get(position);
     if (pool !== undefined && kind === 'applied') pools.set(operation.entry, pool);
   }
   await insertContents(writer, space.space, [...contents.values()]);
-  await recordPresence(context, writer, space.space, [...presence.values()]);
+  const nowMs = context.clock.nowMs();
+  const settled = await settleCopies(writer, [...presence.values()], { fence: plan.fence, nowMs });
+  await recordPresence(context, writer, space.space, settled.rows);
+  // Where another operation relies on one of these, it is found named when it is judged.
+  await addGarbage(writer, copiesOf(unused), nowMs);
   const ended = prepared.uploads.filter(({ entry }) => applied.has(entry)).map(({ upload }) => upload);
   await removeUploads(writer, ended);
   return writeChanges(context, writer, { space, state, decision, device: identity.device, pools });
@@ -262,15 +281,21 @@ export async function writeChanges(
   decided: Decided & { readonly device: DeviceId; readonly pools: ReadonlyMap<EntryId, string> },
 ): Promise<StoredSpace> {
   const { space, state, decision, device, pools } = decided;
-  const rules = await allRules(writer);
   const before = new Map(state.entries.map((entry) => [entry.entry, entry]));
   const atMs = context.clock.nowMs();
+  const placement = await Placement.load(writer, space, atMs);
+  const tree = placement.looksAtPaths ? treeAfter(state, decision) : null;
   const changed = decision.changed.map((entry): PooledEntry => {
     const known = before.get(entry.entry);
-    const madeMs = known?.madeMs ?? atMs;
-    return { ...entry, ...poolsOf(rules, entry, pools.get(entry.entry) ?? known?.pool ?? null), madeMs };
+    const revisedMs = known?.revision === entry.revision ? known.revisedMs : atMs;
+    const found = pools.get(entry.entry) ?? known?.pool ?? null;
+    const poolWanted = entry.content ? wanted({ placement, tree, known, pool: found }, entry, revisedMs) : null;
+    const pool = entry.content ? found : null;
+    const pooled = known?.pool === pool ? known.pooled : null;
+    return { ...entry, pool, poolWanted, madeMs: known?.madeMs ?? atMs, revisedMs, pooled };
   });
   await replaceEntries(writer, space.space, changed, (entry) => !before.has(entry));
+  await addPlacing(writer, space.space, foldersToPlace(before, changed, placement));
   const common = { space: space.space, epoch: space.epoch, device, atMs };
   const rows = decision.rows.map(({ entry, base }): JournalRow => {
     return { kind: 'entry', ...common, seq: entry.seq, base, entry };
@@ -278,10 +303,41 @@ export async function writeChanges(
   return growJournal(writer, context.primitives, space, rows);
 }
 
-/** Where the bytes are stays what it is; where they belong follows the name that the file has now. */
-function poolsOf(rules: readonly Rule[], entry: Decision<Answer>['changed'][number], pool: string | null) {
-  if (!entry.content) return { pool: null, poolWanted: null };
-  return { pool, poolWanted: poolOf(rules, { name: entry.name, size: entry.content.size }).pool };
+function treeAfter(state: LoadedState, decision: Decision<Answer>): CommitTree {
+  const tree = new CommitTree(state.entries, new Map());
+  for (const entry of decision.changed) tree.put(entry);
+  return tree;
+}
+
+type Standing = {
+  readonly placement: Placement;
+  readonly tree: CommitTree | null;
+  readonly known: PooledEntry | undefined;
+  readonly pool: string | null;
+};
+
+/** Where the bytes are stays what it is; where they belong follows the name and the place that the file has now. In the trash it has none. */
+function wanted(
+  { placement, tree, known, pool }: Standing,
+  { parent, name, content }: Decision<Answer>['changed'][number],
+  revisedMs: number,
+): string | null {
+  if (parent === TRASH_ENTRY) return known?.poolWanted ?? pool;
+  return placement.find(tree, { parent, name, size: content?.size ?? 0, revisedMs }).pool;
+}
+
+/** A folder that changes its place may take files to where other rules hold. Those in the trash were judged by the rules of their time. */
+function foldersToPlace(
+  before: ReadonlyMap<EntryId, PooledEntry>,
+  changed: readonly PooledEntry[],
+  { looksAtPaths }: Placement,
+): readonly EntryId[] {
+  const moved = changed.filter(({ entry, kind, parent, name }) => {
+    const known = before.get(entry);
+    if (kind !== 'folder' || !known || parent === TRASH_ENTRY) return false;
+    return known.parent === TRASH_ENTRY || (looksAtPaths && (known.parent !== parent || known.name !== name));
+  });
+  return moved.map(({ entry }) => entry);
 }
 
 async function settleCommit(

@@ -3,11 +3,13 @@ import type { Block } from '#blocks/block-store.ts';
 import { keepBest, owedOf, ranked } from '#core/copies.ts';
 import type { BlockId, SpaceId } from '#core/ids.ts';
 import { newestLayout } from '#meta/clusters.ts';
-import { findPresence } from '#meta/contents.ts';
+import { findPresence, type Presence } from '#meta/contents.ts';
 import { updateHolders, type PlacedPresence } from '#meta/copies.ts';
+import { addGarbage, copyKey } from '#meta/garbage.ts';
 import { limits } from '#core/limits.ts';
 import { readBlocks } from './block-reader.ts';
 import { placeBlocks } from './block-writer.ts';
+import { copiesOf, currentFence, withoutGone } from './copies.ts';
 import type { KnownNode } from './node-book.ts';
 import { readPools } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
@@ -49,15 +51,16 @@ export async function copyBlocks(
   settle: boolean,
 ): Promise<Copied> {
   const { closing, nodes } = context;
+  const fence = await context.meta.read(currentFence);
   const found = await readAll(context, tasks);
   const wanted = tasks.flatMap(({ row, targets, needed }) => {
     const block = found.get(row.block);
     return block ? [{ block, open: [...targets], copies: needed }] : [];
   });
-  const placed = await placeBlocks(nodes, wanted, closing);
+  const placed = await placeBlocks(nodes, wanted, { fence, signal: closing });
   const added = new Map([...placed].map(([block, { holders }]) => [block, holders]));
   const whole = tasks.filter(({ row, needed }) => (added.get(row.block)?.length ?? 0) >= needed);
-  const recorded = await record(context, { pool, layout, tasks, added, settle });
+  const recorded = await record(context, { pool, layout, tasks, added, settle, fence });
   if (!recorded) await nodes.reload();
   const bytes = [...added].reduce(
     (sum, [block, holders]) => sum + holders.length * (found.get(block)?.bytes.length ?? 0),
@@ -87,21 +90,41 @@ type Recorded = {
   readonly tasks: readonly CopyTask[];
   readonly added: ReadonlyMap<BlockId, readonly number[]>;
   readonly settle: boolean;
+  /** What the copies were put under. */
+  readonly fence: number;
 };
 
-async function record(context: ServerContext, { pool, layout, tasks, added, settle }: Recorded): Promise<boolean> {
+async function record(context: ServerContext, recorded: Recorded): Promise<boolean> {
+  const { pool, layout, tasks, settle, fence } = recorded;
+  const nowMs = context.clock.nowMs();
   return context.meta.write(async (writer) => {
-    if ((await newestLayout(writer, pool)) !== layout) return false;
+    const made = [...recorded.added].map(([block, holders]) => ({ block, holders }));
+    const left = await withoutGone(writer, made, { fence, nowMs });
+    if ((await newestLayout(writer, pool)) !== layout) {
+      // A later plan may name them after all: that is found out when they are judged.
+      await addGarbage(writer, copiesOf(left), nowMs);
+      return false;
+    }
+    const added = new Map(left.map(({ block, holders }) => [block, holders]));
     const placed = (await readPools(writer)).of(pool);
     const changed: PlacedPresence[] = [];
+    const before: Presence[] = [];
     for (const [space, ids] of blocksBySpace(tasks))
       for (const row of await findPresence(writer, space, ids, pool)) {
         // Others may have changed it since: what they know is kept.
         const order = context.nodes.order(pool, row.block);
         const holders = (settle ? keepBest : ranked)([...row.holders, ...(added.get(row.block) ?? [])], order, placed);
         changed.push({ ...row, space, holders, owed: owedOf(holders, placed) });
+        before.push(row);
       }
     await updateHolders(writer, changed);
+    // Given up by every row that names them, or by none named: then nothing does.
+    const named = new Set(copiesOf(changed).map(copyKey));
+    await addGarbage(
+      writer,
+      copiesOf([...left, ...before]).filter((copy) => !named.has(copyKey(copy))),
+      nowMs,
+    );
     return true;
   });
 }

@@ -8,6 +8,7 @@ import { countPresence, updateHolders, walkPresence, type PlacedPresence, type P
 import { findPresence } from '#meta/contents.ts';
 import type { MetaReader, MetaWriter } from '#meta/meta-store.ts';
 import { batchOf, copyBlocks, type CopyTask } from './copier.ts';
+import { currentFence, stillHeld } from './copies.ts';
 import type { JobKind, JobStep } from './jobs.ts';
 import { transferMsMax } from './node-book.ts';
 import type { NodeConnection } from './node-connection.ts';
@@ -111,9 +112,10 @@ function adoption({ meta, nodes, closing }: ServerContext, { kind, within, ask }
         return { kind: 'done', place: null, done: 0, skipped: 0, bytes: 0 };
       if (nodes.isDown(known)) return { kind: 'wait' };
       const { number, pool } = known.stored;
-      const { all, layout } = await meta.read(async (reader) => ({
+      const { all, layout, fence } = await meta.read(async (reader) => ({
         all: await walkPresence(reader, keyAt(job.place), ROWS_PER_STEP),
         layout: await newestLayout(reader, pool),
+        fence: await currentFence(reader),
       }));
       const rows = within(all);
       const asked = rows.filter((row) => row.pool === pool);
@@ -121,9 +123,13 @@ function adoption({ meta, nodes, closing }: ServerContext, { kind, within, ask }
         asked.length === 0
           ? { held: [], bytes: 0 }
           : await ask(asked, (work, msMax) => nodes.call(known, closing, work, msMax));
-      const holds = new Set(asked.filter((_, index) => held[index]).map(placeOf));
+      const found = asked.filter((_, index) => held[index]);
       const recorded = await meta.write(async (writer) => {
         if ((await newestLayout(writer, pool)) !== layout) return false;
+        // It says what it has now: what it was told to delete meanwhile does not count.
+        const named = found.map(({ block }) => block);
+        const left = new Set(await stillHeld(writer, number, named, fence));
+        const holds = new Set(found.filter(({ block }) => left.has(block)).map(placeOf));
         const placed = (await readPools(writer)).of(pool);
         const present = await readAgain(writer, asked);
         await updateHolders(

@@ -5,6 +5,7 @@ import { equalBytes, fromHex, toHex } from '#core/bytes.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { id16Of, idBytes, type DeviceId } from '#core/ids.ts';
 import { encodeInvite, isLoopbackAddress } from '#core/invite.ts';
+import { limits } from '#core/limits.ts';
 import { DEFAULT_POOL } from '#core/rules.ts';
 import { secretHash } from '#core/token.ts';
 import {
@@ -212,6 +213,7 @@ async function redeemForNode(context: ServerContext, request: NodeJoin): Promise
       await moveNode(writer, request.node, request.addresses);
       // Whatever was held against it, it begins anew; what it holds counts as far as it says so when it is asked.
       await noteNodeRun(writer, request.node, { boot: 0, run: '' });
+      if (present.standing === 'removed') await checkRoom(writer, present.pool);
       if (present.standing !== 'in') await changeStanding(context, writer, present, 'in');
       return present.pool;
     }
@@ -230,8 +232,18 @@ async function checkPool(reader: MetaReader, pool: string): Promise<void> {
     );
 }
 
+async function checkRoom(reader: MetaReader, pool: string): Promise<void> {
+  const members = (await allNodes(reader)).filter((node) => node.pool === pool && node.standing !== 'removed');
+  if (members.length >= limits.poolNodesMax)
+    throw new HoldfastError(
+      'invalid_field',
+      `pool: "${pool}" has ${limits.poolNodesMax} storage nodes, as many as a pool may have; give the node to another pool`,
+    );
+}
+
 async function addNode(context: ServerContext, writer: MetaWriter, request: NodeJoin, pool: string): Promise<string> {
   await checkPool(writer, pool);
+  await checkRoom(writer, pool);
   const nodes = await allNodes(writer);
   const number = 1 + Math.max(0, ...nodes.map((node) => node.number));
   const domain = new RegExp('^https?://(.*?)(:\\d+)?$').exec(request.addresses[0] ?? '')?.[1] ?? request.node;

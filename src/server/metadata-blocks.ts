@@ -9,6 +9,7 @@ import type { ListedBlock } from '#core/root-index.ts';
 import { blockIdOf, sealData } from '#core/seal.ts';
 import { findRootBlocks, putRootBlocks, type RootBlock } from '#meta/roots.ts';
 import { writeBlocks } from './block-writer.ts';
+import { currentFence } from './copies.ts';
 import type { NodeConnection } from './node-connection.ts';
 import type { ServerContext } from './server-context.ts';
 
@@ -61,8 +62,8 @@ export class MetadataBlocks {
   async #putInto(pool: string, blocks: readonly Block[]): Promise<readonly RootBlock[]> {
     const known = await this.#stillHeld(pool, blocks);
     const missing = blocks.filter(({ id }) => !known.has(id));
-    const { nodes, closing, log } = this.#context;
-    const written = await writeBlocks(nodes, pool, missing, closing);
+    const { meta, nodes, closing, log } = this.#context;
+    const written = await writeBlocks(nodes, pool, missing, await meta.read(currentFence), closing);
     const rows = [...known.values()];
     for (const { id, bytes } of missing) {
       const result = written.get(id);

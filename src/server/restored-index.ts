@@ -11,7 +11,8 @@ import { signKeyList, verifyKeyList } from '#core/key-list.ts';
 import type { Primitives } from '#core/primitives.ts';
 import type { RecoveryKit } from '#core/root-key.ts';
 import { dropOpenInvites } from '#meta/accounts.ts';
-import { allNodes, findCluster, putIncarnation } from '#meta/clusters.ts';
+import { allNodes, allPools, findCluster, putIncarnation } from '#meta/clusters.ts';
+import { collectionState, putCollectionState } from '#meta/collection.ts';
 import { wantJobs } from './standing.ts';
 import type { MetaStore, MetaWriter } from '#meta/meta-store.ts';
 import { forgetRoots } from '#meta/roots.ts';
@@ -19,6 +20,9 @@ import { allSpaces, beginEpoch } from '#meta/spaces.ts';
 import type { TlsIdentity } from '#world/net.ts';
 import type { Random } from '#world/random.ts';
 import { Vault } from './vault.ts';
+
+/** More than any server gives out between a backup and its end, and few enough for two million restores. */
+const FENCES_SKIPPED = 2 ** 32;
 
 export type RestoreTools = { readonly meta: MetaStore; readonly primitives: Primitives; readonly random: Random };
 
@@ -45,9 +49,17 @@ export async function beginAnew(
     const keyList = signKeyList(primitives, seed.bytes, { ...list, incarnation, seq: list.seq + 1, pins });
     if (tlsIdentity) await replaceTlsKey(writer, vault, tlsIdentity);
     await putIncarnation(writer, incarnation, keyList);
-    // What the nodes hold is not what it was: each is asked.
+    // Nodes know fences and orders that the backup does not.
+    const collection = await collectionState(writer);
+    await putCollectionState(writer, { ...collection, fence: collection.fence + FENCES_SKIPPED });
+    // What the nodes hold is not what it was: each is asked, and then what is owed and where it belongs.
     for (const { node, standing } of await allNodes(writer))
       if (standing === 'in' || standing === 'draining') await wantJobs(tools, writer, [['adopt', node]]);
+    for (const { pool } of await allPools(writer))
+      await wantJobs(tools, writer, [
+        ['recount', pool],
+        ['rebalance', pool],
+      ]);
     // One that was used since would be open again, to whoever finds it.
     await dropOpenInvites(writer);
     // What it says of pools may be long gone from them.

@@ -19,6 +19,7 @@ import { Bell } from './bell.ts';
 import { Care } from './care.ts';
 import { CARE, type CareSettings } from './care-settings.ts';
 import { openCluster } from './cluster-start.ts';
+import { Collection, type CollectionTimes } from './collection.ts';
 import { clusterRoutes } from './cluster-view.ts';
 import { commitRoutes } from './commits.ts';
 import { contentRoutes } from './contents.ts';
@@ -43,6 +44,7 @@ import { nodeRoutes } from './nodes.ts';
 import { poolRoutes } from './pools.ts';
 import { Repair } from './repair.ts';
 import type { RootKeeper } from './root-keeper.ts';
+import { Placing } from './placing.ts';
 import { ROOTS_PACE, Roots, type RootsPace } from './roots.ts';
 import { ruleRoutes } from './rules.ts';
 import { beginScrub, scrub } from './scrub.ts';
@@ -51,6 +53,7 @@ import { SpaceKeys } from './space-keys.ts';
 import { renderStatusPage } from './status-page.ts';
 import { TlsKeys } from './tls-keys.ts';
 import { uploadRoutes } from './uploads.ts';
+import { whyRoutes } from './why.ts';
 import { verifyRoutes } from './verify/verify.ts';
 
 /** Who stops a server waits so long for the pools, at most. */
@@ -73,6 +76,10 @@ export type ServerOptions = {
   readonly care?: Partial<CareSettings>;
   /** Default: `limits.journalKept`. */
   readonly journalKept?: JournalKept;
+  /** Default: `COLLECTION_TIMES`. */
+  readonly collection?: CollectionTimes;
+  /** How often rules that ask for a file's age are asked again, milliseconds. */
+  readonly agesMs?: number;
   /** How often the metadata goes into the pools. Default: `ROOTS_PACE`. Null: only when `makeRoot` asks for it. */
   readonly rootsPace?: RootsPace | null;
   /** Where others reach this server, as `http(s)://host:port`, the best first: asked for each invite. */
@@ -93,6 +100,8 @@ export interface Server {
   greetNodes(): Promise<void>;
   /** Moves now what the rules want in another pool. The server does so by itself, between heartbeats. */
   moveMisplaced(): Promise<void>;
+  /** A whole round of garbage collection, as far as its times let it go. The server does so by itself, between heartbeats. */
+  collectGarbage(): Promise<void>;
   /** Does now what can be done of recounts, repair, moves and their like; scrub goes at its own pace. The server does so by itself. */
   settleCopies(): Promise<void>;
   /** Shortens now what is old enough of the journals. The server does so by itself, between heartbeats. */
@@ -162,14 +171,18 @@ async function start(options: ServerOptions): Promise<Server> {
   const watch = new NodeWatch(context);
   const care = new Care(context, watch);
   tlsKeys.onChange((identity) => nodes.showFromNowOn(identity));
+  const placing = new Placing(context, options.agesMs);
   const mover = new Mover(context);
+  const collection = new Collection(context, options.collection);
   const trim = new JournalTrim(context, options.journalKept);
   const settled = new AbortController();
   const roots = new Roots(context, options.rootsPace ?? ROOTS_PACE);
   const caring = care.run(async () => {
     await finishHolds(context);
     if (options.rootsPace !== null && (await roots.step()) === 'busy') return 'busy';
-    return (await mover.step()) === 'busy' ? 'busy' : trim.step();
+    // Judged first, so that what is moved is moved once.
+    for (const job of [placing, mover, trim, collection]) if ((await job.step()) === 'busy') return 'busy';
+    return 'idle';
   });
   const working = jobs.run();
   const parts: Parts = { care, watch, repair, jobs, backUp: options.backUp ?? null };
@@ -185,7 +198,10 @@ async function start(options: ServerOptions): Promise<Server> {
     },
     greetNodes: () => care.beat(),
     async moveMisplaced() {
-      while ((await mover.step()) === 'busy');
+      while ((await placing.step()) === 'busy' || (await mover.step()) === 'busy');
+    },
+    async collectGarbage() {
+      while ((await collection.step()) === 'busy');
     },
     async settleCopies() {
       jobs.wake();
@@ -233,6 +249,7 @@ function serverHandler(context: ServerContext, { care, watch, repair, jobs, back
     ...holdRoutes(context),
     ...ruleRoutes(context),
     ...mergeRoutes(context),
+    ...whyRoutes(context),
     ...clusterRoutes(context, jobs),
     ...nodeRoutes(context, repair),
     ...trustRoutes(context),

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import test from 'node:test';
-import type { BlockStore } from '#blocks/block-store.ts';
 import { MemoryBlockStore } from '#blocks/memory-block-store.ts';
 import { toHex } from '#core/bytes.ts';
 import { HoldfastError } from '#core/errors.ts';
@@ -18,7 +17,7 @@ import { never, RigNode, ServerRig, type RigDevice, type SealedFile } from '../.
 const CARE = { beatMs: 1e8, lookMs: 1e8, retryMs: 0, lostMs: 1e8 };
 const MINUTE = 60_000;
 
-type Store = BlockStore & { status(): Promise<object> };
+type Store = RigNode['store'];
 
 /** A store that passes on what the liar does not do itself. */
 function lying(store: Store, lies: Partial<Store>): Store {
@@ -26,6 +25,7 @@ function lying(store: Store, lies: Partial<Store>): Store {
     put: store.put.bind(store),
     get: store.get.bind(store),
     has: store.has.bind(store),
+    delete: store.delete.bind(store),
     status: store.status.bind(store),
     ...lies,
   };

@@ -1,12 +1,12 @@
 /** Uploads of files that are too large for one commit: `prepare`, `need`, `put`, `abandon`. Bytes stream through to the nodes. */
 import type { Block } from '#blocks/block-store.ts';
 import { must } from '#core/assert.ts';
+import { CommitTree } from '#core/commit-tree.ts';
 import { HoldfastError } from '#core/errors.ts';
 import type { BlockId, SpaceId, UploadId } from '#core/ids.ts';
 import { limits } from '#core/limits.ts';
 import { judgeName } from '#core/name.ts';
-import { poolOf } from '#core/rules.ts';
-import { allRules } from '#meta/clusters.ts';
+import { isAnyCondemned, sparePresence } from '#meta/collection.ts';
 import { findPresence, type Presence } from '#meta/contents.ts';
 import { entriesWithAncestors } from '#meta/entries.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
@@ -23,7 +23,9 @@ import { abandon, need, prepare, put } from '#protocol/sync.ts';
 import type { z } from 'zod';
 import { writeBlocks, type WriteFailure } from './block-writer.ts';
 import { refusalOf } from './commit-blocks.ts';
+import { currentFence, settleCopies } from './copies.ts';
 import { checkStillLinked, deviceRoute, spaceFor, type DeviceIdentity } from './identity.ts';
+import { Placement } from './placement.ts';
 import { readPools } from './standing.ts';
 import { isHeld, isStillSafe } from './presence-writer.ts';
 import type { ServerContext } from './server-context.ts';
@@ -31,6 +33,7 @@ import type { ServerContext } from './server-context.ts';
 const LEASE_MS = 24 * 3_600_000;
 
 type PrepareRequest = z.infer<typeof prepare.request>;
+type NeedRequest = z.infer<typeof need.request>;
 type PutRequest = z.infer<typeof put.request>;
 type Prepared = z.infer<typeof prepare.response>['files'][number];
 
@@ -42,10 +45,7 @@ export function uploadRoutes(context: ServerContext) {
     })),
     deviceRoute(need, async (request, { identity }) => ({
       response: {
-        missing: await context.meta.read(async (reader) => {
-          const upload = await uploadFor(reader, identity, request.space, request.upload);
-          return missingBlocks(reader, upload, request.blocks);
-        }),
+        missing: await neededBlocks(context, request, identity),
       },
       parts: [],
     })),
@@ -84,22 +84,15 @@ async function prepareUploads(
     const ids = request.files.map(({ upload }) => upload);
     if (new Set(ids).size !== ids.length) throw new HoldfastError('invalid_field', 'files: an upload is named twice');
     const known = await findUploads(writer, ids);
-    const rules = await allRules(writer);
-    const entries = new Map(
-      (
-        await entriesWithAncestors(
-          writer,
-          space.space,
-          request.files.map(({ entry }) => entry),
-        )
-      ).map((entry) => [entry.entry, entry]),
-    );
+    const placement = await Placement.load(writer, space, context.clock.nowMs());
+    const above = request.files.flatMap(({ entry, parent }) => (placement.looksAtPaths ? [entry, parent] : [entry]));
+    const tree = new CommitTree(await entriesWithAncestors(writer, space.space, above), new Map());
     const opened = request.files.map(({ upload, entry, parent, name, size }): StoredUpload => {
       const open = known.get(upload);
       if (!open) {
         // An existing file keeps the name that the space knows it by, also where the device has renamed it meanwhile.
-        const present = entries.get(entry);
-        const { pool } = poolOf(rules, { name: present?.name ?? name, size });
+        const place = tree.find(entry) ?? { parent, name };
+        const { pool } = placement.find(tree, { parent: place.parent, name: place.name, size, revisedMs: null });
         const { device } = identity;
         const keyVersion = space.keyVersion;
         return { upload, space: space.space, device, entry, parent, name, size, pool, keyVersion, leaseMs };
@@ -136,6 +129,20 @@ async function uploadFor(
   return found;
 }
 
+/** What is answered as had may be condemned: then it is spared, so that it is still had at the commit. */
+async function neededBlocks(context: ServerContext, request: NeedRequest, identity: DeviceIdentity) {
+  const { upload, missing, isCondemned } = await context.meta.read(async (reader) => {
+    const upload = await uploadFor(reader, identity, request.space, request.upload);
+    const isCondemned = await isAnyCondemned(reader, upload.space, request.blocks, upload.pool);
+    return { upload, missing: await missingBlocks(reader, upload, request.blocks), isCondemned };
+  });
+  if (!isCondemned) return missing;
+  return context.meta.write(async (writer) => {
+    await sparePresence(writer, upload.space, request.blocks, upload.pool);
+    return missingBlocks(writer, upload, request.blocks);
+  });
+}
+
 async function missingBlocks(reader: MetaReader, upload: StoredUpload, blocks: readonly BlockId[]) {
   const present = await findPresence(reader, upload.space, blocks, upload.pool);
   const brought = await findUploadBlocks(reader, upload, blocks);
@@ -166,8 +173,11 @@ async function putBlocks(
       throw new HoldfastError('too_large', `a block has ${limits.blockBytesMax} bytes at most`);
     blocks.set(id, { id, bytes });
   });
-  const upload = await context.meta.read((reader) => uploadFor(reader, identity, request.space, request.upload));
-  const written = await writeBlocks(context.nodes, upload.pool, [...blocks.values()], signal);
+  const { upload, fence } = await context.meta.read(async (reader) => ({
+    upload: await uploadFor(reader, identity, request.space, request.upload),
+    fence: await currentFence(reader),
+  }));
+  const written = await writeBlocks(context.nodes, upload.pool, [...blocks.values()], fence, signal);
   const rows: Omit<Presence, 'pool'>[] = [];
   let failed: WriteFailure | null = null;
   for (const [block, result] of written) {
@@ -180,7 +190,9 @@ async function putBlocks(
   await context.meta.write(async (writer) => {
     await checkStillLinked(writer, identity);
     await uploadFor(writer, identity, request.space, request.upload);
-    await putUploadBlocks(writer, upload.upload, rows);
+    const settled = await settleCopies(writer, rows, { fence, nowMs: context.clock.nowMs() });
+    if (settled.lost.length > 0) failed = 'unavailable';
+    await putUploadBlocks(writer, upload, settled.rows);
     await renewUploads(writer, [upload.upload], context.clock.nowMs() + LEASE_MS);
   });
   if (failed !== null) throw putError(upload.pool, failed);

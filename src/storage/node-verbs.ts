@@ -6,8 +6,18 @@ import { HoldfastError } from '#core/errors.ts';
 import { limits } from '#core/limits.ts';
 import type { Primitives } from '#core/primitives.ts';
 import { dispatcher, route, type UseCase } from '#protocol/call.ts';
-import { nodeChallenge, nodeGet, nodeHas, nodeKeys, nodePut, nodeRoot, nodeStatus } from '#protocol/node.ts';
+import {
+  nodeChallenge,
+  nodeDelete,
+  nodeGet,
+  nodeHas,
+  nodeKeys,
+  nodePut,
+  nodeRoot,
+  nodeStatus,
+} from '#protocol/node.ts';
 import type { Caller, Handler } from '#protocol/wire.ts';
+import type { DeleteOrders } from './delete-orders.ts';
 import { proveHeld } from './prove.ts';
 import type { KeptRoots } from './kept-roots.ts';
 import type { TrustedKeys } from './trusted-keys.ts';
@@ -16,13 +26,18 @@ export type NodeStatus = z.infer<typeof nodeStatus.response>;
 /** Nothing depends on who of the trusted asks. */
 type Trusted = { readonly trusted: true };
 
-export function nodeHandler(
-  blocks: NodeBlockStore,
-  keys: TrustedKeys,
-  roots: KeptRoots,
-  primitives: Primitives,
-  status: () => Promise<NodeStatus>,
-): Handler {
+export type NodeParts = {
+  readonly blocks: NodeBlockStore;
+  readonly keys: TrustedKeys;
+  readonly roots: KeptRoots;
+  readonly orders: DeleteOrders;
+  readonly primitives: Primitives;
+  /** Blocks were deleted. */
+  readonly onDeleted: () => void;
+  readonly status: () => Promise<NodeStatus>;
+};
+
+export function nodeHandler({ blocks, keys, roots, orders, primitives, onDeleted, status }: NodeParts): Handler {
   return dispatcher<Trusted>(
     [
       route(nodePut, putBlocks(blocks)),
@@ -33,6 +48,13 @@ export function nodeHandler(
       ),
       route(nodeStatus, async () => answer(await status())),
       route(nodeKeys, offerKeys(keys)),
+      route(nodeDelete, async (_request, { parts }) => {
+        const [bytes] = parts;
+        if (!bytes || parts.length !== 1) throw new HoldfastError('invalid_field', 'one part: the signed order');
+        const results = await orders.carryOut(bytes, blocks);
+        onDeleted();
+        return answer({ results: [...results] });
+      }),
       route(nodeRoot, offerRoot(roots)),
     ],
     (caller, _callers, verbName) => authorise(keys, caller, verbName),

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after } from 'node:test';
 import type { NodeBlockStore } from '#blocks/node-block-store.ts';
+import { signDeleteOrder, type DeleteOrder } from '#core/delete-order.ts';
 import type { NodeId, Pin } from '#core/ids.ts';
 import { clusterIdOf, signKeyList } from '#core/key-list.ts';
 import { directPeer } from '#protocol/direct-peer.ts';
@@ -28,6 +29,10 @@ export const identity = { node: testNode, cluster, publicKey, pool: 'others' };
 
 export function keyList(incarnation: number, seq: number, pins: readonly Pin[] = [serverPin]): Uint8Array {
   return signKeyList(nodePrimitives, seed, { cluster, publicKey, incarnation, seq, ticketKeys: [], pins });
+}
+
+export function deleteOrder(order: Partial<DeleteOrder> & Pick<DeleteOrder, 'number' | 'blocks'>): Uint8Array {
+  return signDeleteOrder(nodePrimitives, seed, { cluster, node: testNode, incarnation: 2, fence: 1, ...order });
 }
 
 const top = mkdtempSync(path.join(tmpdir(), 'holdfast-node-'));

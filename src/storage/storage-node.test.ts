@@ -5,10 +5,10 @@ import { test } from 'node:test';
 import { blockStoreContract, randomBlock } from '#blocks/block-store.contract.ts';
 import { RemoteBlockStore } from '#blocks/remote-block-store.ts';
 import { hasCode, type ErrorCode } from '#core/errors.ts';
-import type { ClusterId, NodeId, Pin } from '#core/ids.ts';
+import type { BlockId, ClusterId, NodeId, Pin } from '#core/ids.ts';
 import { limits } from '#core/limits.ts';
 import { ask } from '#protocol/call.ts';
-import { nodeGet, nodeHas, nodeKeys, nodePut, nodeStatus } from '#protocol/node.ts';
+import { nodeDelete, nodeGet, nodeHas, nodeKeys, nodePut, nodeStatus } from '#protocol/node.ts';
 import type { Caller } from '#protocol/wire.ts';
 import { realDisk } from '#world/real/disk.ts';
 import { nodePrimitives } from '#world/real/primitives.ts';
@@ -16,6 +16,7 @@ import { writeNodeIdentity } from './node-identity.ts';
 import { startStorageNode } from './storage-node.ts';
 import {
   cluster,
+  deleteOrder,
   identity,
   keyList,
   newDirectory,
@@ -148,6 +149,51 @@ test('a damaged key list stops the start: without it an old server could come ba
   const directory = newDirectory();
   await writeNodeIdentity(realDisk(directory), nodePrimitives, identity);
   writeFileSync(path.join(directory, 'key-list'), keyList(1, 1).fill(0, 40, 41));
+  await assert.rejects(startIn(directory), failsWith('integrity'));
+});
+
+test('a delete order is carried out for its cluster’s signature, for this node, and never when its time is past', async () => {
+  const directory = newDirectory();
+  await writeNodeIdentity(realDisk(directory), nodePrimitives, identity);
+  let node = await startIn(directory);
+  await node.offerKeyList(keyList(2, 1));
+  const blocks = Array.from({ length: 6 }, () => randomBlock(10));
+  const [a, b, c, d, e, f] = blocks.map(({ id }) => id) as [BlockId, BlockId, BlockId, BlockId, BlockId, BlockId];
+  await new RemoteBlockStore(peerOf(node), nodePrimitives).put(blocks, 0, signal);
+  const send = async (bytes: Uint8Array) => (await ask(peerOf(node), nodeDelete, {}, signal, [bytes])).response.results;
+  const first = deleteOrder({ number: 7, blocks: [a] });
+  assert.deepEqual(await send(first), ['deleted']);
+  assert.deepEqual(await send(first), ['missing'], 'the very same order, asked again after a lost answer');
+  await assert.rejects(send(deleteOrder({ number: 7, blocks: [b] })), failsWith('conflict'));
+  await assert.rejects(send(deleteOrder({ number: 6, blocks: [b] })), failsWith('conflict'));
+  await assert.rejects(send(deleteOrder({ number: 8, incarnation: 1, blocks: [b] })), failsWith('conflict'));
+  await assert.rejects(send(deleteOrder({ number: 8, incarnation: 3, blocks: [b] })), failsWith('conflict'));
+  await assert.rejects(
+    send(deleteOrder({ number: 8, node: 'c'.repeat(32) as NodeId, blocks: [b] })),
+    failsWith('forbidden'),
+  );
+  const forged = deleteOrder({ number: 8, blocks: [b] });
+  forged[60] = (forged[60] as number) ^ 1;
+  await assert.rejects(send(forged), failsWith('forbidden'));
+  await assert.rejects(ask(peerOf(node), nodeDelete, {}, signal, []), failsWith('invalid_field'));
+  const stranger = peerOf(node, shownBy(otherPin));
+  const good = deleteOrder({ number: 8, blocks: [c] });
+  await assert.rejects(ask(stranger, nodeDelete, {}, signal, [good]), failsWith('unknown_pin'));
+  assert.deepEqual(await send(deleteOrder({ number: 9, blocks: [c, d] })), ['deleted', 'deleted']);
+  await node.close();
+  node = await startIn(directory);
+  await assert.rejects(send(good), failsWith('conflict'), 'numbers outlive a restart');
+  await node.offerKeyList(keyList(3, 1));
+  await assert.rejects(
+    send(deleteOrder({ number: 10, blocks: [e] })),
+    failsWith('conflict'),
+    'a server that was replaced',
+  );
+  assert.deepEqual(await send(deleteOrder({ number: 1, incarnation: 3, blocks: [e] })), ['deleted']);
+  const { held } = (await ask(peerOf(node), nodeHas, { blocks: [a, b, c, d, e, f] }, signal)).response;
+  assert.deepEqual(held, [false, true, false, false, false, true]);
+  await node.close();
+  writeFileSync(path.join(directory, 'delete-order'), forged);
   await assert.rejects(startIn(directory), failsWith('integrity'));
 });
 

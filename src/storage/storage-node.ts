@@ -10,6 +10,8 @@ import type { Disk } from '#world/disk.ts';
 import type { Log } from '#world/log.ts';
 import type { Random } from '#world/random.ts';
 import { countStart, type NodeIdentity } from './node-identity.ts';
+import { Compactor } from './compactor.ts';
+import { DeleteOrders } from './delete-orders.ts';
 import { nodeHandler, type NodeStatus } from './node-verbs.ts';
 import { KeptRoots } from './kept-roots.ts';
 import { TrustedKeys } from './trusted-keys.ts';
@@ -53,19 +55,24 @@ export async function startStorageNode(options: StorageNodeOptions): Promise<Sto
   try {
     const identity = await countStart(disk, primitives, options.cluster ?? null);
     const keys = await TrustedKeys.load(disk, primitives, identity.cluster);
+    const orders = await DeleteOrders.load(disk, primitives, identity, keys);
     const roots = await KeptRoots.load(disk, primitives, identity.cluster, log);
     const blocks = await options.openBlocks(identity);
     const run = toHex(options.random.bytes(8));
     const status = () => statusOf(identity, run, options.version, blocks);
+    const compactor = new Compactor(blocks, log);
+    // What a crash cut off, or an earlier version left, is taken up again.
+    compactor.begin();
     log.info('storage node started', { node: identity.node, pool: identity.pool, boot: identity.boot });
     return {
       identity,
-      handler: nodeHandler(blocks, keys, roots, primitives, status),
+      handler: nodeHandler({ blocks, keys, roots, orders, primitives, status, onDeleted: () => compactor.begin() }),
       keyList: () => keys.list,
       offerKeyList: (bytes) => keys.offer(bytes),
       status,
       close: async () => {
         await blocks.close();
+        await compactor.ended();
         lock.release();
       },
     };

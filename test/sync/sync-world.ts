@@ -494,6 +494,7 @@ function memoryNode(
       ...(await store.status()),
     })),
     pushKeys: async () => ({ incarnation: 1, seq: 1 }),
+    delete: reached(async () => []),
     pushRoot: reached(async () => ({ incarnation: 1, seq: 1 })),
     prove: reached((challenges, signal) => proveHeld(store, nodePrimitives, challenges, signal)),
     close: async () => {},

@@ -6,7 +6,7 @@ import { idBytes, type BlockId, type NodeId } from '#core/ids.ts';
 import type { SqlDatabase, SqlOpener } from '#world/sql.ts';
 import { RECORD_HEADER_BYTES, recordBytes, type LogRecord } from './segment-format.ts';
 
-const INDEX_VERSION = 1;
+const INDEX_VERSION = 2;
 
 /** `open`: may have records that the index does not know. `finished`: never read again at a start. */
 export type SegmentState = 'open' | 'finished';
@@ -36,7 +36,7 @@ const FINISHED = 1;
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
   CREATE TABLE IF NOT EXISTS segment (
-    number INTEGER PRIMARY KEY, indexed_upto INTEGER NOT NULL, state INTEGER NOT NULL
+    number INTEGER PRIMARY KEY, indexed_upto INTEGER NOT NULL, state INTEGER NOT NULL, dead INTEGER NOT NULL
   ) STRICT;
   CREATE TABLE IF NOT EXISTS block (
     id BLOB PRIMARY KEY, segment INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
@@ -117,6 +117,8 @@ export class BlockIndex {
     const before = [this.#blocks, this.#storedBytes] as const;
     try {
       this.#sql.transaction(() => {
+        // Before its records, since one of them may make another one dead.
+        for (const segment of ends(records).keys()) this.#note(segment, 0, 'open');
         for (const record of records) this.#applyOne(record);
         for (const [segment, upto] of ends(records)) this.#note(segment, upto, 'open');
         for (const segment of finished) this.#note(segment, 0, 'finished');
@@ -130,10 +132,15 @@ export class BlockIndex {
   #note(segment: number, upto: number, state: SegmentState): void {
     this.#sql
       .prepare(
-        `INSERT INTO segment VALUES (?, ?, ?) ON CONFLICT(number) DO UPDATE
+        `INSERT INTO segment VALUES (?, ?, ?, 0) ON CONFLICT(number) DO UPDATE
          SET indexed_upto = max(indexed_upto, excluded.indexed_upto), state = max(state, excluded.state)`,
       )
       .run(segment, upto, state === 'finished' ? FINISHED : OPEN);
+  }
+
+  /** The bytes of a record that means nothing any more. */
+  #noteDead({ segment, length }: Pick<BlockPlace, 'segment' | 'length'>): void {
+    this.#sql.prepare('UPDATE segment SET dead = dead + ? WHERE number = ?').run(recordBytes(length), segment);
   }
 
   #applyOne(record: IndexedRecord): void {
@@ -160,6 +167,7 @@ export class BlockIndex {
          offset = excluded.offset, length = excluded.length, fence = max(fence, excluded.fence), corrupt = 0`,
       )
       .run(id, record.segment, record.offset, record.payloadLength, record.fence);
+    if (known) this.#noteDead(known);
     if (known) this.#sql.prepare('DELETE FROM quarantine WHERE id = ?').run(id);
     if (known && !known.corrupt) this.#uncount(known.length);
     this.#blocks += 1;
@@ -170,6 +178,7 @@ export class BlockIndex {
     const known = this.find(record.id);
     if (!known || known.fence >= record.fence) return;
     const id = idBytes(record.id);
+    this.#noteDead(known);
     this.#sql.prepare('DELETE FROM block WHERE id = ?').run(id);
     this.#sql.prepare('DELETE FROM quarantine WHERE id = ?').run(id);
     if (!known.corrupt) this.#uncount(known.length);
@@ -239,6 +248,23 @@ export class BlockIndex {
   /** Damaged places; not those whose block was put again since. */
   quarantined(): number {
     return Number(this.#sql.prepare('SELECT count(*) AS n FROM quarantine').get()?.['n']);
+  }
+
+  /** The finished segment with the largest part of dead bytes, where that is `share` at least; none in which there is damage, and none of `not`. */
+  mostlyDead(share: number, not: ReadonlySet<number>): number | null {
+    const rows = this.#sql
+      .prepare(
+        `SELECT number FROM segment WHERE state = ${FINISHED} AND dead > 0 AND dead >= ? * indexed_upto
+         AND NOT EXISTS (SELECT 1 FROM quarantine WHERE quarantine.segment = segment.number)
+         ORDER BY CAST(dead AS REAL) / max(indexed_upto, 1) DESC, number`,
+      )
+      .all(share);
+    return rows.map((row) => Number(row['number'])).find((number) => !not.has(number)) ?? null;
+  }
+
+  /** It is no longer part of the log: what it held lies elsewhere. */
+  forgetSegment(segment: number): void {
+    this.#sql.prepare('DELETE FROM segment WHERE number = ?').run(segment);
   }
 
   segments(): ReadonlyMap<number, { readonly indexedUpto: number; readonly state: SegmentState }> {

@@ -6,6 +6,7 @@ import { hasCode } from '#core/errors.ts';
 import type { NodeId } from '#core/ids.ts';
 import { blockStoreContract, randomBlock } from '../block-store.contract.ts';
 import type { Block } from '../block-store.ts';
+import { deleteContract } from '../delete.contract.ts';
 import { cutEverywhere, flip, flipBits } from './damage.contract.ts';
 import { expectFound, filled, newDirectory, openIn, removeIndex, segmentFiles } from './disk-block-store.contract.ts';
 import { RECORD_HEADER_BYTES, recordBytes, SEGMENT_HEADER_BYTES } from './segment-format.ts';
@@ -14,6 +15,7 @@ const { signal } = new AbortController();
 const small = { segmentBytesMax: 20_000 };
 
 blockStoreContract('disk', async () => (await openIn(newDirectory())).store);
+deleteContract('disk', async () => (await openIn(newDirectory())).store);
 blockStoreContract('disk, small segments', async () => (await openIn(newDirectory(), small)).store);
 
 test('what was put is there after a restart, with and without the index, over many segments', async () => {

@@ -1,12 +1,13 @@
 /** Blocks in a log on one disk (normative: docs/on-disk-node.md). */
-import { toHex } from '#core/bytes.ts';
+import { toHex, viewOf } from '#core/bytes.ts';
 import { hasCode, HoldfastError } from '#core/errors.ts';
 import type { BlockId } from '#core/ids.ts';
 import type { Primitives } from '#core/primitives.ts';
 import type { Checksum } from '#world/checksum.ts';
 import type { Block, GetResult, PutResult } from '../block-store.ts';
-import type { BlockStoreStatus, NodeBlockStore } from '../node-block-store.ts';
+import type { BlockStoreStatus, DeleteResult, NodeBlockStore } from '../node-block-store.ts';
 import type { BlockIndex, BlockPlace, Damage, IndexedRecord } from './block-index.ts';
+import { Compaction } from './compaction.ts';
 import { FreeSpace } from './free-space.ts';
 import { openIndex, REBUILD_MARK, type IndexOptions } from './open-index.ts';
 import { PutQueue, type QueuedPut } from './put-queue.ts';
@@ -58,6 +59,7 @@ class DiskBlockStore implements NodeBlockStore {
   readonly #queue: PutQueue;
   readonly #space: FreeSpace;
   readonly #verified = new VerifiedPlaces();
+  readonly #compaction: Compaction;
   /** Durable in the log, but not in the index yet: only after an index transaction that failed. */
   #unindexed: readonly IndexedRecord[] = [];
   #finished: number[] = [];
@@ -77,6 +79,17 @@ class DiskBlockStore implements NodeBlockStore {
       onFinished: (segment) => this.#finished.push(segment),
     };
     this.#writer = new SegmentWriter(writerOptions, active, nextSegment);
+    this.#compaction = new Compaction({
+      disk: options.disk,
+      checksum: options.checksum,
+      log: options.log,
+      files: this.#files,
+      indexed: (work) => this.#indexed(work),
+      read: (id, place) => this.#read(id, place),
+      freeBytes: async () => (await this.#space.ask()).freeBytes,
+      alone: (work) => this.#queue.between(work),
+      append: (records) => this.#append(records),
+    });
   }
 
   async put(blocks: readonly Block[], fence: number, signal: AbortSignal): Promise<readonly PutResult[]> {
@@ -95,6 +108,42 @@ class DiskBlockStore implements NodeBlockStore {
     // A copy that nobody has looked at since the start is no reason to refuse a good one.
     if (place && !place.corrupt && !this.#verified.has(place)) await this.#read(put.id, place);
     return this.#queue.add(put);
+  }
+
+  async delete(
+    ids: readonly BlockId[],
+    order: { readonly number: number; readonly fence: number },
+  ): Promise<readonly DeleteResult[]> {
+    this.#begin(null);
+    return this.#tracked(this.#queue.between(() => this.#deleteNow(ids, order)));
+  }
+
+  /** Its bytes stay in the log; a tombstone says that they are no longer held, also to an index that is made anew. */
+  async #deleteNow(
+    ids: readonly BlockId[],
+    { number, fence }: { readonly number: number; readonly fence: number },
+  ): Promise<readonly DeleteResult[]> {
+    const payload = new Uint8Array(8);
+    viewOf(payload).setBigUint64(0, BigInt(number));
+    const places = new Map(ids.map((id) => [id, this.#indexed((index) => index.find(id))]));
+    const results = new Map<BlockId, DeleteResult>();
+    const records: NewRecord[] = [];
+    for (const [id, place] of places) {
+      results.set(id, !place ? 'missing' : place.fence >= fence ? 'spared' : 'deleted');
+      if (results.get(id) === 'deleted') records.push({ kind: 'tombstone', id, fence, payload });
+    }
+    const failure = records.length === 0 ? null : await this.#append(records);
+    if (failure !== null) throw new HoldfastError(failure, 'what was to be deleted is still there');
+    for (const { id } of records) {
+      const place = places.get(id);
+      if (place) this.#verified.remove(place);
+    }
+    return ids.map((id) => results.get(id) as DeleteResult);
+  }
+
+  async compact(): Promise<'busy' | 'idle'> {
+    this.#begin(null);
+    return this.#tracked(this.#compaction.step());
   }
 
   async get(ids: readonly BlockId[], signal: AbortSignal): Promise<readonly GetResult[]> {
@@ -174,6 +223,11 @@ class DiskBlockStore implements NodeBlockStore {
     } catch (error) {
       if (!(error instanceof HoldfastError)) throw error;
       if (!hasCode(error, 'not_found')) return { kind: 'disk_failed' };
+      // Compaction may have taken the segment away, after the block was found in it and copied.
+      const now = this.#indexed((index) => index.find(id));
+      if (!now) return { kind: 'missing' };
+      if (now.segment !== segment || now.offset !== offset)
+        return now.corrupt ? { kind: 'corrupt' } : this.#read(id, now);
       this.#noteDamage({ segment, offset, length: recordBytes(length), id, why: 'segment_missing' });
       return { kind: 'corrupt' };
     }

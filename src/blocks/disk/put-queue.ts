@@ -15,6 +15,7 @@ type Waiting = QueuedPut & { readonly resolve: (result: PutResult) => void; read
 export class PutQueue {
   readonly #write: (group: readonly QueuedPut[]) => Promise<readonly PutResult[]>;
   #waiting: Waiting[] = [];
+  #between: (() => Promise<void>)[] = [];
   #queuedBytes = 0;
   #running: Promise<void> | null = null;
 
@@ -33,6 +34,14 @@ export class PutQueue {
     });
   }
 
+  /** Runs `work` between two groups: nothing else is written meanwhile. */
+  between<T>(work: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#between.push(() => work().then(resolve, reject));
+      this.#running ??= this.#run();
+    });
+  }
+
   /** Resolves when nothing waits. */
   async idle(): Promise<void> {
     while (this.#running) await this.#running;
@@ -41,7 +50,9 @@ export class PutQueue {
   async #run(): Promise<void> {
     // Callers of the same moment come into the first group together.
     await Promise.resolve();
-    while (this.#waiting.length > 0) {
+    while (this.#waiting.length > 0 || this.#between.length > 0) {
+      for (const work of this.#between.splice(0)) await work();
+      if (this.#waiting.length === 0) continue;
       const group = this.#takeGroup();
       try {
         const results = await this.#write(group);

@@ -9,6 +9,7 @@ import type { Checksum } from '#world/checksum.ts';
 import type { Disk, DiskFile } from '#world/disk.ts';
 import type { Log } from '#world/log.ts';
 import type { BlockIndex, Damage, IndexedRecord } from './block-index.ts';
+import { removeCompacted } from './compacted.ts';
 import { judgeScan, recordsOf, type Bad } from './judge-scan.ts';
 import { newerLog } from './log-error.ts';
 import { listSegments, SEGMENT_DIRECTORY, segmentPath } from './segment-files.ts';
@@ -35,6 +36,8 @@ export type RecoveredLog = { readonly active: ActiveSegment | null; readonly nex
 const APPLY_RECORDS_MAX = 1000;
 
 export async function recoverLog(options: RecoverOptions, index: BlockIndex): Promise<RecoveredLog> {
+  const gone = await removeCompacted(options.disk);
+  for (const segment of gone) index.forgetSegment(segment);
   const segments = await listSegments(options.disk);
   const known = index.segments();
   const last = segments.at(-1) ?? 0;
@@ -46,7 +49,7 @@ export async function recoverLog(options: RecoverOptions, index: BlockIndex): Pr
     if (state === 'finished') await recovery.checkLength();
     else active = await recovery.run();
   }
-  return { active, nextSegment: Math.max(last, ...known.keys(), 0) + 1 };
+  return { active, nextSegment: Math.max(last, ...known.keys(), ...gone, 0) + 1 };
 }
 
 /** Segments that the index knows and the disk does not have. */

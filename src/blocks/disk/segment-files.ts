@@ -23,7 +23,7 @@ export async function listSegments(disk: Disk): Promise<readonly number[]> {
   return segments;
 }
 
-type OpenFile = { readonly file: Promise<DiskFile>; users: number };
+type OpenFile = { readonly file: Promise<DiskFile>; users: number; isForgotten: boolean };
 
 /** Keeps files open that were read lately. */
 export class SegmentFiles {
@@ -40,13 +40,18 @@ export class SegmentFiles {
       return await (await entry.file).read(offset, length);
     } finally {
       entry.users -= 1;
+      if (entry.isForgotten && entry.users === 0) await (await entry.file).close();
       await this.#closeIdle(OPEN_FILES_MAX);
     }
   }
 
   #take(segment: number): OpenFile {
     const kept = this.#open.get(segment);
-    const entry = kept ?? { file: this.#disk.open(segmentPath(segment), 'read'), users: 0 };
+    const entry = kept ?? {
+      file: this.#disk.open(segmentPath(segment), 'read'),
+      users: 0,
+      isForgotten: false,
+    };
     // Taken out and put in again: the order of the map is the order of use.
     this.#open.delete(segment);
     this.#open.set(segment, entry);
@@ -66,6 +71,15 @@ export class SegmentFiles {
       this.#open.delete(segment);
       await (await entry.file).close();
     }
+  }
+
+  /** The file is about to go: whoever reads it still finishes. */
+  async forget(segment: number): Promise<void> {
+    const entry = this.#open.get(segment);
+    if (!entry) return;
+    this.#open.delete(segment);
+    entry.isForgotten = true;
+    if (entry.users === 0) await (await entry.file).close();
   }
 
   /** After the last read. */

@@ -1,0 +1,76 @@
+/** The story of one entry. */
+import { z } from 'zod';
+import {
+  count,
+  deviceId,
+  entryId,
+  holdId,
+  label,
+  name,
+  nodeId,
+  poolName,
+  seq,
+  sizeBytes,
+  spaceId,
+  timeMs,
+} from './fields.ts';
+import { ruleRow } from './cluster.ts';
+import { verb } from './wire.ts';
+
+const by = z.strictObject({ device: deviceId, name: label });
+const storyEvent = z.strictObject({
+  kind: z.enum(['created', 'known', 'changed', 'renamed', 'moved', 'deleted', 'restored']),
+  seq,
+  atMs: timeMs,
+  device: by,
+  size: sizeBytes.nullable(),
+  /** Path from then on, by the folders' present names. */
+  path: z.string(),
+  /** The one before, where it is another. */
+  from: z.string().nullable(),
+});
+export type StoryRow = z.infer<typeof storyEvent>;
+
+/** Where a file's bytes are, and why. */
+const placed = z.strictObject({
+  size: sizeBytes,
+  pool: poolName,
+  /** Where the rules want it; by that rule, or by none. */
+  poolWanted: poolName,
+  rule: ruleRow.nullable(),
+  /** When it was last moved from another pool. */
+  moved: z.strictObject({ from: poolName, atMs: timeMs }).nullable(),
+  blocks: count,
+  storedBytes: sizeBytes,
+  /** Of the least copied block; and how many the pool asks for. */
+  copies: count,
+  copiesWanted: count,
+  /** Who holds how many of its blocks, those of a former pool included. */
+  nodes: z.array(z.strictObject({ node: nodeId, name: label, pool: poolName, blocks: count })),
+});
+
+/**
+ * By the path that an entry has, had when it was deleted, or once had. `path` in the answer is where it is now, or was last. `deleted`: by
+ * whom, and with which folder where that was deleted with all in it. `conflictOf`, `conflicts`: names. `not_found` names the nearest.
+ */
+export const why = verb(
+  'why',
+  'device',
+  z.strictObject({ space: spaceId, path: z.string().min(1).max(65_536) }),
+  z.strictObject({
+    entry: entryId,
+    kind: z.enum(['file', 'folder', 'symlink', 'mount']),
+    path: z.string(),
+    deleted: z.strictObject({ atMs: timeMs.nullable(), device: by, with: z.string().nullable() }).nullable(),
+    /** Files that are not empty and not purged. */
+    placed: placed.nullable(),
+    events: z.array(storyEvent),
+    /** There are older ones. */
+    more: z.boolean(),
+    conflictOf: z.strictObject({ of: name, device: z.string(), date: z.string() }).nullable(),
+    conflicts: z.array(name),
+    /** Changes of it that wait for a person. */
+    held: z.array(holdId),
+  }),
+);
+export type Story = z.infer<typeof why.response>;
