@@ -26,9 +26,14 @@ export async function noteBadCopies(
   const bad = await confirmLies(context, found);
   const rows = await context.meta.write(async (writer) => {
     const pools = await readPools(writer);
-    await noteLies(writer, pools, bad, context.clock.nowMs());
+    const present = await findPresence(writer, space, [...new Set(bad.map(({ block }) => block))]);
+    // What was collected meanwhile is not there, and nobody lies who says so.
+    const named = ({ block, holder }: BadCopy) =>
+      present.some((row) => row.block === block && row.holders.includes(holder));
+    const lies = bad.filter((one) => one.why !== 'not_there' || named(one));
+    await noteLies(writer, pools, lies, context.clock.nowMs());
     const changed: PlacedPresence[] = [];
-    for (const row of await findPresence(writer, space, [...new Set(bad.map(({ block }) => block))])) {
+    for (const row of present) {
       const own = bad.filter(({ block }) => block === row.block);
       if (!row.holders.some((holder) => own.some((one) => one.holder === holder))) continue;
       const pool = pools.of(row.pool);

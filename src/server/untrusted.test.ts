@@ -49,7 +49,12 @@ class World {
         }),
     };
     const made = Array.from({ length: nodes }, () => new RigNode('txt'));
-    world.rig = await ServerRig.start({ nodes: made, clock, care: CARE });
+    world.rig = await ServerRig.start({
+      nodes: made,
+      clock,
+      care: CARE,
+      collection: { everyMs: MINUTE, graceMs: MINUTE },
+    });
     world.one = await world.rig.link('one');
     if (copies > 1) await world.one.ask(poolsSet, { pool: 'txt', copies });
     return world;
@@ -336,9 +341,30 @@ test('what only the liar has stays readable and moves away first; where there is
   await withWorld(2, 1, async (world) => {
     await world.write(40);
     flips(world.node(0));
+    const deleted: unknown[] = [];
+    const { store } = world.node(0);
+    world.node(0).store = lying(store, {
+      delete: async (...of) => {
+        deleted.push(of);
+        return store.delete(...of);
+      },
+    });
     await world.minutesToFind(0);
     await world.rig.server.settleCopies();
     await world.checkWhole(1, 0);
+    // What was moved away is garbage there; it stays all the same, for as long as nobody trusts the node.
+    world.time.ms += 60 * MINUTE;
+    await world.rig.server.collectGarbage();
+    assert.deepEqual(deleted, []);
+    assert.ok(((await store.status()) as { blocks: number }).blocks > 0);
+    world.node(0).prove = (challenges, signal) => proveHeld(store, p, challenges, signal);
+    await world.one.ask(nodesTrust, { node: world.node(0).node });
+    await world.rig.server.settleCopies();
+    world.time.ms += 60 * MINUTE;
+    await world.rig.server.collectGarbage();
+    // Trusted again, its blocks are its own again, and were never anything else.
+    assert.ok([...(await world.rows()).values()].some((holders) => holders.join() === '1'));
+    await world.checkReadable();
   });
 });
 
