@@ -191,11 +191,14 @@ class Load {
     this.#ledger.wrote(path, bytes, false);
     mkdirSync(dirname(full), { recursive: true });
     const written = aside ? `${full}.aside~` : full;
+    // One of before a cut, that nobody renamed any more.
+    const isLeft = aside && existsSync(written);
     const file = openSync(written, 'w');
     writeSync(file, bytes);
     if (synced) fsyncSync(file);
     closeSync(file);
     if (aside) renameSync(written, full);
+    if (isLeft) this.#ledger.deleted(`${path}.aside~`);
     if (!synced) return;
     syncDirectories(dirname(full), folder);
     this.#ledger.wrote(path, bytes, true);
