@@ -413,6 +413,22 @@ test('a liar stays out when it was away, drained or joins again, until a person 
     await assert.rejects(world.one.ask(nodesTrust, { node }), { code: 'conflict' });
   }));
 
+test('a node that proves nothing, and blames its disk, is shown; once it proves it is not', () =>
+  withWorld(3, 2, async (world) => {
+    await world.write(20);
+    const unproven = async () => (await world.status()).problems.filter(({ code }) => code === 'node_unproven').length;
+    const { prove } = world.node(0);
+    world.node(0).prove = async (challenges) => challenges.map(() => ({ kind: 'disk_failed' }));
+    for (let minutes = 0; minutes < 10; minutes++) await world.minute();
+    assert.equal(await unproven(), 0);
+    for (let minutes = 0; minutes < 10; minutes++) await world.minute();
+    assert.equal(await unproven(), 1);
+    assert.deepEqual(await world.standings(), ['in', 'in', 'in']);
+    world.node(0).prove = prove;
+    await world.minute();
+    assert.equal(await unproven(), 0);
+  }));
+
 test('a liar can be removed for good', () =>
   withWorld(3, 2, async (world) => {
     await world.write(20);
