@@ -229,8 +229,6 @@ export class RemoteTree {
       if (returned || (entry.parent !== ROOT_ENTRY && !trees.remote(entry.parent))) return false;
     }
     if (known && isSame(known, entry)) return true;
-    // An own move is entered when it is answered, before the rows of others that made room for it: this one is overtaken by one that is yet to come.
-    if (known?.kind === 'folder' && trees.goesRound(entry.entry, entry.parent)) return true;
     trees.putRemote(entry);
     this.#changed(entry.entry, entry.kind, entry.name);
     if (known && known.placed !== entry.placed) dirtyAbsentBelow(this.#device, entry.entry, entry.kind);

@@ -193,10 +193,16 @@ export class Trees implements TreesView {
     }
   }
 
+  /** Each once, also where the tree goes round: between two rows of one group, whose moves are judged together, it may. */
   *remoteSubtree(folder: EntryId): Iterable<EntryId> {
     const waiting = [folder];
+    const seen = new Set<EntryId>();
     for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
-      for (const child of this.remoteChildren(at)) {
+      const children = this.remoteChildren(at);
+      if (children.length === 0 || seen.has(at)) continue;
+      seen.add(at);
+      for (const child of children) {
+        if (child === folder) continue;
         yield child;
         waiting.push(child);
       }

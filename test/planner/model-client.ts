@@ -220,13 +220,19 @@ export class ModelClient {
   }
 
   #dirtyTree(entry: EntryId): void {
-    this.dirty.add(entry);
-    for (const child of this.trees.remoteChildren(entry)) this.#dirtyTree(child);
+    for (const one of this.#remoteTree(entry)) this.dirty.add(one);
   }
 
   #dirtyAbsent(entry: EntryId): void {
-    if (!this.trees.local(entry)) this.dirty.add(entry);
-    for (const child of this.trees.remoteChildren(entry)) this.#dirtyAbsent(child);
+    for (const one of this.#remoteTree(entry)) if (!this.trees.local(one)) this.dirty.add(one);
+  }
+
+  /** It may go round between two rows of one group. */
+  #remoteTree(entry: EntryId, found = new Set<EntryId>()): ReadonlySet<EntryId> {
+    if (found.has(entry)) return found;
+    found.add(entry);
+    for (const child of this.trees.remoteChildren(entry)) this.#remoteTree(child, found);
+    return found;
   }
 
   #tell(line: string): void {
@@ -345,7 +351,6 @@ export class ModelClient {
     else if (!known || !isSameRow(known, row)) {
       const isBack = !known && row.kind === 'folder' && row.revision !== row.seq;
       if (isBack || (!known && row.parent !== ROOT_ENTRY && !this.trees.remote(row.parent))) return false;
-      if (known?.kind === 'folder' && this.#goesRound(row.entry, row.parent)) return true;
       this.trees.remoteRows.put(row);
       this.dirty.add(row.entry);
       if (known && known.placed !== row.placed) this.#dirtyAbsent(row.entry);
@@ -368,9 +373,10 @@ export class ModelClient {
   }
 
   #dropRemote(entry: EntryId): void {
-    for (const child of this.trees.remoteChildren(entry)) this.#dropRemote(child);
-    this.trees.remoteRows.drop(entry);
-    this.dirty.add(entry);
+    for (const one of this.#remoteTree(entry)) {
+      this.trees.remoteRows.drop(one);
+      this.dirty.add(one);
+    }
   }
 
   #onTrees(action: TreeAction): void {

@@ -26,7 +26,8 @@ export type Weather = {
 
 export const FAIR: Weather = { loss: 0, repeat: 0, delayMsMax: 2, damage: 0 };
 
-const CARRYING_BLOCKS = new Set(['contents', 'blocks', 'node-get']);
+/** Not a storage node's answers: one that sends other bytes than asked for is taken for a liar after the third, as it should be. */
+const CARRYING_BLOCKS = new Set(['contents', 'blocks']);
 /** Who waits for an answer that was lost learns of it after so long, as from a transport's own limit. */
 const LOST_MS_MAX = 4000;
 
