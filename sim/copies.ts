@@ -7,7 +7,6 @@ import { nodesFor, parseLayout, type Layout } from '#core/layout.ts';
 import { allLayouts, allNodes, allPools, putPool } from '#meta/clusters.ts';
 import { walkPresence, type PlacedPresence } from '#meta/copies.ts';
 import { allJobs } from '#meta/jobs.ts';
-import { countLies } from '#meta/lies.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
 import { changeStanding, newLayout, wantJobs } from '#server/standing.ts';
 import { SimRandom } from '#world/sim/sim-random.ts';
@@ -114,11 +113,8 @@ async function readAll(reader: MetaReader) {
     .map((job) => `job ${JSON.stringify(job)}`);
   const nodes = (await allNodes(reader)).filter(({ pool }) => pool === COPIES_POOL);
   faults.push(...nodes.filter(({ standing }) => standing === 'lost').map(({ name }) => `${name} is lost`));
-  // Nobody lies here, whatever disks and power do.
+  // Nobody lies here, whatever disks, power and memory do.
   faults.push(...nodes.filter(({ standing }) => standing === 'distrusted').map(({ name }) => `${name} is distrusted`));
-  faults.push(
-    ...(await countLies(reader, 0)).map(({ number, blocks }) => `node ${number} is said to lie about ${blocks}`),
-  );
   const copies = must(
     (await allPools(reader)).find(({ pool }) => pool === COPIES_POOL),
     'it was made',

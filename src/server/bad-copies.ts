@@ -4,6 +4,7 @@ import type { BlockId, SpaceId } from '#core/ids.ts';
 import { findPresence } from '#meta/contents.ts';
 import type { LieKind } from '#meta/lies.ts';
 import { updateHolders, type PlacedPresence } from '#meta/copies.ts';
+import { confirmLies } from './confirm-lies.ts';
 import { noteLies } from './liars.ts';
 import { readPools } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
@@ -17,16 +18,22 @@ export type BadCopy = {
 
 /** Resolves with how many rows named such a holder. */
 export async function noteBadCopies(
-  context: Pick<ServerContext, 'meta' | 'clock' | 'log' | 'wakeJobs'>,
+  context: Pick<ServerContext, 'meta' | 'nodes' | 'closing' | 'clock' | 'log' | 'wakeJobs'>,
   space: SpaceId,
-  bad: readonly BadCopy[],
+  found: readonly BadCopy[],
 ): Promise<number> {
-  if (bad.length === 0) return 0;
+  if (found.length === 0) return 0;
+  const bad = await confirmLies(context, found);
   const rows = await context.meta.write(async (writer) => {
     const pools = await readPools(writer);
-    await noteLies(writer, pools, bad, context.clock.nowMs());
+    const present = await findPresence(writer, space, [...new Set(bad.map(({ block }) => block))]);
+    // What was collected meanwhile is not there, and nobody lies who says so.
+    const named = ({ block, holder }: BadCopy) =>
+      present.some((row) => row.block === block && row.holders.includes(holder));
+    const lies = bad.filter((one) => one.why !== 'not_there' || named(one));
+    await noteLies(writer, pools, lies, context.clock.nowMs());
     const changed: PlacedPresence[] = [];
-    for (const row of await findPresence(writer, space, [...new Set(bad.map(({ block }) => block))])) {
+    for (const row of present) {
       const own = bad.filter(({ block }) => block === row.block);
       if (!row.holders.some((holder) => own.some((one) => one.holder === holder))) continue;
       const pool = pools.of(row.pool);

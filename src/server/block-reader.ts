@@ -20,7 +20,7 @@ type Search = { readonly wanted: WantedBlock; readonly open: KnownNode[]; result
 
 /** Copies that are found missing or damaged on the way are noted, and made anew. */
 export async function readBlocks(
-  context: Pick<ServerContext, 'meta' | 'nodes' | 'clock' | 'log' | 'wakeJobs'>,
+  context: Pick<ServerContext, 'meta' | 'nodes' | 'closing' | 'clock' | 'log' | 'wakeJobs'>,
   space: SpaceId,
   wanted: readonly WantedBlock[],
   signal: AbortSignal,

@@ -10,7 +10,7 @@ import { countsAs } from '#core/copies.ts';
 import type { SpaceId } from '#core/ids.ts';
 import { KIB, MIB } from '#core/limits.ts';
 import type { PlacedPresence } from '#meta/copies.ts';
-import type { Challenge } from '#protocol/node.ts';
+import type { Challenge, ChallengeAnswer } from '#protocol/node.ts';
 import { noteBadCopies, type BadCopy } from './bad-copies.ts';
 import { badness, readBlocks } from './block-reader.ts';
 import { below, ChallengeSample } from './challenge-sample.ts';
@@ -81,6 +81,7 @@ export class Challenges implements StandingWork {
       });
       bad.push(...(await this.#admitted.judge(known, admitting)));
     }
+    this.#noteUnproven(answers);
     const doubtful = questions.filter((question) => {
       const [own, other] = [answerOf(question.asked, question), answerOf(question.witness, question)];
       const proofs = [own, other].filter((one) => one?.kind === 'proof');
@@ -99,6 +100,14 @@ export class Challenges implements StandingWork {
     await this.#note(bad);
     await judgeLiars(this.#context);
     return probed.bytes + read.bytes;
+  }
+
+  /** Who answers everything but this is shown to people. */
+  #noteUnproven(answers: ReadonlyMap<KnownNode, ReadonlyMap<Question, ChallengeAnswer>>): void {
+    for (const [known, own] of answers) {
+      const proved = [...own.values()].some(({ kind }) => kind === 'proof');
+      known.unprovenSinceMs = proved ? null : (known.unprovenSinceMs ?? this.#context.clock.monotonicMs());
+    }
   }
 
   async #questions(): Promise<readonly Question[]> {

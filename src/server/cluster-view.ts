@@ -64,7 +64,12 @@ export async function describeHealth(
     uploading: await countUploads(reader),
     pools: await allPools(reader),
   }));
-  const problems = [...problemsOf(nodes), ...complaintsOf(context), ...poolProblems(context, pools, risk)];
+  const problems = [
+    ...problemsOf(nodes),
+    ...complaintsOf(context),
+    ...unprovenOf(context),
+    ...poolProblems(context, pools, risk),
+  ];
   return { copiesAtRisk: risk.atRisk, uploading, nodes, jobs: [...(await jobs.rows())], problems };
 }
 
@@ -123,6 +128,18 @@ function poolProblems(
       });
   }
   return problems;
+}
+
+/** So long nobody is told that a node proves nothing: disks are slow, and machines are started. */
+const UNPROVEN_MS = 15 * 60_000;
+
+function unprovenOf({ nodes, clock }: ServerContext): StatusResponse['problems'] {
+  const nowMs = clock.monotonicMs();
+  return nodes.all().flatMap(({ stored, answering, unprovenSinceMs }) => {
+    if (!countsAs(stored.standing) || !answering || nowMs - (unprovenSinceMs ?? nowMs) < UNPROVEN_MS) return [];
+    const message = `the storage node ${stored.name} (pool ${stored.pool}) answers, but has proved of no block that it has it for ${Math.round((nowMs - (unprovenSinceMs ?? nowMs)) / 60_000)} minutes: its disk is failing or too slow, or it does not have them; "holdfast nodes drain ${stored.name}" moves away what can be read`;
+    return [{ path: '', code: 'node_unproven', message }];
+  });
 }
 
 function complaintsOf({ nodes }: ServerContext): StatusResponse['problems'] {

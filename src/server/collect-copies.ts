@@ -4,6 +4,7 @@
  * is to be named (`copies.ts`).
  */
 import { must } from '#core/assert.ts';
+import { countsAs } from '#core/copies.ts';
 import { ORDER_BLOCKS_MAX, signDeleteOrder } from '#core/delete-order.ts';
 import { HoldfastError } from '#core/errors.ts';
 import type { BlockId } from '#core/ids.ts';
@@ -67,7 +68,12 @@ export class CopyCollector {
 
   async #order(): Promise<boolean> {
     const { meta, nodes, clock } = this.#context;
-    const up = nodes.all().filter((known) => !nodes.isDown(known) && !this.#failed.has(known.stored.number));
+    // Nothing is deleted on a node whose word counts for nothing.
+    const up = nodes
+      .all()
+      .filter(
+        (known) => countsAs(known.stored.standing) && !nodes.isDown(known) && !this.#failed.has(known.stored.number),
+      );
     const numbers = up.map(({ stored }) => stored.number);
     const beforeMs = clock.nowMs() - this.#graceMs;
     const isDue = (await meta.read((reader) => garbageToJudge(reader, numbers, beforeMs, 1))).length > 0;

@@ -35,6 +35,8 @@ export type KnownNode = {
   lastSeenMs: number | null;
   /** Monotonic: since when it does not answer this process; null: it does. */
   silentSinceMs: number | null;
+  /** Monotonic: since when it was asked for proofs and gave none; null: it did, or was not asked. */
+  unprovenSinceMs: number | null;
   /** What is wrong with who answers in its name, until then by the monotonic clock; null: nothing. */
   complaint: { readonly message: string; readonly untilMs: number } | null;
 };
@@ -87,7 +89,7 @@ export class NodeBook {
     const connection = this.#connect({ node, cluster: this.#cluster, pool, pin, addresses }, this.#show);
     const { lastSeenMs } = stored;
     const silentSinceMs = this.#clock.monotonicMs();
-    const unknown = { status: null, downUntilMs: 0, answering: false, complaint: null };
+    const unknown = { status: null, downUntilMs: 0, answering: false, unprovenSinceMs: null, complaint: null };
     return { stored, connection, lastSeenMs, silentSinceMs, ...unknown };
   }
 

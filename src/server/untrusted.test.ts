@@ -49,7 +49,12 @@ class World {
         }),
     };
     const made = Array.from({ length: nodes }, () => new RigNode('txt'));
-    world.rig = await ServerRig.start({ nodes: made, clock, care: CARE });
+    world.rig = await ServerRig.start({
+      nodes: made,
+      clock,
+      care: CARE,
+      collection: { everyMs: MINUTE, graceMs: MINUTE },
+    });
     world.one = await world.rig.link('one');
     if (copies > 1) await world.one.ask(poolsSet, { pool: 'txt', copies });
     return world;
@@ -285,6 +290,18 @@ test('honest nodes stay: slow ones, ones that lose a disk or find damage, ones t
         return store.put(blocks, fence, signal);
       },
     });
+    // Now and then the memory of some machine flips a bit on the way.
+    const sound = world.node(3).store;
+    let reads = 0;
+    world.node(3).prove = (challenges, signal) => proveHeld(sound, p, challenges, signal);
+    world.node(3).store = lying(sound, {
+      get: async (asked, signal) => {
+        const got = await sound.get(asked, signal);
+        const [first] = got;
+        if (first?.kind === 'found' && ++reads % 5 === 0) first.bytes[0] = (first.bytes[0] as number) ^ 1;
+        return got;
+      },
+    });
     // All is lost, and it admits it.
     world.node(2).store = new MemoryBlockStore(p);
     for (let minutes = 0; minutes < 60; minutes++) {
@@ -297,6 +314,8 @@ test('honest nodes stay: slow ones, ones that lose a disk or find damage, ones t
       [null, null, null, null],
     );
     await world.checkReadable();
+    // A read that met a flipped bit owes a copy.
+    await world.rig.server.settleCopies();
     assert.equal((await world.status()).copiesAtRisk, 0);
     for (const [block, holders] of await world.rows())
       for (const number of holders) assert.deepEqual(await world.node(number - 1).store.has([block], never), [true]);
@@ -322,9 +341,30 @@ test('what only the liar has stays readable and moves away first; where there is
   await withWorld(2, 1, async (world) => {
     await world.write(40);
     flips(world.node(0));
+    const deleted: unknown[] = [];
+    const { store } = world.node(0);
+    world.node(0).store = lying(store, {
+      delete: async (...of) => {
+        deleted.push(of);
+        return store.delete(...of);
+      },
+    });
     await world.minutesToFind(0);
     await world.rig.server.settleCopies();
     await world.checkWhole(1, 0);
+    // What was moved away is garbage there; it stays all the same, for as long as nobody trusts the node.
+    world.time.ms += 60 * MINUTE;
+    await world.rig.server.collectGarbage();
+    assert.deepEqual(deleted, []);
+    assert.ok(((await store.status()) as { blocks: number }).blocks > 0);
+    world.node(0).prove = (challenges, signal) => proveHeld(store, p, challenges, signal);
+    await world.one.ask(nodesTrust, { node: world.node(0).node });
+    await world.rig.server.settleCopies();
+    world.time.ms += 60 * MINUTE;
+    await world.rig.server.collectGarbage();
+    // Trusted again, its blocks are its own again, and were never anything else.
+    assert.ok([...(await world.rows()).values()].some((holders) => holders.join() === '1'));
+    await world.checkReadable();
   });
 });
 
@@ -371,6 +411,22 @@ test('a liar stays out when it was away, drained or joins again, until a person 
     assert.deepEqual(await world.standings(), ['in', 'in', 'in']);
     await world.checkReadable();
     await assert.rejects(world.one.ask(nodesTrust, { node }), { code: 'conflict' });
+  }));
+
+test('a node that proves nothing, and blames its disk, is shown; once it proves it is not', () =>
+  withWorld(3, 2, async (world) => {
+    await world.write(20);
+    const unproven = async () => (await world.status()).problems.filter(({ code }) => code === 'node_unproven').length;
+    const { prove } = world.node(0);
+    world.node(0).prove = async (challenges) => challenges.map(() => ({ kind: 'disk_failed' }));
+    for (let minutes = 0; minutes < 10; minutes++) await world.minute();
+    assert.equal(await unproven(), 0);
+    for (let minutes = 0; minutes < 10; minutes++) await world.minute();
+    assert.equal(await unproven(), 1);
+    assert.deepEqual(await world.standings(), ['in', 'in', 'in']);
+    world.node(0).prove = prove;
+    await world.minute();
+    assert.equal(await unproven(), 0);
   }));
 
 test('a liar can be removed for good', () =>
