@@ -44,6 +44,7 @@ class Counted {
         return store.get(ids, signal);
       },
       has: (ids, signal) => store.has(ids, signal),
+      delete: (...of) => store.delete(...of),
       status: () => store.status(),
     };
   }
