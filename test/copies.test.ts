@@ -11,7 +11,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CopiesPlace } from './copies-place.ts';
 import { until } from './holdfast.ts';
 
-/** Further apart than any block is long, so that each damages another one. Resolves with how many. */
+/** How a sealed block begins, and what follows where it is of metadata. */
+const BLOCK = Buffer.from('HFB\x01', 'latin1');
+const METADATA = 3;
+/** Further apart than any block is long, so that each damages another one. */
 const FLIPS_APART = 2_500_000;
 
 function flipBits(directory: string): number {
@@ -20,8 +23,13 @@ function flipBits(directory: string): number {
   assert.ok(name, 'the node has a segment');
   const bytes = readFileSync(join(segments, name));
   let flips = 0;
-  for (let at = 5000 + randomInt(10_000); at < bytes.length; at += FLIPS_APART, flips++)
+  for (let at = 5000 + randomInt(10_000); at < bytes.length; at += FLIPS_APART) {
+    // Metadata is not scrubbed: snapshots ask for it.
+    const block = bytes.lastIndexOf(BLOCK, at);
+    if (bytes[block + BLOCK.length] === METADATA) continue;
     bytes[at] = (bytes[at] as number) ^ (1 << randomInt(8));
+    flips++;
+  }
   writeFileSync(join(segments, name), bytes, { flag: 'r+' });
   return flips;
 }
