@@ -143,6 +143,7 @@ export class Engine {
   async #turn(): Promise<boolean> {
     const { deferrals, selection, line, clock } = this.#device;
     if (clock.monotonicMs() < this.#restUntilMs) return false;
+    this.#restUntilMs = 0;
     if (!(await this.#rootIsChecked())) return false;
     let progress = deferrals.wakeDue();
     if (line.open) progress = (await this.#talk()) || progress;
@@ -421,7 +422,8 @@ export class Engine {
     if (this.#recovered && !this.#paused) untilMs = Math.min(untilMs, this.#observer.nextDueMs());
     if (!line.open) untilMs = Math.min(untilMs, line.retryAtMs);
     if (this.#paused) untilMs = this.#rootCheckMs;
-    if (nowMs < this.#restUntilMs) untilMs = this.#restUntilMs;
+    // Until a turn was made after it: one that came a moment too early did nothing, and nothing else would wake us.
+    if (this.#restUntilMs > 0) untilMs = this.#restUntilMs;
     await wake.sleep(Math.max(untilMs, nowMs + 1), signal);
   }
 }
