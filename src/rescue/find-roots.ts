@@ -69,6 +69,6 @@ export function noRoot(refused: readonly string[]): HoldfastError {
     'integrity',
     refused.length > 0
       ? `no root in these directories was signed by the cluster of this recovery kit (${must(refused[0], 'one at least')}): is it the right kit?`
-      : 'there is no root in these directories: without one there are no names and no keys; add directories of other storage nodes',
+      : 'there is no root in these directories that this recovery kit opens: is it the right kit? Without a root there are no names and no keys; add directories of other storage nodes',
   );
 }
