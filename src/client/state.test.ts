@@ -59,6 +59,30 @@ test('a state of a later version is refused and left as it is', () => {
   );
 });
 
+test('a state of the version before goes on as it is', () => {
+  const path = fresh();
+  const state = openState(sqliteOpener, path);
+  state.sql.exec('ALTER TABLE unflushed DROP COLUMN stat');
+  state.setMeta('format', '1');
+  state.setMeta('root_id', 'abc');
+  state.sql.exec(`INSERT INTO unflushed (entry, content, mtime_us) VALUES ('e', 'c', 1)`);
+  state.close();
+  for (const _ of [1, 2]) {
+    const again = openState(sqliteOpener, path);
+    assert.equal(again.meta('root_id'), 'abc');
+    assert.deepEqual(
+      { ...again.sql.prepare('SELECT entry, content, mtime_us, stat FROM unflushed').get() },
+      {
+        entry: 'e',
+        content: 'c',
+        mtime_us: 1,
+        stat: null,
+      },
+    );
+    again.close();
+  }
+});
+
 test('paths follow moves of folders', () => {
   const state = openState(sqliteOpener, fresh());
   const trees = new Trees(state);

@@ -2,7 +2,7 @@
 import { hasCode, HoldfastError } from '#core/errors.ts';
 import type { SqlDatabase, SqlOpener, SqlStatement } from '#world/sql.ts';
 
-const FORMAT = 1;
+const FORMAT = 2;
 
 const SCHEMA = `
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -167,6 +167,11 @@ export function openState(opener: SqlOpener, path: string, options: { readonly r
     const format = Number(state.meta('format'));
     if (format > FORMAT)
       throw new HoldfastError('newer_version', 'the state of this link was written by a newer version of Holdfast');
+    if (format < FORMAT && !readOnly)
+      state.transaction(() => {
+        sql.exec('ALTER TABLE unflushed ADD COLUMN stat TEXT');
+        state.setMeta('format', String(FORMAT));
+      });
     return state;
   } catch (error) {
     sql.close();
