@@ -7,7 +7,7 @@ import { commit, settle, type Answer, type Operation } from '#protocol/sync.ts';
 import type { Attachment } from './attachment.ts';
 import { freshId, type Device } from './device.ts';
 import { isOutage } from './line.ts';
-import { metHead, noteMetHead } from './met-head.ts';
+import { forgetMetHead, metAbove, noteMetHead } from './met-head.ts';
 import { applySent, subjectOf, type Sent } from './sent.ts';
 import { applyTreeActions } from './tree-actions.ts';
 
@@ -72,8 +72,7 @@ export class Commits {
     this.#headSeq = 0;
     this.#gateSeq = 0;
     this.#met.clear();
-    const { state } = this.#device;
-    if (metHead(state) !== null) state.transaction(() => state.setMeta('met', null));
+    forgetMetHead(this.#device.state);
   }
 
   get pending(): boolean {
@@ -135,8 +134,7 @@ export class Commits {
   /** The latest point of the journal that is in the trees, in part at least. */
   #plannedFrom(): Cursor {
     const cursor = must(this.#cursor(), 'nothing is planned before there is a tree to plan from');
-    const met = metHead(this.#device.state);
-    return met !== null && met.epoch === cursor.epoch && met.seq > cursor.seq ? met : cursor;
+    return metAbove(this.#device.state, cursor) ?? cursor;
   }
 
   /** The whole request was refused: nothing of it was applied, nor ever will be. */

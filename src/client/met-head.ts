@@ -5,13 +5,24 @@
 import type { Cursor } from '#core/entry.ts';
 import type { State } from './state.ts';
 
-export function metHead(state: State): Cursor | null {
-  const kept = state.meta('met');
-  return kept === null ? null : (JSON.parse(kept) as Cursor);
+/** Null where the cursor has come to it. */
+export function metAbove(state: State, cursor: Cursor): Cursor | null {
+  const met = metHead(state);
+  return met !== null && met.epoch === cursor.epoch && met.seq > cursor.seq ? met : null;
 }
 
 /** Call in the transaction that takes the answer. */
 export function noteMetHead(state: State, head: Cursor): void {
   const met = metHead(state);
   if (met === null || met.epoch !== head.epoch || head.seq > met.seq) state.setMeta('met', JSON.stringify(head));
+}
+
+/** The journal was begun anew. */
+export function forgetMetHead(state: State): void {
+  if (metHead(state) !== null) state.transaction(() => state.setMeta('met', null));
+}
+
+function metHead(state: State): Cursor | null {
+  const kept = state.meta('met');
+  return kept === null ? null : (JSON.parse(kept) as Cursor);
 }

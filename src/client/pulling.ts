@@ -6,7 +6,7 @@ import { pull } from '#protocol/sync.ts';
 import type { Decided } from './decisions.ts';
 import type { Device } from './device.ts';
 import { isOutage } from './line.ts';
-import { metHead } from './met-head.ts';
+import { metAbove } from './met-head.ts';
 
 export type Pulled =
   | {
@@ -95,21 +95,15 @@ export class Pulling {
     await this.#running;
   }
 
-  /** Rows of our own are in the tree before they come in the journal: which may have been put back to before them. */
-  #metAbove(cursor: Cursor): Cursor | null {
-    const met = metHead(this.#device.state);
-    return met !== null && met.seq > cursor.seq ? met : null;
-  }
-
   async #ask(cursor: Cursor): Promise<void> {
-    const { line, space, signal } = this.#device;
+    const { line, space, signal, state } = this.#device;
     this.#hold = new AbortController();
     this.#holding = this.#caughtUp;
     try {
       const { response, parts } = await line.ask(
         pull,
         {
-          cursors: [{ space, cursor, met: this.#metAbove(cursor) }],
+          cursors: [{ space, cursor, met: metAbove(state, cursor) }],
           waitMs: this.#holding ? limits.pullWaitMsMax : 0,
           rowsMax: limits.pullRowsMax,
           holds: this.#asksAbout(),

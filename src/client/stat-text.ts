@@ -6,7 +6,7 @@ import type { FolderKind, Stat } from '#world/folder.ts';
 const TICK_NS = 50_000_000n;
 const COARSE_NS = 2_000_000_000n;
 /** After so long no stat is racy any more. */
-export const RACY_MS_MAX = 2000;
+export const RACY_MS_MAX = Number(COARSE_NS / 1_000_000n);
 
 /** Of a folder only what makes it this folder: its times change with everything that happens in it. */
 export function statText(stat: Stat): string {
