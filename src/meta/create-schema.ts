@@ -294,7 +294,9 @@ export async function openSchema(store: MetaStore): Promise<void> {
   if (version !== null)
     throw new HoldfastError(
       'newer_version',
-      `the index was written by a newer version of Holdfast (format ${version}, this program knows ${SCHEMA_VERSION}); no changes were made`,
+      version > SCHEMA_VERSION
+        ? `the index was written by a newer version of Holdfast (format ${version}, this program knows ${SCHEMA_VERSION}); no changes were made`
+        : `the index was written by a version of Holdfast before the first release (format ${version}), which this one (format ${SCHEMA_VERSION}) does not read; no changes were made`,
     );
   await store.write(createTables);
 }
