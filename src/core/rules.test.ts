@@ -9,7 +9,6 @@ import {
   judgeCriteria,
   lookAtAges,
   lookAtPaths,
-  poolOf,
   type Criteria,
   type Rule,
   type RuledFile,
@@ -24,6 +23,7 @@ const file = (path: string, more: Partial<RuledFile> = {}): RuledFile => ({
   ageMs: 0,
   ...more,
 });
+const poolOf = <OfRule extends Rule>(rules: readonly OfRule[], of: RuledFile) => compileRules(rules)(of);
 const at = (path: string, rules: readonly Rule[] = DEFAULT_RULES): string => poolOf(rules, file(path)).pool;
 const rule = (name: string, position: number, pool: string, criteria: Partial<Criteria>): Rule => ({
   rule: name,

@@ -52,11 +52,6 @@ export const DEFAULT_RULES: readonly Rule[] = ['mp3', 'txt', 'pdf'].map((extensi
 }));
 
 /** Of the rules that match, the one of lowest position decides; of equals, the one that comes first. `rule: null` says that none did. */
-export function poolOf<OfRule extends Rule>(rules: readonly OfRule[], file: RuledFile): Placed<OfRule> {
-  return compileRules(rules)(file);
-}
-
-/** `poolOf` for many files under the same rules. */
 export function compileRules<OfRule extends Rule>(rules: readonly OfRule[]): (file: RuledFile) => Placed<OfRule> {
   const inOrder = rules
     .toSorted((left, right) => left.position - right.position)

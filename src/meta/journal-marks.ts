@@ -27,19 +27,21 @@ export async function dropJournalMarks({ db }: MetaWriter, space: SpaceId, below
   await db.deleteFrom('journal_mark').where('space', '=', idBytes(space)).where('mark', '<', below).execute();
 }
 
-export async function journalBetween(
-  { db }: MetaReader,
-  space: SpaceId,
-  range: { readonly from: number; readonly below: number },
-) {
+export type SeqRange = { readonly from: number; readonly below: number };
+
+export async function journalBetween(reader: MetaReader, space: SpaceId, range: SeqRange) {
+  return rowsBetween(reader, space, range).execute();
+}
+
+/** A query, in the order of seqs, to be narrowed further. */
+export function rowsBetween({ db }: MetaReader, space: SpaceId, { from, below }: SeqRange) {
   return db
     .selectFrom('journal')
     .select(['seq', 'row'])
     .where('space', '=', idBytes(space))
-    .where('seq', '>=', range.from)
-    .where('seq', '<', range.below)
-    .orderBy('seq')
-    .execute();
+    .where('seq', '>=', from)
+    .where('seq', '<', below)
+    .orderBy('seq');
 }
 
 /** Those of the seqs that are some entry's present state, in the trash or not. */

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import { id16Of, idBytes, TRASH_ENTRY, type EntryId, type SpaceId } from '#core/ids.ts';
 import { utf8 } from '#core/bytes.ts';
 import { entryOf, SLOT_MIN, type PooledEntry } from './entries.ts';
+import { rowsBetween, type SeqRange } from './journal-marks.ts';
 import type { MetaReader } from './meta-store.ts';
 import type { MetaSchema } from './schema.ts';
 
@@ -12,33 +13,24 @@ const ENTRY_AT = 81;
 const PARENT_AT = 97;
 const ENTRY_KIND = Uint8Array.of(1);
 
-type Range = { readonly from: number; readonly below: number };
-
 /** Rows about an entry among those of some seqs. The journal is not sorted by entry: this reads all of them. */
-export async function journalOfEntry({ db }: MetaReader, space: SpaceId, entry: EntryId, range: Range) {
-  return db
-    .selectFrom('journal')
-    .select(['seq', 'row'])
-    .where('space', '=', idBytes(space))
-    .where('seq', '>=', range.from)
-    .where('seq', '<', range.below)
+export async function journalOfEntry(reader: MetaReader, space: SpaceId, entry: EntryId, range: SeqRange) {
+  return rowsBetween(reader, space, range)
     .where(sql<boolean>`substr(row, ${sql.lit(ENTRY_AT)}, 16) = ${idBytes(entry)}`)
     .where(sql<boolean>`substr(row, ${sql.lit(KIND_AT)}, 1) = ${ENTRY_KIND}`)
-    .orderBy('seq')
     .execute();
 }
 
 /** Rows that put something into one of these folders, among those of some seqs. */
-export async function journalOfFolders({ db }: MetaReader, space: SpaceId, folders: readonly EntryId[], range: Range) {
-  return db
-    .selectFrom('journal')
-    .select(['seq', 'row'])
-    .where('space', '=', idBytes(space))
-    .where('seq', '>=', range.from)
-    .where('seq', '<', range.below)
+export async function journalOfFolders(
+  reader: MetaReader,
+  space: SpaceId,
+  folders: readonly EntryId[],
+  range: SeqRange,
+) {
+  return rowsBetween(reader, space, range)
     .where(sql<boolean>`substr(row, ${sql.lit(PARENT_AT)}, 16) in (${sql.join(folders.map(idBytes))})`)
     .where(sql<boolean>`substr(row, ${sql.lit(KIND_AT)}, 1) = ${ENTRY_KIND}`)
-    .orderBy('seq')
     .execute();
 }
 

@@ -69,7 +69,6 @@ export const ruleRow = z.strictObject({
   ...criteria,
   pool: poolName,
 });
-export type RuleRow = z.infer<typeof ruleRow>;
 /** Rules as they might be, in the order in which they are tried. Those that are there already keep their name. */
 const proposedRule = z.strictObject({ rule: ruleRow.shape.rule.optional(), ...criteria, pool: poolName });
 export type ProposedRule = z.infer<typeof proposedRule>;

@@ -1,6 +1,6 @@
 /** What of every live file can be brought back, judged from what was found and from nothing else. */
 import { must } from '#core/assert.ts';
-import { toHex } from '#core/bytes.ts';
+import { fromHex, toHex } from '#core/bytes.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { ROOT_ENTRY, TRASH_ENTRY, type EntryId, type SpaceId } from '#core/ids.ts';
 import { chainNext, chainStart, parseRow } from '#core/journal-row.ts';
@@ -9,14 +9,13 @@ import { contentIdOf, manifestIdOf, openManifest, type Manifest } from '#core/ma
 import type { Primitives } from '#core/primitives.ts';
 import type { ListedHead } from '#core/root-index.ts';
 import type { RecoveryKit } from '#core/root-key.ts';
-import { NO_OBJECT, unwrapSecret, type WrapPurpose } from '#core/wrap.ts';
+import { unwrapSecret, type WrapPurpose } from '#core/wrap.ts';
 import { findSecrets } from '#meta/clusters.ts';
 import { findContents } from '#meta/contents.ts';
 import type { PooledEntry } from '#meta/entries.ts';
 import type { MetaReader, MetaStore } from '#meta/meta-store.ts';
 import type { StoredSpace } from '#meta/spaces.ts';
 import { chainedRows, entriesAfter } from '#meta/surveying.ts';
-import { fromHex } from '#core/bytes.ts';
 import type { FoundBlocks } from './found-blocks.ts';
 
 const PAGE = 500;
@@ -49,14 +48,6 @@ export function openSpaceKeys(
     if (!identity?.key || !current) return { why: 'the keys of its space do not open' };
     return { keyring: makeKeyring(primitives, { identityKey: identity.key, current, versions }) };
   })();
-}
-
-/** The seed of the cluster's identity, by which a server that is made anew signs. */
-export async function openIdentity(primitives: Primitives, kit: RecoveryKit, reader: MetaReader) {
-  const purpose = 'cluster_identity_seed';
-  const [stored] = await findSecrets(reader, purpose, new Uint8Array(16));
-  const place = { cluster: kit.cluster, purpose, object: NO_OBJECT, version: stored?.version ?? 1 } as const;
-  return stored ? unwrapSecret(primitives, kit.root, place, stored.wrapped) : null;
 }
 
 /** As `judgeJournal`; rows that are none are a fault as well. */
