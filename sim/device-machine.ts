@@ -17,7 +17,7 @@ import { SimRandom } from '#world/sim/sim-random.ts';
 import type { ProcessFiles } from '#world/sim/files/process-files.ts';
 import type { Ledger } from './ledger.ts';
 import { Machine, primitives, type Surroundings } from './machines.ts';
-import { childOf, nameOf as lastOf, parentOf, Programs, type Tree } from './programs.ts';
+import { childOf, nameOf, parentOf, Programs, type Tree } from './programs.ts';
 import { SERVER_ADDRESS } from './server-machine.ts';
 import { isErrno, User } from './user.ts';
 import { Files } from './files.ts';
@@ -25,6 +25,8 @@ import { SimWatcher } from '#world/sim/sim-watcher.ts';
 import { deviceProfiles, type DeviceProfile } from '#world/sim/sim-file-system.ts';
 
 export const ROOT = '/sync';
+const STATE_PATH = 'state.db';
+const forever = new AbortController().signal;
 
 /** Most people's disk is the usual one. */
 function drawProfile(random: SimRandom): DeviceProfile {
@@ -32,8 +34,6 @@ function drawProfile(random: SimRandom): DeviceProfile {
   const { ext4Coarse, btrfs, weak, apfs, hfs } = deviceProfiles;
   return random.pick([ext4Coarse, btrfs, weak, apfs, hfs]);
 }
-const STATE_PATH = 'state.db';
-const forever = new AbortController().signal;
 
 export class DeviceMachine extends Machine {
   readonly files: Files;
@@ -81,19 +81,19 @@ export class DeviceMachine extends Machine {
       'SELECT entry, name FROM local WHERE parent = ? AND coalesce(alias, name) = ? AND slot IS NULL',
     );
     const known = new Map<string, { readonly path: string; readonly entry: string | null }>();
-    const nameOf = (path: string): { readonly path: string; readonly entry: string | null } => {
+    const inSpace = (path: string): { readonly path: string; readonly entry: string | null } => {
       if (path === '') return { path: '', entry: ROOT_ENTRY };
       let named = known.get(path);
       if (!named) {
-        const above = nameOf(parentOf(path));
-        const row = above.entry === null ? undefined : children.get(above.entry, lastOf(path));
-        const name = row ? (row['name'] as string) : lastOf(path);
+        const above = inSpace(parentOf(path));
+        const row = above.entry === null ? undefined : children.get(above.entry, nameOf(path));
+        const name = row ? (row['name'] as string) : nameOf(path);
         named = { path: childOf(above.path, name), entry: row ? (row['entry'] as string) : null };
         known.set(path, named);
       }
       return named;
     };
-    return new Map([...found].map(([path, node]) => [nameOf(path).path, node]));
+    return new Map([...found].map(([path, node]) => [inSpace(path).path, node]));
   }
 
   /** Whether its disk tells all names apart. */

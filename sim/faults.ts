@@ -289,10 +289,6 @@ function cutOff(world: World, here: string, there: string, random: SimRandom): (
 
 const deck = faults.flatMap((fault) => Array.from({ length: fault.weight }, () => fault));
 
-export function faultNames(): readonly string[] {
-  return faults.map(({ name }) => name);
-}
-
 export function faultNamed(name: string): Fault | null {
   return faults.find((fault) => fault.name === name) ?? null;
 }

@@ -3,7 +3,7 @@
  * give, and the end of each role at each of its effects. What is left out, and why, is below it.
  */
 import type { Counts } from './coverage.ts';
-import { faultNames } from './faults.ts';
+import { faults } from './faults.ts';
 
 export const SEEN_AT_LEAST = 100;
 /** From so many seeds on a run is one to publish. */
@@ -41,14 +41,14 @@ const ENDS = each(
 );
 
 /*
- * Not in a world as it is: `held` (what people do here is ordinary, and older than a day is nothing), `forbidden` and `invalid` (no honest client
- * sends what is refused so), `conflict cycle` and `not_empty` (answered by other means since deletes have a basis), `need_blocks` and `unknown`
- * (nothing is collected), corrupt blocks (nothing damages a disk that was synced).
+ * Left out, since no world has it: `held` (what people do here is ordinary, and nothing is older than a day), `forbidden` and `invalid` (no honest
+ * client sends what is refused so), `conflict cycle` and `not_empty` (other answers come first), `need_blocks` and `unknown` (what is collected is named by
+ * nobody), damaged blocks on a node's disk (nothing damages what was synced).
  */
 
 export function required(): readonly string[] {
   return [
-    ...faultNames().map((name) => `fault: ${name}`),
+    ...faults.map(({ name }) => `fault: ${name}`),
     ...ACTS.map((act) => `person: ${act}`),
     ...ANSWERS.map((answer) => `answer: ${answer}`),
     ...NET.map((event) => `net: ${event}`),

@@ -13,6 +13,7 @@ import { HoldfastError } from '#core/errors.ts';
 import type { Cursor } from '#core/entry.ts';
 import {
   id32Of,
+  ROOT_ENTRY,
   type BlockId,
   type DeviceId,
   type EntryId,
@@ -408,6 +409,18 @@ export class RigDevice {
       operations.map((operation) => [operation]),
       files,
     );
+  }
+
+  /** Small files in the root, each with bytes of its own. */
+  async createMany(count: number, prefix: string): Promise<readonly SealedFile[]> {
+    const made: SealedFile[] = [];
+    const operations = Array.from({ length: count }, (_, index) =>
+      this.createFile(ROOT_ENTRY, `${prefix} ${index}.txt`, made, randomBytes(200 + index)),
+    );
+    const { answers } = await this.each(operations, made);
+    const refused = answers.find(({ kind }) => kind !== 'applied');
+    if (refused) throw new Error(`a file was not taken: ${JSON.stringify(refused)}`);
+    return made;
   }
 
   createFile(

@@ -45,16 +45,7 @@ class World {
   }
 
   async write(count: number, prefix = 'file'): Promise<void> {
-    const made: SealedFile[] = [];
-    const operations = Array.from({ length: count }, (_, index) =>
-      this.one.createFile(ROOT_ENTRY, `${prefix} ${index}.txt`, made, randomBytes(200 + index)),
-    );
-    const { answers } = await this.one.each(operations, made);
-    assert.ok(
-      answers.every(({ kind }) => kind === 'applied'),
-      JSON.stringify(answers[0]),
-    );
-    this.files.push(...made);
+    this.files.push(...(await this.one.createMany(count, prefix)));
   }
 
   copies(copies: number) {

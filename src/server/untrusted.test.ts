@@ -5,7 +5,7 @@ import test from 'node:test';
 import { MemoryBlockStore } from '#blocks/memory-block-store.ts';
 import { toHex } from '#core/bytes.ts';
 import { HoldfastError } from '#core/errors.ts';
-import { ROOT_ENTRY, type BlockId } from '#core/ids.ts';
+import type { BlockId } from '#core/ids.ts';
 import { walkPresence } from '#meta/copies.ts';
 import { nodesDrain, nodesList, nodesRemove, nodesTrust, poolsSet, serverStatus } from '#protocol/cluster.ts';
 import { contents } from '#protocol/contents.ts';
@@ -65,16 +65,7 @@ class World {
   }
 
   async write(count: number, prefix = 'file'): Promise<void> {
-    const made: SealedFile[] = [];
-    const operations = Array.from({ length: count }, (_, index) =>
-      this.one.createFile(ROOT_ENTRY, `${prefix} ${index}.txt`, made, randomBytes(200 + index)),
-    );
-    const { answers } = await this.one.each(operations, made);
-    assert.ok(
-      answers.every(({ kind }) => kind === 'applied'),
-      JSON.stringify(answers[0]),
-    );
-    this.files.push(...made);
+    this.files.push(...(await this.one.createMany(count, prefix)));
   }
 
   async row(index: number) {
