@@ -1,5 +1,5 @@
 /** Judges what storage nodes answer, or that they do not: who is lost, who is back, and whether two answer in one name. */
-import { HoldfastError } from '#core/errors.ts';
+import { hasCode, HoldfastError } from '#core/errors.ts';
 import { allNodes, noteNodeRun } from '#meta/clusters.ts';
 import type { KnownNode } from './node-book.ts';
 import type { NodeStatus } from './node-connection.ts';
@@ -36,7 +36,13 @@ export class NodeWatch {
     if (stored.run !== '') this.#past.add(stored.run);
     // Started anew, and the only one who answers: what was wrong is mended.
     known.complaint = null;
-    await this.#context.meta.write((writer) => noteNodeRun(writer, stored.node, status));
+    try {
+      await this.#context.meta.write((writer) => noteNodeRun(writer, stored.node, status));
+    } catch (error) {
+      // The server's full disk says nothing about the node: what it holds is served. The next greeting judges it again.
+      if (hasCode(error, 'no_space')) return;
+      throw error;
+    }
     Object.assign(known, { stored: { ...stored, boot: status.boot, run: status.run } });
   }
 

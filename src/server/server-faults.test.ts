@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import test from 'node:test';
 import { HoldfastError } from '#core/errors.ts';
 import { idBytes, ROOT_ENTRY, type BlockId, type EntryId, type OpId, type SpaceId, type UploadId } from '#core/ids.ts';
+import { allNodes } from '#meta/clusters.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import { devicesRevoke } from '#protocol/account.ts';
 import { contents } from '#protocol/contents.ts';
@@ -64,29 +65,61 @@ function createText(device: RigDevice): { readonly files: SealedFile[]; readonly
   return { files, create: device.createFile(ROOT_ENTRY, 'a.txt', files, randomBytes(100)) };
 }
 
-test('a transaction that fails leaves no trace, and the same request applies afterwards', () => {
-  let failing = false;
+/** An index whose transactions all fail at their end while `full`. */
+function fillable() {
+  const disk = { full: false };
   const wrapMeta = (store: MetaStore): MetaStore => ({
     ...store,
     write: (work) =>
       store.write(async (writer) => {
         const result = await work(writer);
-        if (failing) throw new HoldfastError('no_space', 'the disk is full');
+        if (disk.full) throw new HoldfastError('no_space', 'the disk is full');
         return result;
       }),
   });
+  return { disk, wrapMeta };
+}
+
+test('a transaction that fails leaves no trace, and the same request applies afterwards', () => {
+  const { disk, wrapMeta } = fillable();
   return withRig(
     async (rig) => {
       const one = await rig.link('one');
       const head = await one.head();
       const { files, create } = createText(one);
       const op = newId<OpId>();
-      failing = true;
+      disk.full = true;
       await assert.rejects(one.commit([[create]], files, { op }), { code: 'no_space' });
-      failing = false;
+      disk.full = false;
       assert.deepEqual(await one.head(), head);
       assert.equal((await one.commit([[create]], files, { op })).answers[0]?.kind, 'applied');
       assert.equal((await one.listAll()).rows.length, 1);
+    },
+    { wrapMeta },
+  );
+});
+
+test('a node that starts anew while the disk of the server is full is read from, and written down later', () => {
+  const { disk, wrapMeta } = fillable();
+  return withRig(
+    async (rig) => {
+      const one = await rig.link('one');
+      const { files, create } = createText(one);
+      await one.commit([[create]], files);
+      disk.full = true;
+      for (const node of rig.nodes) Object.assign(node, { boot: 2, run: 'again and another' });
+      await rig.server.greetNodes();
+      const { manifestId } = files[0] as SealedFile;
+      const asking = { space: one.space, manifests: [manifestId], budgetBytes: 1e6 };
+      const [item] = (await one.ask(contents, asking)).response.items;
+      assert.equal(item?.kind, 'found');
+      disk.full = false;
+      await rig.server.greetNodes();
+      const runs = (await rig.meta.read(allNodes)).map(({ run }) => run);
+      assert.ok(
+        runs.every((run) => run === 'again and another'),
+        runs.join(),
+      );
     },
     { wrapMeta },
   );
