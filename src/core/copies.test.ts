@@ -3,8 +3,18 @@ import { createHash } from 'node:crypto';
 import test from 'node:test';
 import fc from 'fast-check';
 import { nodePrimitives } from '#world/real/primitives.ts';
-import { counting, keepBest, owedOf, planMove, planRepair, type PoolCopies, type Standing } from './copies.ts';
+import {
+  counting,
+  keepBest,
+  leastCopies,
+  owedOf,
+  planMove,
+  planRepair,
+  type PoolCopies,
+  type Standing,
+} from './copies.ts';
 import { id16Of, id32Of, type BlockId, type NodeId } from './ids.ts';
+import { limits } from './limits.ts';
 import { makeLayout, nodesFor, type LayoutNode } from './layout.ts';
 
 const standings = (named: Readonly<Record<number, Standing>>): ReadonlyMap<number, Standing> =>
@@ -15,6 +25,14 @@ test('who is lost, removed or distrusted does not count, who drains does; nobody
   assert.deepEqual(counting([1, 2, 2, 3, 4, 5, 9], { standing }), [1, 2]);
   assert.equal(owedOf([1, 2, 3], { copies: 3, standing }), 1);
   assert.equal(owedOf([1, 2], { copies: 1, standing }), 0);
+});
+
+test('a file has as many copies as its block that has fewest, however many blocks there are', () => {
+  const standing = standings({ 1: 'in', 2: 'in', 3: 'lost' });
+  const blocks = Array.from({ length: limits.manifestChunksMax }, () => [1, 2]);
+  assert.equal(leastCopies(blocks, { standing }), 2);
+  assert.equal(leastCopies([...blocks, [2, 3]], { standing }), 1);
+  assert.equal(leastCopies([...blocks, []], { standing }), 0);
 });
 
 test('repair takes the next nodes of the layout, never one that holds the block or takes none', () => {

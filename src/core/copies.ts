@@ -30,6 +30,13 @@ export function counting(holders: readonly number[], { standing }: Pick<PoolCopi
   return [...new Set(holders)].filter((holder) => countsAs(standing.get(holder)));
 }
 
+/** Of the block that has fewest that count; infinite where there is no block. A file may have more of them than a call has arguments. */
+export function leastCopies(blocks: Iterable<readonly number[]>, pool: Pick<PoolCopies, 'standing'>): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (const holders of blocks) least = Math.min(least, counting(holders, pool).length);
+  return least;
+}
+
 export function owedOf(holders: readonly number[], pool: PoolCopies): number {
   return Math.max(0, pool.copies - counting(holders, pool).length);
 }

@@ -35,7 +35,7 @@ export async function addGarbage({ db }: MetaWriter, copies: readonly Copy[], si
       .execute();
 }
 
-/** Those to be judged of one node, some node's that has any: those that wait since before `beforeMs`, and those whose order was not answered. */
+/** What is to be judged now, of the first of `nodes` that has any: what waits since before `beforeMs`, and what was ordered without an answer. */
 export async function garbageToJudge(
   { db }: MetaReader,
   nodes: readonly number[],

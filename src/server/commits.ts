@@ -251,7 +251,8 @@ async function writeDecision(
     // What is held keeps its bytes: its device may be gone when it is approved.
     const kind = decision.answers[position]?.kind;
     if (kind !== 'applied' && kind !== 'held') {
-      unused.push(...(plan.presence.get(position) ?? []));
+      // One by one: a file may have more blocks than a call has arguments.
+      for (const row of plan.presence.get(position) ?? []) unused.push(row);
       continue;
     }
     applied.add(operation.entry);

@@ -1,8 +1,9 @@
 /** What the loss of a storage node would cost: from the rows as they are, by the planner that repair uses. Reads everything, changes nothing. */
 import { must } from '#core/assert.ts';
-import { counting, planRepair, type PoolCopies, type Standing } from '#core/copies.ts';
+import { counting, leastCopies, planRepair, type PoolCopies, type Standing } from '#core/copies.ts';
 import type { EntryId, ManifestId, SpaceId } from '#core/ids.ts';
 import { makeLayout, nodesFor, type Layout } from '#core/layout.ts';
+import { MIB } from '#core/limits.ts';
 import { findPresence } from '#meta/contents.ts';
 import { walkPresence, type PlacedPresence, type PresenceKey } from '#meta/copies.ts';
 import { filesAfter } from '#meta/entries.ts';
@@ -11,9 +12,12 @@ import { allSpaces } from '#meta/spaces.ts';
 import { outlines } from './contents.ts';
 import type { KnownNode } from './node-book.ts';
 import type { ServerContext } from './server-context.ts';
+import { within } from './within-batch.ts';
 
 const ROWS_PER_READ = 1000;
 const FILES_PER_READ = 256;
+/** Of the files of one read: the list of a file's blocks is as long as the file. One larger file is read alone. */
+const FILE_BYTES_PER_READ = 16 * 1024 * MIB;
 
 export type Loss = {
   /** Files that could be read now, and could not be read any more. */
@@ -81,9 +85,9 @@ async function countFilesHit(
       const { last, files }: FilePage = await meta.read((reader) => pageOfHolders(reader, space, pool, behind));
       for (const blocks of files) {
         if (!blocks.some((holders) => holders.includes(lost))) continue;
-        const least = (placed: PoolCopies) => Math.min(...blocks.map((holders) => counting(holders, placed).length));
-        if (least(now) > 0 && least(after) === 0) total.filesLost++;
-        if (least(after) === 1) total.filesWithOneCopy++;
+        const left = leastCopies(blocks, after);
+        if (left === 0 && leastCopies(blocks, now) > 0) total.filesLost++;
+        if (left === 1) total.filesWithOneCopy++;
       }
       if (last === null) break;
       from = last;
@@ -100,7 +104,8 @@ async function pageOfHolders(
   pool: string,
   after: EntryId | null,
 ): Promise<FilePage> {
-  const page = await filesAfter(reader, space, after, FILES_PER_READ);
+  const read = await filesAfter(reader, space, after, FILES_PER_READ);
+  const page = within(read, ({ content }) => content?.size ?? 0, FILE_BYTES_PER_READ);
   const own = page.filter((file) => file.pool === pool);
   const found = await outlines(
     reader,
@@ -112,6 +117,6 @@ async function pageOfHolders(
   const files = own.map(({ content }) =>
     (found.get(content?.manifestId as ManifestId)?.blocks ?? []).map(({ id }) => holders.get(id) ?? []),
   );
-  const last = page.length < FILES_PER_READ ? null : must(page.at(-1), 'a full page has a last row').entry;
-  return { last, files };
+  const isLast = page.length === read.length && read.length < FILES_PER_READ;
+  return { last: isLast ? null : must(page.at(-1), 'a page that is not the last has a row').entry, files };
 }

@@ -2,8 +2,9 @@
 import { must } from '#core/assert.ts';
 import { fromUtf8 } from '#core/bytes.ts';
 import { readConflictName } from '#core/conflict-copies.ts';
+import { leastCopies } from '#core/copies.ts';
 import { HoldfastError } from '#core/errors.ts';
-import { ROOT_ENTRY, TRASH_ENTRY, type DeviceId, type EntryId } from '#core/ids.ts';
+import { ROOT_ENTRY, TRASH_ENTRY, type BlockId, type DeviceId, type EntryId } from '#core/ids.ts';
 import { parseRow } from '#core/journal-row.ts';
 import { nearestNames } from '#core/nearest.ts';
 import { storyOf, type EntryRow } from '#core/story.ts';
@@ -146,10 +147,10 @@ async function placedOf(
   const ids = [...new Set((outline?.blocks ?? []).map(({ id }) => id))];
   const copiesWanted = context.nodes.copies(pool);
   const counts = new Map<number, number>();
-  const here = new Map(ids.map((id) => [id, 0]));
+  const here = new Map<BlockId, readonly number[]>(ids.map((id) => [id, []]));
   for (const row of await findPresence(reader, space.space, ids)) {
     for (const holder of row.holders) counts.set(holder, (counts.get(holder) ?? 0) + 1);
-    if (row.pool === pool) here.set(row.block, row.holders.length);
+    if (row.pool === pool) here.set(row.block, row.holders);
   }
   const nodes = [...counts].flatMap(([number, blocks]) => {
     const stored = context.nodes.byNumber(number)?.stored;
@@ -163,7 +164,7 @@ async function placedOf(
     moved: pooled,
     blocks: ids.length,
     storedBytes: outline?.storedBytes ?? 0,
-    copies: Math.min(copiesWanted, ...here.values()),
+    copies: Math.min(copiesWanted, leastCopies(here.values(), context.nodes.standing(pool))),
     copiesWanted,
     nodes: nodes.sort((left, right) =>
       left.pool === right.pool ? right.blocks - left.blocks : left.pool === pool ? -1 : 1,
