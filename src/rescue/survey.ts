@@ -28,26 +28,23 @@ export type FileState =
 /** `path`: the names from the root on. */
 export type SurveyedEntry = { readonly entry: PooledEntry; readonly path: readonly string[]; readonly live: boolean };
 
-export function openSpaceKeys(
+export async function openSpaceKeys(
   primitives: Primitives,
   kit: RecoveryKit,
   reader: MetaReader,
   space: StoredSpace,
 ): Promise<SpaceKeysFound> {
-  const open = async (purpose: WrapPurpose) => {
-    const object = must(fromHex(space.space), 'an id is hexadecimal');
-    return (await findSecrets(reader, purpose, object)).map(({ version, wrapped }) => {
+  const object = must(fromHex(space.space), 'an id is hexadecimal');
+  const open = async (purpose: WrapPurpose) =>
+    (await findSecrets(reader, purpose, object)).map(({ version, wrapped }) => {
       const place = { cluster: kit.cluster, purpose, object: space.space, version };
       return { version, key: unwrapSecret(primitives, kit.root, place, wrapped) };
     });
-  };
-  return (async () => {
-    const [identity] = await open('space_identity_key');
-    const versions = (await open('space_key')).flatMap(({ version, key }) => (key ? [{ version, key }] : []));
-    const current = versions.find(({ version }) => version === space.keyVersion);
-    if (!identity?.key || !current) return { why: 'the keys of its space do not open' };
-    return { keyring: makeKeyring(primitives, { identityKey: identity.key, current, versions }) };
-  })();
+  const [identity] = await open('space_identity_key');
+  const versions = (await open('space_key')).flatMap(({ version, key }) => (key ? [{ version, key }] : []));
+  const current = versions.find(({ version }) => version === space.keyVersion);
+  if (!identity?.key || !current) return { why: 'the keys of its space do not open' };
+  return { keyring: makeKeyring(primitives, { identityKey: identity.key, current, versions }) };
 }
 
 /** As `judgeJournal`; rows that are none are a fault as well. */
