@@ -40,6 +40,11 @@ export class Attachment {
     return this.#attached && this.#device.clock.monotonicMs() < this.#tickAtMs;
   }
 
+  /** Of the monotonic clock; `holds` is false from then on. */
+  get holdsUntilMs(): number {
+    return this.#tickAtMs;
+  }
+
   /** The server knows no such client, or another one: it is asked again, as the same. */
   lost(): void {
     this.#attached = false;

@@ -95,14 +95,15 @@ export class Engine {
 
   /** Until the device's signal aborts. Rejects with defects only. */
   async run(): Promise<void> {
-    const { signal, dirty, state } = this.#device;
+    const { signal, clock, dirty, state } = this.#device;
     state.transaction(() => dirty.wakeAll());
     const hints = this.#hearHints();
     while (!signal.aborted) {
+      const begunMs = clock.monotonicMs();
       const progress = await this.#turn().catch((error: unknown) => this.#interrupted(error));
       if (signal.aborted) break;
       this.#tell(progress);
-      if (!progress) await this.#rest();
+      if (!progress) await this.#rest(begunMs);
     }
     this.#onHintsTaken?.();
     await Promise.all([hints, this.ended()]);
@@ -143,7 +144,6 @@ export class Engine {
   async #turn(): Promise<boolean> {
     const { deferrals, selection, line, clock } = this.#device;
     if (clock.monotonicMs() < this.#restUntilMs) return false;
-    this.#restUntilMs = 0;
     if (!(await this.#rootIsChecked())) return false;
     let progress = deferrals.wakeDue();
     if (line.open) progress = (await this.#talk()) || progress;
@@ -415,15 +415,19 @@ export class Engine {
     return this.#status.make(idle, this.#paused, { up: this.#uploads.running, down: this.#downloads.running });
   }
 
-  async #rest(): Promise<void> {
+  /**
+   * `begunMs`: when the turn before it began. What was to come after that is waited for even where its time has come by now: the turn may
+   * have looked a moment too early, and nothing else would wake us.
+   */
+  async #rest(begunMs: number): Promise<void> {
     const { clock, deferrals, line, wake, signal } = this.#device;
     const nowMs = clock.monotonicMs();
     let untilMs = Math.min(nowMs + REST_MS_MAX, deferrals.nextDueMs(), this.#device.unflushed.nextDueMs());
     if (this.#recovered && !this.#paused) untilMs = Math.min(untilMs, this.#observer.nextDueMs());
-    if (!line.open) untilMs = Math.min(untilMs, line.retryAtMs);
+    for (const laterMs of [line.retryAtMs, this.#attachment.holdsUntilMs])
+      if (laterMs > begunMs) untilMs = Math.min(untilMs, laterMs);
     if (this.#paused) untilMs = this.#rootCheckMs;
-    // Until a turn was made after it: one that came a moment too early did nothing, and nothing else would wake us.
-    if (this.#restUntilMs > 0) untilMs = this.#restUntilMs;
+    if (this.#restUntilMs > begunMs) untilMs = this.#restUntilMs;
     await wake.sleep(Math.max(untilMs, nowMs + 1), signal);
   }
 }

@@ -41,6 +41,7 @@ import { ask } from '#protocol/call.ts';
 import { directPeer } from '#protocol/direct-peer.ts';
 import { attach, commit, list } from '#protocol/sync.ts';
 import type { Peer, Wire } from '#protocol/wire.ts';
+import type { Clock } from '#world/clock.ts';
 import type { Failure, Folder, FolderStep } from '#world/folder.ts';
 import type { NodeConnection } from '#server/node-connection.ts';
 import { proveHeld } from '#storage/prove.ts';
@@ -226,6 +227,7 @@ export class Device {
   /** Make another disk of the real one. */
   asFolder: (folder: Folder) => Folder = (folder) => folder;
   asWatcher: (watcher: Watcher) => Watcher = (watcher) => watcher;
+  clock: Clock = realClock;
   client: Client | null = null;
   /** Its client ended by a fault; `stop` clears it away. */
   killed = false;
@@ -272,7 +274,7 @@ export class Device {
       watcher: this.asWatcher(realWatcher(this.folder)),
       peer: this.peer(),
       sql: sqliteOpener,
-      clock: realClock,
+      clock: this.clock,
       random: realRandom,
       log,
       primitives: nodePrimitives,
