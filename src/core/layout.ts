@@ -84,9 +84,14 @@ export function parseLayout(number: number, nodes: readonly NodeId[], table: Uin
     nodes.some((node, index) => index > 0 && must(nodes[index - 1], 'before') >= node)
   )
     return null;
-  for (let partition = 0; partition < PARTITIONS; partition++) {
-    const positions = positionsOf({ table, width }, partition);
-    if (positions.some((position) => position >= nodes.length) || new Set(positions).size < width) return null;
+  const view = new DataView(table.buffer, table.byteOffset, table.length);
+  /** By position: the last partition that named it. */
+  const namedBy = new Int32Array(nodes.length).fill(-1);
+  for (let at = 0; at < PARTITIONS * width; at++) {
+    const position = view.getUint16(2 * at);
+    const partition = Math.floor(at / width);
+    if (position >= nodes.length || namedBy[position] === partition) return null;
+    namedBy[position] = partition;
   }
   return { number, nodes, width, table };
 }
