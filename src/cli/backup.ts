@@ -10,7 +10,7 @@ import { usage } from './exit.ts';
 import type { Context } from './context.ts';
 import { readIdentity, requireIdentity } from './home.ts';
 import type { BackupMade } from './launcher.ts';
-import { bytesText, shown } from './output.ts';
+import { bytesText, counted, shown } from './output.ts';
 
 const REQUEST = '.request';
 /** Longer than the server holds one question. */
@@ -29,7 +29,9 @@ export async function create(context: Context, where: string, options: DataOptio
     ? await createByServer(context, directory)
     : await backups.create(data, directory);
   context.output.value({ backup: directory, ...made });
-  context.output.line(`The index (${made.files} files, ${bytesText(made.bytes)}) is in ${shown(directory)}.`);
+  context.output.line(
+    `The index (${counted(made.files, 'file')}, ${bytesText(made.bytes)}) is in ${shown(directory)}.`,
+  );
   context.output.note(
     'It holds neither the blocks, which stay on the storage nodes, nor the root key: keep a copy of that apart from it.',
   );
@@ -60,7 +62,7 @@ export async function verify(context: Context, where: string, options: DataOptio
   const checked = await context.launcher.backups.verify(directory, ownData(context, options));
   context.output.value({ backup: directory, ...checked });
   context.output.line(
-    `${shown(directory)} is whole: ${checked.files} files, ${bytesText(checked.bytes)}, of ${new Date(checked.createdMs).toISOString()}, cluster ${checked.cluster}.`,
+    `${shown(directory)} is whole: ${counted(checked.files, 'file')}, ${bytesText(checked.bytes)}, of ${new Date(checked.createdMs).toISOString()}, cluster ${checked.cluster}.`,
   );
   context.output.line(
     checked.opened
@@ -81,7 +83,7 @@ export async function restore(
   const rootKey = options.rootKey === undefined ? null : resolve(options.rootKey);
   const restored = await backups.restore(directory, data, rootKey);
   context.output.value({ backup: directory, data, ...restored });
-  context.output.line(`The index in ${shown(data)} is that of the backup again: ${restored.files} files.`);
+  context.output.line(`The index in ${shown(data)} is that of the backup again: ${counted(restored.files, 'file')}.`);
   if (restored.aside !== null) context.output.line(`The one that was there lies in ${shown(restored.aside)}.`);
   context.output.note(
     'Start the server. Every device unites with it: nothing is deleted, what is newer on a device goes up again, and what was deleted since the backup comes back. Devices and nodes that joined since must join again; what was revoked since must be revoked again.',

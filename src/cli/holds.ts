@@ -6,7 +6,7 @@ import type { Peer } from '#protocol/wire.ts';
 import { when, withServer } from './cluster-commands.ts';
 import type { Context } from './context.ts';
 import { usage } from './exit.ts';
-import { shown, table } from './output.ts';
+import { counted, shown, table } from './output.ts';
 
 /** An approval of very much is carried out before it is answered. */
 const DECIDE_MS_MAX = 600_000;
@@ -48,9 +48,9 @@ export function holdLines(holds: readonly HoldRow[]): readonly string[] {
 
 export function whatText({ files, rewrites, operations }: HoldRow): string {
   const parts = [];
-  if (rewrites > 0) parts.push(`${rewrites} files changed beyond reading`);
-  if (files > 0) parts.push(`${files} files deleted`);
-  return parts.length > 0 ? parts.join(', ') : `${operations} changes`;
+  if (rewrites > 0) parts.push(`${counted(rewrites, 'file')} changed beyond reading`);
+  if (files > 0) parts.push(`${counted(files, 'file')} deleted`);
+  return parts.length > 0 ? parts.join(', ') : `${counted(operations, 'change')}`;
 }
 
 function pathLines({ paths, operations }: HoldRow): readonly string[] {

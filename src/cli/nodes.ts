@@ -17,7 +17,7 @@ import type { Peer } from '#protocol/wire.ts';
 import { when, withServer } from './cluster-commands.ts';
 import type { Context } from './context.ts';
 import { usage } from './exit.ts';
-import { bytesText, shown, table } from './output.ts';
+import { bytesText, counted, shown, table } from './output.ts';
 
 /** A walk over the whole index takes its time. */
 const WHATIF_MS_MAX = 10 * 60_000;
@@ -29,7 +29,7 @@ export function nodeLine(node: NodeRow): readonly string[] {
     node.pool,
     node.address,
     node.standing === 'in' ? node.state : node.state === 'ok' ? node.standing : `${node.state}, ${node.standing}`,
-    `${node.blocks} blocks`,
+    `${counted(node.blocks, 'block')}`,
     bytesText(node.storedBytes),
     `${bytesText(node.freeBytes)} free`,
   ];
@@ -48,14 +48,14 @@ export async function listNodes(context: Context): Promise<void> {
   for (const { name, lies } of response.nodes)
     if (lies)
       context.output.line(
-        `${shown(name)} gave wrong answers about ${lies.blocks} blocks, last at ${when(lies.lastMs)}; "holdfast status" says more.`,
+        `${shown(name)} gave wrong answers about ${counted(lies.blocks, 'block')}, last at ${when(lies.lastMs)}; "holdfast status" says more.`,
       );
 }
 
 function drainText(drain: NonNullable<NodeRow['drain']>): string {
   if (drain.blocksLeft === 0) return `it holds nothing any more; "holdfast nodes remove" takes it out`;
   const rate = drain.bytesPerS > 0 ? `, ${bytesText(drain.bytesPerS)}/s` : '';
-  return `${drain.blocksLeft} blocks left, ${bytesText(drain.bytesLeft)}${rate}${timeLeft(drain.secondsLeft)}`;
+  return `${counted(drain.blocksLeft, 'block')} left, ${bytesText(drain.bytesLeft)}${rate}${timeLeft(drain.secondsLeft)}`;
 }
 
 function timeLeft(seconds: number | null): string {
@@ -81,7 +81,7 @@ export function jobLine(job: JobRow, nodes: readonly NodeRow[]): string | null {
   const what = JOB_TEXTS[job.name];
   if (what === undefined) return null;
   const subject = nodes.find(({ node }) => node === job.subject)?.name ?? job.subject;
-  const left = job.left === null ? '' : `, ${job.left} blocks left`;
+  const left = job.left === null ? '' : `, ${counted(job.left, 'block')} left`;
   const rate = job.bytesPerS > 0 ? `, ${bytesText(job.bytesPerS)}/s` : '';
   return `  ${job.name}: ${what} ${shown(subject)}${left}${rate}${timeLeft(job.secondsLeft)}`;
 }
@@ -108,7 +108,7 @@ export async function drainNode(context: Context, which: string, drain: boolean)
     context.output.value({ node: node.node, draining: drain, ...response });
     context.output.line(
       drain
-        ? `${shown(node.name)} drains: ${response.blocksLeft} blocks, ${bytesText(response.bytesLeft)} move to other storage nodes. "holdfast nodes" shows how far that is.`
+        ? `${shown(node.name)} drains: ${counted(response.blocksLeft, 'block')}, ${bytesText(response.bytesLeft)} move to other storage nodes. "holdfast nodes" shows how far that is.`
         : `${shown(node.name)} takes blocks again.`,
     );
   });
@@ -147,7 +147,7 @@ export async function whatIf(context: Context, which: string): Promise<void> {
       context.output.line(`  files lost: ${filesLost}`);
       context.output.line(`  files left with one copy until it is repaired: ${filesWithOneCopy}`);
       context.output.line(
-        `  to copy: ${blocksToCopy} blocks, ${bytesText(bytesToCopy)}; ${durationText(seconds)} at ${bytesText(bytesPerS)}/s (${measured ? 'as measured' : 'the most that repair takes'})`,
+        `  to copy: ${counted(blocksToCopy, 'block')}, ${bytesText(bytesToCopy)}; ${durationText(seconds)} at ${bytesText(bytesPerS)}/s (${measured ? 'as measured' : 'the most that repair takes'})`,
       );
     },
     WHATIF_MS_MAX,
@@ -176,6 +176,6 @@ export async function setPool(context: Context, pool: string, copies: number): P
   if (nodes >= copies) return;
   const takes = nodes < Math.min(2, copies) ? ' Until then its new files wait: they are not safe yet.' : '';
   context.output.note(
-    `The pool ${pool} has ${nodes === 1 ? '1 storage node' : `${nodes} storage nodes`}, fewer than copies: add one with "holdfast invite --node --pool ${pool}" and "holdfast node --join TICKET".${takes}`,
+    `The pool ${pool} has ${counted(nodes, 'storage node')}, fewer than copies: add one with "holdfast invite --node --pool ${pool}" and "holdfast node --join TICKET".${takes}`,
   );
 }

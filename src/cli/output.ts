@@ -43,5 +43,10 @@ export function bytesText(bytes: number): string {
   return unit === 0 ? `${bytes} B` : `${amount.toFixed(1)} ${units[unit] as string}`;
 }
 
+/** "1 file", "2 files". */
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
 /** A name or path as a terminal may show it: no name can write over the screen. */
 export const shown = escapeForPeople;

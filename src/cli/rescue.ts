@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { HoldfastError } from '#core/errors.ts';
 import type { Context } from './context.ts';
 import type { OpenRescue, RescueExported, RescueRow, RescueSummary } from './launcher.ts';
-import { bytesText, shown, table } from './output.ts';
+import { bytesText, counted, shown, table } from './output.ts';
 import { progressBar, type ProgressBar } from './progress.ts';
 
 export type RescueOptions = { readonly kit: string; readonly nodes: readonly string[] };
@@ -68,7 +68,7 @@ export async function makeServer(context: Context, options: RescueOptions & { re
     const made = await rescue.makeServer(data);
     context.output.value({ ...about(rescue.summary), data, ...made, lost: lost.map(jsonOf) });
     context.output.line(
-      `The index is in ${shown(data)}: ${made.files} files. Start it: holdfast server --data ${shown(data)}`,
+      `The index is in ${shown(data)}: ${counted(made.files, 'file')}. Start it: holdfast server --data ${shown(data)}`,
     );
     for (const name of made.absentNodes)
       context.output.note(
@@ -126,7 +126,7 @@ function sayAbout(context: Context, summary: RescueSummary): void {
   const { root, directories, damage, passed, refusedRoots, faults } = summary;
   const { note } = context.output;
   note(
-    `${directories.length} storage nodes' directories. Names and places as they were on ${new Date(root.timeMs).toISOString()} (${ageText(ageOf(root.timeMs))} ago).`,
+    `${counted(directories.length, 'directory', 'directories')} of storage nodes. Names and places as they were on ${new Date(root.timeMs).toISOString()} (${ageText(ageOf(root.timeMs))} ago).`,
   );
   for (const { seq, timeMs, why } of passed)
     note(`A newer root (${seq}, ${new Date(timeMs).toISOString()}) cannot be opened: ${why}.`);

@@ -11,7 +11,7 @@ import { whatText } from './holds.ts';
 import { readLinks, requireIdentity } from './home.ts';
 import type { DeviceState } from './launcher.ts';
 import { jobLine, nodeLine } from './nodes.ts';
-import { bytesText, shown, table } from './output.ts';
+import { bytesText, counted, shown, table } from './output.ts';
 
 type Problem = { readonly path: string; readonly code: string; readonly message: string };
 
@@ -124,7 +124,7 @@ function textLines(
     );
   const { status } = server;
   if (status) {
-    lines.push(`${status.files} files, ${bytesText(status.plainBytes)}; ${status.uploading} uploading.`);
+    lines.push(`${counted(status.files, 'file')}, ${bytesText(status.plainBytes)}; ${status.uploading} uploading.`);
     if (server.unprotected.length > 0) lines.push(`Pools ${server.unprotected.join(', ')}: 1 copy, not protected.`);
     if (!status.recoveryKitConfirmed)
       lines.push(
@@ -132,7 +132,7 @@ function textLines(
       );
     if (status.root)
       lines.push(
-        `A rescue would find everything as of ${when(status.root.madeMs)}, on ${status.root.nodes} storage nodes.`,
+        `A rescue would find everything as of ${when(status.root.madeMs)}, on ${counted(status.root.nodes, 'storage node')}.`,
       );
     for (const hold of server.held)
       lines.push(

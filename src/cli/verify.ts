@@ -6,7 +6,7 @@ import { verifyStep, type Finding, type VerifyTally } from '#protocol/safety.ts'
 import { within } from './cancel.ts';
 import type { Context } from './context.ts';
 import { requireIdentity } from './home.ts';
-import { bytesText, shown, table } from './output.ts';
+import { bytesText, counted, shown, table } from './output.ts';
 
 /** A step reads some megabytes from every node that has them. */
 const STEP_MS_MAX = 180_000;
@@ -63,7 +63,7 @@ function add(report: Report, { checked, findings }: VerifyStep): void {
 
 function progressText(report: Report, doing: string): string {
   const bytes = [...report.pools.values()].reduce((sum, pool) => sum + pool.bytes, 0);
-  return `${doing}; ${report.files} files, ${bytesText(bytes)}, ${report.journalRows} rows, ${report.findings.length} findings so far`;
+  return `${doing}; ${counted(report.files, 'file')}, ${bytesText(bytes)}, ${report.journalRows} rows, ${counted(report.findings.length, 'finding')} so far`;
 }
 
 function end(context: Context, report: Report, full: boolean): void {
@@ -97,7 +97,7 @@ function end(context: Context, report: Report, full: boolean): void {
     );
   output.line(
     full
-      ? `${report.files} files: every copy was read and is whole; ${report.journalRows} rows of journals, ${report.entries} entries.`
-      : `${report.files} files: every block is where it should be. What the disks hold is read by "holdfast verify --full".`,
+      ? `${counted(report.files, 'file')}: every copy was read and is whole; ${counted(report.journalRows, 'row')} of journals, ${counted(report.entries, 'entry', 'entries')}.`
+      : `${counted(report.files, 'file')}: every block is where it should be. What the disks hold is read by "holdfast verify --full".`,
   );
 }
