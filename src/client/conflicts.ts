@@ -8,7 +8,7 @@ export type Copy = Extract<Sent, { kind: 'copy' }>;
 
 /** Where it fails the copy comes down like any other file. */
 export async function linkCopies(device: Device, observer: Observer, copies: readonly Copy[]): Promise<void> {
-  const { folder, keys, trees, state } = device;
+  const { folder, keys, trees, state, unflushed } = device;
   const steps = copies.flatMap((copy) => {
     const from = trees.localPath(copy.of);
     const to = trees.pathIn(copy.entry.parent, copy.entry.name);
@@ -36,6 +36,8 @@ export async function linkCopies(device: Device, observer: Observer, copies: rea
           isRacyPlaced(stat),
         );
         trees.putSynced(remote);
+        // The first name's entry may be told to the disk, and crossed out, when other bytes stand there.
+        unflushed.note(entry);
       } else observer.lookAt(to);
       // The second name moved the first one's times and number of links, nothing else.
       const there = now[index] ?? null;

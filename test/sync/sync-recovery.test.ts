@@ -249,6 +249,25 @@ test('an acknowledged file that a power cut emptied, took back or took away is f
   await converged([a, b], { ...rest, made: '/', edited: 'by a person, afterwards' });
 });
 
+test('a conflict’s copy that a power cut tore on the device that made it is fetched again', async () => {
+  await b.stop();
+  writeFileSync(a.path('both'), 'of anna');
+  await converged([a]);
+  writeFileSync(b.path('both'), 'of bert');
+  b.start();
+  await converged([a, b]);
+  const whole = b.tree();
+  const copy = Object.keys(whole).find((name) => name !== 'both') as string;
+  assert.equal(whole[copy], 'of bert');
+  await b.stop();
+  inState(b, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+  const { mtimeNs } = statSync(b.path(copy), { bigint: true });
+  writeFileSync(b.path(copy), Buffer.alloc(7));
+  setTime(b.path(copy), mtimeNs);
+  b.start();
+  await converged([a, b], whole);
+});
+
 test('what is changed and deleted after a kill, before the disk was known to have it, is changed and deleted', async () => {
   for (const name of ['gone', 'undone']) writeFileSync(a.path(name), 'first');
   await converged([a, b]);
