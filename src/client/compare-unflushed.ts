@@ -4,7 +4,7 @@ import type { ListedEntry, Stat } from '#world/folder.ts';
 import { contentOf } from './content-on-disk.ts';
 import type { Device } from './device.ts';
 import { forgetLocal } from './gone.ts';
-import { inodeText, mtimeUsOf, parseStat } from './stat-text.ts';
+import { inodeText, mayBeTime, mtimeUsOf, parseStat } from './stat-text.ts';
 import type { Unflushed } from './unflushed-files.ts';
 
 const PATHS_PER_STEP = 500;
@@ -59,7 +59,7 @@ async function wasTakenBack(
   const { trees } = device;
   const agreed = trees.synced(entry)?.contentId ?? null;
   if (stat.kind !== 'file' || agreed === null || !rows.some(({ content }) => content === agreed)) return false;
-  const ofItsTime = rows.filter(({ mtimeUs }) => mtimeUs === mtimeUsOf(stat));
+  const ofItsTime = rows.filter(({ mtimeUs }) => mayBeTime(stat, mtimeUs));
   if (ofItsTime.length === 0) return false;
   const content = await contentOf(device, path, stat);
   if (content === agreed || content === 'unreadable') return false;

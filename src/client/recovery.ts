@@ -6,7 +6,7 @@ import { compareUnflushed } from './compare-unflushed.ts';
 import { contentOf } from './content-on-disk.ts';
 import type { Device } from './device.ts';
 import { BATCH_PLAIN_BYTES_MAX } from './reader.ts';
-import { mtimeUsOf } from './stat-text.ts';
+import { mayBeTime } from './stat-text.ts';
 import { takePlaced } from './take-placed.ts';
 
 const TRASH_DAYS_MAX = 30;
@@ -130,11 +130,11 @@ async function judgeBatch(
   }
 }
 
-/** By its time to the microsecond, which the placing gave it: an edit would have given it another. */
+/** By its time, which the placing gave it to the microsecond, or to what the disk keeps of that: an edit would have given it another. */
 function isOurs(found: unknown, placing: Placing): found is ListedEntry {
   if (typeof found !== 'object' || found === null || !('stat' in found)) return false;
   const { stat } = found as ListedEntry;
-  return stat.kind === 'file' && mtimeUsOf(stat) === placing.mtimeUs;
+  return stat.kind === 'file' && mayBeTime(stat, placing.mtimeUs);
 }
 
 function placingOf(row: Readonly<Record<string, unknown>>): Placing {

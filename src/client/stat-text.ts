@@ -64,6 +64,15 @@ export function mtimeUsOf(stat: Stat): number {
   return Number(stat.mtimeNs / 1000n);
 }
 
+/** What disks keep of a time that a file is given: some to the millisecond, exFAT to 10 ms, HFS+ and ext3 to a second, FAT to two. */
+const KEPT_US = [1, 1000, 10_000, 1_000_000, 2_000_000];
+
+/** Whether a file that was given the time `mtimeUs` may say this one. Two seconds apart they never are, and then only where it is a whole one. */
+export function mayBeTime(stat: Stat, mtimeUs: number): boolean {
+  const kept = mtimeUsOf(stat);
+  return KEPT_US.some((tickUs) => kept === Math.floor(mtimeUs / tickUs) * tickUs);
+}
+
 /** The same bytes, where only a name was given or taken: that moves the time of change and the number of links. */
 export function isUnmoved(before: Stat, now: Stat): boolean {
   return (

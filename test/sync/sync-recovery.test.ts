@@ -33,41 +33,40 @@ function inState<T>(device: Device, work: (sql: ReturnType<typeof sqliteOpener.o
   }
 }
 
-test('bytes that a power cut tore under our own time are fetched again, never uploaded', async () => {
-  for (const name of ['edited', 'untouched']) writeFileSync(a.path(name), 'first');
-  await converged([a, b]);
-  await b.stop();
-  for (const name of ['edited', 'made']) writeFileSync(a.path(name), 'second version');
-  await a.client?.untilInSync(new AbortController().signal);
-  await eventually(
-    () => a.client?.status().counts.files === 3,
-    () => a.client?.status(),
-  );
-  await a.stop();
-  const rows = inState(a, (sql) => sql.prepare(`SELECT * FROM remote WHERE name IN ('edited', 'made')`).all());
-  assert.equal(rows.length, 2);
-  // As after a cut between the renames and their being durable: the names are there, the bytes are not.
-  inState(b, (sql) => {
-    for (const row of rows) {
-      const name = row['name'] as string;
-      writeFileSync(b.path(name), Buffer.alloc(14));
-      const seconds = Number(row['mtime_us']) / 1e6;
-      execFileSync('touch', [
-        '-d',
-        new Date(Math.floor(seconds) * 1000)
-          .toISOString()
-          .replace(/\.000Z/, `.${String(Number(row['mtime_us']) % 1e6).padStart(6, '0')}Z`),
-        b.path(name),
-      ]);
-      sql
-        .prepare('INSERT INTO placing VALUES (?, ?, ?, ?, ?)')
-        .run(name, row['entry'] as string, row['content'] as string, row['mtime_us'] as number, name);
-    }
+for (const [disk, keptUs] of [
+  ['to the microsecond', 1],
+  ['to 10 ms, as exFAT', 10_000],
+  ['to a second, as HFS+', 1_000_000],
+  ['to two seconds, as FAT', 2_000_000],
+] as const)
+  test(`bytes that a power cut tore under our own time, which the disk keeps ${disk}, are fetched again, never uploaded`, async () => {
+    for (const name of ['edited', 'untouched']) writeFileSync(a.path(name), 'first');
+    await converged([a, b]);
+    await b.stop();
+    for (const name of ['edited', 'made']) writeFileSync(a.path(name), 'second version');
+    await a.client?.untilInSync(new AbortController().signal);
+    await eventually(
+      () => a.client?.status().counts.files === 3,
+      () => a.client?.status(),
+    );
+    await a.stop();
+    const rows = inState(a, (sql) => sql.prepare(`SELECT * FROM remote WHERE name IN ('edited', 'made')`).all());
+    assert.equal(rows.length, 2);
+    // As after a cut between the renames and their being durable: the names are there, the bytes are not.
+    inState(b, (sql) => {
+      for (const row of rows) {
+        const name = row['name'] as string;
+        writeFileSync(b.path(name), Buffer.alloc(14));
+        setTime(b.path(name), BigInt(Math.floor(Number(row['mtime_us']) / keptUs) * keptUs) * 1000n);
+        sql
+          .prepare('INSERT INTO placing VALUES (?, ?, ?, ?, ?)')
+          .run(name, row['entry'] as string, row['content'] as string, row['mtime_us'] as number, name);
+      }
+    });
+    a.start();
+    b.start();
+    await converged([a, b], { edited: 'second version', made: 'second version', untouched: 'first' });
   });
-  a.start();
-  b.start();
-  await converged([a, b], { edited: 'second version', made: 'second version', untouched: 'first' });
-});
 
 test('where a file is placed is written down before, also in a folder that moves first', async () => {
   mkdirSync(a.path('dir/in'), { recursive: true });
