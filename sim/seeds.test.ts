@@ -6,7 +6,7 @@ import { readRegressions } from './regressions.ts';
 import { runSeed, type SeedOutcome } from './seed.ts';
 import { USUAL, type SeedOptions } from './script.ts';
 
-const SEEDS = 200;
+const SEEDS = 300;
 
 describe('simulated worlds', () => {
   test('the same seed twice is the same history', async () => {

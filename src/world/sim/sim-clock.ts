@@ -13,6 +13,12 @@ export function wallMs(scheduler: Scheduler, wall: Wall): number {
 }
 
 export function simClock(scheduler: Scheduler, actor: SimProcess, wall: Wall): Clock {
+  const asleep = new Set<() => void>();
+  // A signal that is listened to is never collected, nor is what its listener knows: the whole process that ended.
+  actor.onEnd(() => {
+    for (const forget of asleep) forget();
+    asleep.clear();
+  });
   return {
     nowMs: () => wallMs(scheduler, wall),
     monotonicMs: () => scheduler.nowMs,
@@ -20,14 +26,17 @@ export function simClock(scheduler: Scheduler, actor: SimProcess, wall: Wall): C
       new Promise((resolve) => {
         if (signal.aborted) return resolve();
         const end = () => {
-          signal.removeEventListener('abort', abort);
+          forget();
+          asleep.delete(forget);
           resolve();
         };
         const timer = scheduler.after(actor, ms, 'timer', end);
         const abort = () => {
           timer.cancel();
-          resolve();
+          end();
         };
+        const forget = () => signal.removeEventListener('abort', abort);
+        asleep.add(forget);
         signal.addEventListener('abort', abort, { once: true });
       }),
   };
