@@ -1,10 +1,10 @@
 /** What a power cut left of what people's programs had made, before the first scan may take it for anybody's work. */
-import type { EntryId } from '#core/ids.ts';
+import type { ContentId, EntryId } from '#core/ids.ts';
 import type { ListedEntry, Stat } from '#world/folder.ts';
 import { contentOf } from './content-on-disk.ts';
 import type { Device } from './device.ts';
 import { forgetLocal } from './gone.ts';
-import { inodeText, mayBeTime, mtimeUsOf, parseStat } from './stat-text.ts';
+import { inodeText, isUnmoved, mayBeTime, mtimeUsOf, parseStat } from './stat-text.ts';
 import type { Unflushed } from './unflushed-files.ts';
 
 const PATHS_PER_STEP = 500;
@@ -66,13 +66,34 @@ async function wasTakenBack(
   // What came after was sent, and its answer not heard or not kept: the newest there is.
   const agreedAt = rows.findLastIndex((row) => row.content === agreed);
   if (rows.slice(agreedAt + 1).some((row) => row.content === content)) return false;
-  if (ofItsTime.some((row) => row.content === content)) return true;
+  if (ofItsTime.some((row) => row.content === content)) return !(await standsElsewhere(device, entry, rows, agreed));
   const local = trees.local(entry);
   // Another's very file may have come back to where it was before the two changed places.
   const others = stats.filter((was) => mtimeUsOf(was) === mtimeUsOf(stat));
   const asItWas = local ? [parseStat(local.stat), ...others] : others;
   // A power cut may keep what was appended and lose its time; it makes no file longer by itself.
   return asItWas.some((was) => inodeText(was) === inodeText(stat) && stat.size <= was.size);
+}
+
+/**
+ * The very file that had the agreed bytes still has the name that it had before: the power took a renaming back, of two files that changed
+ * places, say. What stands here now is in nobody's place, and may be nowhere else.
+ */
+async function standsElsewhere(
+  { trees, folder }: Device,
+  entry: EntryId,
+  rows: readonly Unflushed[],
+  agreed: ContentId,
+): Promise<boolean> {
+  for (const { content, stat } of rows) {
+    if (content !== agreed || stat === null) continue;
+    const was = parseStat(stat);
+    const others = trees.localByInode(inodeText(was)).filter((row) => row.entry !== entry);
+    const paths = others.map((row) => trees.localPath(row.entry)).filter((path) => path !== null);
+    const seen = await folder.look(paths);
+    if (seen.some((found) => found !== null && 'stat' in found && isUnmoved(was, found.stat))) return true;
+  }
+  return false;
 }
 
 /** Without a base it is not a deletion, but something that is not here yet; with all that was below it. */

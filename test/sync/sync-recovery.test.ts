@@ -267,6 +267,31 @@ test('a conflict’s copy that a power cut tore on the device that made it is fe
   await converged([a, b], whole);
 });
 
+test('two files that changed places, one of them seen, and changed back in a power cut, are both there', async () => {
+  for (const folder of ['p', 'q']) mkdirSync(a.path(folder));
+  writeFileSync(a.path('p/one'), 'first');
+  writeFileSync(a.path('q/two'), 'second!');
+  await converged([a, b]);
+  const whole = a.tree();
+  const swap = () => {
+    renameSync(a.path('p/one'), a.path('aside'));
+    renameSync(a.path('q/two'), a.path('p/one'));
+    renameSync(a.path('aside'), a.path('q/two'));
+  };
+  a.gate.closed.add('q');
+  swap();
+  await eventually(
+    () => b.tree()['p/one'] === 'second!',
+    () => b.tree(),
+  );
+  await a.stop();
+  inState(a, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+  swap();
+  a.gate.closed.clear();
+  a.start();
+  await converged([a, b], whole);
+});
+
 test('what is changed and deleted after a kill, before the disk was known to have it, is changed and deleted', async () => {
   for (const name of ['gone', 'undone']) writeFileSync(a.path(name), 'first');
   await converged([a, b]);
