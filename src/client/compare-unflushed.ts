@@ -19,12 +19,15 @@ export async function compareUnflushed(device: Device): Promise<void> {
   for (let at = 0; at < known.length; at += PATHS_PER_STEP) {
     const some = known.slice(at, at + PATHS_PER_STEP);
     const seen = await folder.look(some.map(({ path }) => path));
-    for (const [index, one] of some.entries()) {
+    for (const [index, known] of some.entries()) {
       const found = seen[index] ?? null;
       if (found !== null && 'kind' in found) continue;
-      if (found === null) fetchAgain(device, one);
-      else if (await wasTakenBack(device, one, found, stats)) {
-        const [outcome] = await folder.apply([{ kind: 'remove', path: one.path, expect: found.stat }], device.keys());
+      const moved = isItsFile(found, known.rows) ? null : await whereItWasMoved(device, known);
+      const one = moved ? { ...known, path: moved.path } : known;
+      const there = moved?.found ?? found;
+      if (there === null) fetchAgain(device, one);
+      else if (await wasTakenBack(device, one, there, stats)) {
+        const [outcome] = await folder.apply([{ kind: 'remove', path: one.path, expect: there.stat }], device.keys());
         if (outcome?.kind === 'done') fetchAgain(device, one);
       }
     }
@@ -44,6 +47,23 @@ function knownOf({ unflushed, trees }: Device): Known[] {
     // What was sent and never arrived there is nobody's loss but the disk's.
     return path === null || !trees.synced(entry) ? [] : [{ entry, path, rows }];
   });
+}
+
+function isItsFile(found: ListedEntry | null, rows: readonly Unflushed[]): boolean {
+  if (found === null) return false;
+  return rows.some(({ stat }) => stat !== null && inodeText(parseStat(stat)) === inodeText(found.stat));
+}
+
+/** A move that this device carried out may be on the disk, and in the state no more: that is told what it has done later than the disk. */
+async function whereItWasMoved(
+  { trees, folder }: Device,
+  { entry, path: before, rows }: Known,
+): Promise<{ readonly path: string; readonly found: ListedEntry } | null> {
+  const remote = trees.remote(entry);
+  const path = remote && trees.pathIn(remote.parent, remote.name);
+  if (!path || path === before) return null;
+  const [found] = await folder.look([path]);
+  return found && !('kind' in found) && isItsFile(found, rows) ? { path, found } : null;
 }
 
 /**

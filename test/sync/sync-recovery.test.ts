@@ -267,6 +267,23 @@ test('a conflict’s copy that a power cut tore on the device that made it is fe
   await converged([a, b], whole);
 });
 
+test('a file that this device had moved, and a power cut tore before the state knew of that, is fetched again', async () => {
+  writeFileSync(a.path('before'), 'text');
+  await converged([a, b]);
+  renameSync(b.path('before'), b.path('after'));
+  await converged([a, b], { after: 'text' });
+  await a.stop();
+  inState(a, (sql) => {
+    for (const tree of ['local', 'synced']) sql.exec(`UPDATE ${tree} SET name = 'before' WHERE name = 'after'`);
+    sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
+  });
+  const { mtimeNs } = statSync(a.path('after'), { bigint: true });
+  writeFileSync(a.path('after'), Buffer.alloc(4));
+  setTime(a.path('after'), mtimeNs);
+  a.start();
+  await converged([a, b], { after: 'text' });
+});
+
 test('two files that changed places, one of them seen, and changed back in a power cut, are both there', async () => {
   for (const folder of ['p', 'q']) mkdirSync(a.path(folder));
   writeFileSync(a.path('p/one'), 'first');
