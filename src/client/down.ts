@@ -16,6 +16,7 @@ import type { Fetched } from './manifests.ts';
 import type { Observer } from './observer.ts';
 import { SMALL_BYTES_MAX } from './reader.ts';
 import { contentOf } from './content-on-disk.ts';
+import { placedText } from './take-placed.ts';
 import { isRacyPlaced, parseStat } from './stat-text.ts';
 import type { Called } from './trees.ts';
 
@@ -165,13 +166,14 @@ class DownRun {
     for (const action of actions) {
       if (action.kind !== 'down_create' && action.kind !== 'down_update') continue;
       const remote = trees.remote(action.entry);
-      if (!remote?.content) continue;
-      const { contentId } = remote.content;
-      const nameNow = trees.local(action.entry)?.name ?? remote.name;
-      const nameThen = names.get(action.entry) ?? nameNow;
-      const [then, now] = [after(action.entry), before(action.entry)];
-      if (then !== null) rows.push([then, remote.entry, contentId, remote.mtimeUs, nameThen]);
-      if (now !== null && now !== then) rows.unshift([now, remote.entry, contentId, remote.mtimeUs, nameNow]);
+      const placed = remote && placedText(remote);
+      if (!placed) continue;
+      const { entry, mtimeUs } = remote;
+      const nameNow = trees.local(entry)?.name ?? remote.name;
+      const nameThen = names.get(entry) ?? nameNow;
+      const [then, now] = [after(entry), before(entry)];
+      if (then !== null) rows.push([then, entry, placed, mtimeUs, nameThen]);
+      if (now !== null && now !== then) rows.unshift([now, entry, placed, mtimeUs, nameNow]);
     }
     if (rows.length === 0) return;
     state.durably(() => {

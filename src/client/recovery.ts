@@ -1,25 +1,18 @@
 /** What a crash or a power cut may have left half done on the disk, settled before anything on it is believed. */
-import type { ContentId, EntryId, UploadId } from '#core/ids.ts';
+import type { EntryId, UploadId } from '#core/ids.ts';
 import { abandon } from '#protocol/sync.ts';
-import type { ListedEntry, Stat } from '#world/folder.ts';
+import type { Stat } from '#world/folder.ts';
 import { compareUnflushed } from './compare-unflushed.ts';
 import { contentOf } from './content-on-disk.ts';
 import type { Device } from './device.ts';
 import { BATCH_PLAIN_BYTES_MAX } from './reader.ts';
 import { mayBeTime } from './stat-text.ts';
-import { takePlaced } from './take-placed.ts';
+import { takePlaced, type Placed } from './take-placed.ts';
 
 const TRASH_DAYS_MAX = 30;
 const PATHS_PER_STEP = 500;
 
-type Placing = {
-  readonly path: string;
-  readonly entry: EntryId;
-  readonly content: ContentId;
-  readonly mtimeUs: number;
-  /** What it is called, whatever the disk is to call it. */
-  readonly name: string;
-};
+type Placing = Placed & { readonly mtimeUs: number };
 
 export async function recover(device: Device): Promise<void> {
   await bringBackParked(device);
@@ -68,7 +61,10 @@ async function bringBackParked({ state, folder, keys, trees, log }: Device): Pro
   }
 }
 
-/** Files that were being placed and may not have reached the disk whole. Wrong bytes under our own time are ours: fetched again, never uploaded. */
+/**
+ * What was being placed. Files may not have reached the disk whole: wrong bytes under our own time - which the disk keeps to the microsecond, or
+ * to what it keeps of times - are ours, and fetched again, never uploaded. An edit would have given them another.
+ */
 async function checkPlaced(device: Device): Promise<void> {
   const { state, folder } = device;
   const rows = state.sql.prepare('SELECT * FROM placing').all().map(placingOf);
@@ -76,10 +72,18 @@ async function checkPlaced(device: Device): Promise<void> {
     const some = rows.slice(at, at + PATHS_PER_STEP);
     const seen = await folder.look(some.map(({ path }) => path));
     const suspects: { readonly placing: Placing; readonly stat: Stat }[] = [];
-    some.forEach((placing, index) => {
+    /** Folders and links: they have no bytes that could be torn. */
+    const bare: { readonly placing: Placing; readonly stat: Stat }[] = [];
+    for (const [index, placing] of some.entries()) {
       const found = seen[index] ?? null;
-      if (isOurs(found, placing)) suspects.push({ placing, stat: found.stat });
-    });
+      if (found === null || 'kind' in found) continue;
+      const { stat, target } = found;
+      if (stat.kind === 'file' && mayBeTime(stat, placing.mtimeUs)) suspects.push({ placing, stat });
+      else if (stat.kind === 'folder' || (stat.kind === 'symlink' && target === placing.text))
+        bare.push({ placing, stat });
+    }
+    if (bare.length > 0) await folder.flush(bare.map(({ placing }) => placing.path));
+    for (const { placing, stat } of bare) await takePlaced(device, placing, stat);
     await judgeSuspects(device, suspects);
     const forget = state.sql.prepare('DELETE FROM placing WHERE path = ?');
     state.transaction(() => {
@@ -116,7 +120,7 @@ async function judgeBatch(
   for (const { placing, stat } of batch) {
     const content = await contentOf(device, placing.path, stat);
     if (content === 'unreadable') continue;
-    const whole = content === placing.content;
+    const whole = content === placing.text;
     if (whole && (await takePlaced(device, placing, stat))) continue;
     await folder.apply([{ kind: 'remove', path: placing.path, expect: stat }], keys());
     state.transaction(() => {
@@ -130,18 +134,11 @@ async function judgeBatch(
   }
 }
 
-/** By its time, which the placing gave it to the microsecond, or to what the disk keeps of that: an edit would have given it another. */
-function isOurs(found: unknown, placing: Placing): found is ListedEntry {
-  if (typeof found !== 'object' || found === null || !('stat' in found)) return false;
-  const { stat } = found as ListedEntry;
-  return stat.kind === 'file' && mayBeTime(stat, placing.mtimeUs);
-}
-
 function placingOf(row: Readonly<Record<string, unknown>>): Placing {
   return {
     path: row['path'] as string,
     entry: row['entry'] as EntryId,
-    content: row['content'] as ContentId,
+    text: row['content'] as string,
     mtimeUs: row['mtime_us'] as number,
     name: row['name'] as string,
   };

@@ -325,6 +325,10 @@ export class Trees implements TreesView {
     this.#sql.setSyncedContent.run(contentId, exec ? 1 : 0, entry);
   }
 
+  setSyncedTarget(entry: EntryId, target: string): void {
+    this.#sql.setSyncedTarget.run(target, entry);
+  }
+
   moveSynced(entry: EntryId, parent: EntryId, name: string, placed: number): void {
     this.#sql.moveSynced.run(parent, name, placed, entry);
   }
@@ -418,6 +422,7 @@ function statements({ sql }: State) {
     dropLocal: sql.prepare('DELETE FROM local WHERE entry = ?'),
     putSynced: sql.prepare('INSERT OR REPLACE INTO synced VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'),
     setSyncedContent: sql.prepare('UPDATE synced SET content = ?, exec = ?, manifest = NULL WHERE entry = ?'),
+    setSyncedTarget: sql.prepare('UPDATE synced SET target = ? WHERE entry = ?'),
     moveSynced: sql.prepare('UPDATE synced SET parent = ?, name = ?, placed = ? WHERE entry = ?'),
     setPresence: sql.prepare('UPDATE synced SET presence = ? WHERE entry = ?'),
     dropSynced: sql.prepare('DELETE FROM synced WHERE entry = ?'),

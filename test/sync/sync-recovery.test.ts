@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { after, before, beforeEach, test } from 'node:test';
 import { readState } from '#client/status.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
@@ -357,6 +367,26 @@ test('a file that was placed when the client was killed, and that another device
   );
   b.start();
   await converged([a, b], { changing: 'third', new: '/', 'new/made': 'second' });
+});
+
+test('a link and a folder that were placed when the client was killed, and that another device changed meanwhile, are what they became', async () => {
+  await converged([a, b], {});
+  b.gate.kill = () => b.tree()['link'] !== undefined && b.tree()['folder'] !== undefined;
+  mkdirSync(a.path('folder'));
+  symlinkSync('first', a.path('link'));
+  await eventually(
+    () => b.killed,
+    () => b.tree(),
+  );
+  await b.stop();
+  delete b.gate.kill;
+  await a.client?.untilInSync(new AbortController().signal);
+  renameSync(a.path('folder'), a.path('renamed'));
+  unlinkSync(a.path('link'));
+  symlinkSync('second', a.path('link'));
+  await converged([a], { link: '-> second', renamed: '/' });
+  b.start();
+  await converged([a, b], { link: '-> second', renamed: '/' });
 });
 
 function setTime(path: string, mtimeNs: bigint): void {
