@@ -306,6 +306,8 @@ export class PlanDraft {
     this.#waiting.add(entry);
     const place = remote && this.#isFreeNow(remote, entry) ? { ...remote, alias: null } : this.#oldPlace(local);
     const { parent, name, alias } = place;
+    // The folder has another id from this plan on, which is not known yet.
+    if (parent !== ROOT_ENTRY && this.#fates.of(parent).kind === 'renew') return;
     const spot = { parent, name: nameHere(place) };
     this.#names.give(spot, entry);
     this.#givenBack.add(this.#view.spot(spot));

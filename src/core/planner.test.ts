@@ -481,6 +481,25 @@ test('nothing moves into a folder that comes back from being parked before it ha
   assert.deepEqual(world.paths(), ['/a = file 1', '/b = folder', '/b/a = folder']);
 });
 
+test('what comes back from being parked waits for the folder that gets another id', () => {
+  const world = new ModelWorld(2);
+  for (const act of [make('/a', folder), make('/a/b', file('1'))]) act(world.first);
+  world.converge();
+  remove('/a')(world.first);
+  world.first.step();
+  make('/a/new', file('2'))(world.second);
+  const parked = world.second.trees.local(world.second.at('/a/b'))!;
+  world.second.trees.localRows.put({ ...parked, parked: true });
+  world.second.pull();
+  world.second.dirtyAll();
+  const { tree, down, waiting } = world.second.makePlan();
+  assert.deepEqual(tree, [{ kind: 'renew', entry: parked.parent }]);
+  assert.deepEqual(down, []);
+  assert.ok(waiting.includes(parked.entry));
+  world.converge();
+  assert.deepEqual(world.paths(), ['/a = folder', '/a/new = file 2']);
+});
+
 test('ten thousand new files are planned in well under a second, whatever lies around them', () => {
   const trees = new MemoryTrees();
   const id = (number: number) => number.toString(16).padStart(32, '0') as EntryId;

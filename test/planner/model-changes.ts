@@ -45,7 +45,9 @@ export function change(
   write: Writer = writerOf(draw, () => ++everWritten),
 ): void {
   const { trees } = client;
-  const all = [...trees.localRows.values()].sort((left, right) => (left.entry < right.entry ? -1 : 1));
+  const all = [...trees.localRows.values()]
+    .filter((row) => client.isSeen(row))
+    .sort((left, right) => (left.entry < right.entry ? -1 : 1));
   const folders = [ROOT_ENTRY, ...all.filter(({ kind }) => kind === 'folder').map(({ entry }) => entry)];
   const parent = folders[draw(folders.length)]!;
   const name = names[draw(names.length)]!;

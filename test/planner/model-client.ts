@@ -628,6 +628,7 @@ export class ModelClient {
       }
       case 'down_update':
         if (!remote) return stale('is gone');
+        if (local.parked) return stale('parked');
         this.#place(remote, local);
         if (base)
           this.trees.syncedRows.put({ ...baseOf(remote), parent: base.parent, name: base.name, placed: base.placed });
@@ -663,6 +664,11 @@ export class ModelClient {
     const here = nameHere(place);
     const listed = this.trees.names.forms === 'changed' ? here.normalize('NFD') : here;
     return { name: place.name, alias: listed === place.name ? null : listed };
+  }
+
+  /** Whether a person sees it: nothing that is parked, nor in what is. */
+  isSeen(row: LocalEntry): boolean {
+    return !row.parked && this.#isReachable(row.parent);
   }
 
   #isReachable(folder: EntryId): boolean {
