@@ -7,15 +7,18 @@ import type { World } from './world.ts';
 /** Longer than the time between two full scans and every backoff. */
 const QUIET_MS_MAX = 75 * 60_000;
 const TASKS_MAX = 600_000;
-const LOOK_EVERY_MS = 50;
+/** How long until all folders are read and compared again: longer each time, since the next full scan may be what all wait for. */
+const LOOK_MS = { min: 50, max: 20_000 };
 
 /** True where every device says that it is in sync and all folders hold the same within bounded time: convergence. */
 export async function untilQuiet(world: World): Promise<boolean> {
-  let lookedMs = Number.NEGATIVE_INFINITY;
+  let lookMs = Number.NEGATIVE_INFINITY;
+  let pauseMs = LOOK_MS.min;
   const quiet = () => {
     if (!world.devices.every((device) => device.isUp && device.inSync)) return false;
-    if (world.scheduler.nowMs - lookedMs < LOOK_EVERY_MS) return false;
-    lookedMs = world.scheduler.nowMs;
+    if (world.scheduler.nowMs < lookMs) return false;
+    lookMs = world.scheduler.nowMs + pauseMs;
+    pauseMs = Math.min(pauseMs * 1.5, LOOK_MS.max);
     const [first, ...others] = world.devices.map((device) => device.tree());
     return others.every((tree) => sameTree(must(first, 'there is a device'), tree));
   };
