@@ -167,6 +167,19 @@ test('what is not safe on the server yet goes there first', async () => {
   });
 });
 
+test('a folder that could not leave in the plan of the last thing in it leaves later', async () => {
+  await b.stop();
+  writeFileSync(b.path('big/one'), 'edited here');
+  remove(b, 'big');
+  let refused = 0;
+  b.gate.refuse = (step) =>
+    step.kind === 'remove' && step.path === 'big' && refused++ === 0 ? { kind: 'stale' } : null;
+  b.start();
+  await shows(b, { small: 'small' });
+  assert.equal(refused, 2);
+  await shows(a, { ...TREE, 'big/one': 'edited here' });
+});
+
 test('a folder that is not wanted stays for what is ignored in it, and becomes whole again', async () => {
   writeFileSync(b.path('.holdfastignore'), '*.o\n');
   writeFileSync(b.path('big/mine.o'), 'mine');
