@@ -119,6 +119,33 @@ test('what is moved into a folder that comes to be ignored before the move is re
   assert.deepEqual(known(a), ['.holdfastignore']);
 });
 
+test('what is ignored keeps its place; what should come there is absent until it is looked at anew', async () => {
+  writeFileSync(a.path('.holdfastignore'), 'x/\n');
+  for (const device of [a, b]) await rulesKnown(device, 'x/\n');
+  mkdirSync(a.path('x'));
+  writeFileSync(a.path('x/mine'), 'mine');
+  writeFileSync(b.path('x'), 'a file');
+  await eventually(
+    () => a.client?.status().inSync === true && a.client.status().counts.notHere.name_impossible === 1,
+    () => a.client?.status(),
+  );
+  const before = { '.holdfastignore': 'x/\n', x: '/', 'x/mine': 'mine' };
+  assert.deepEqual(a.tree(), before);
+  await a.stop();
+  a.start();
+  await eventually(
+    () => a.client?.status().inSync === true && a.client.status().counts.notHere.name_impossible === 1,
+    () => a.client?.status(),
+  );
+  assert.deepEqual(a.tree(), before);
+  unlinkSync(a.path('.holdfastignore'));
+  await eventually(
+    () => Object.values(a.tree()).includes('a file') && Object.values(b.tree()).includes('mine'),
+    () => [a.tree(), b.tree()],
+  );
+  await converged([a, b]);
+});
+
 test('what is no longer ignored is united: edits become conflict copies, nothing is deleted', async () => {
   writeFileSync(a.path('log'), 'one');
   writeFileSync(a.path('same'), 'same');
