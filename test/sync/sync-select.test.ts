@@ -201,6 +201,32 @@ test('what was edited here, and by another who moved it into what is not wanted,
   await shows(a, { ...rest, 'big/small': 'edited there', ...b.tree() });
 });
 
+test('a folder leaves when what it stayed for is deleted or moved away before it was sent', async () => {
+  for (const leave of [() => rmSync(b.path('big/new')), () => renameSync(b.path('big/new'), b.path('new'))]) {
+    world.down.add('others');
+    writeFileSync(b.path('big/new'), 'new');
+    await eventually(
+      () => (b.client?.status().problems.length ?? 0) > 0,
+      () => b.client?.status(),
+    );
+    remove(b, 'big');
+    await eventually(
+      () => !existsSync(b.path('big/one')),
+      () => b.tree(),
+    );
+    leave();
+    await eventually(
+      () => !existsSync(b.path('big')),
+      () => [b.tree(), b.client?.status()],
+    );
+    world.down.delete('others');
+    add(b, 'big');
+    await shows(b, TREE);
+  }
+  // What had yet to go up when the choice fell goes up and leaves, wherever it was moved since.
+  await shows(a, { ...TREE, new: 'new' });
+});
+
 test('a folder that could not leave in the plan of the last thing in it leaves later', async () => {
   await b.stop();
   writeFileSync(b.path('big/one'), 'edited here');
