@@ -51,13 +51,13 @@ export class DeviceMachine extends Machine {
   #boots = 1;
   #isLinked = false;
 
-  constructor(name: string, around: Surroundings, ledger: Ledger, invite: Invite) {
+  constructor(name: string, around: Surroundings, ledger: Ledger, invite: Invite, profile?: DeviceProfile) {
     super(name, around);
     this.files = new Files({
       random: this.random,
       nowMs: () => wallMs(around.scheduler, this.wall),
       elapsedMs: () => around.scheduler.nowMs,
-      profile: drawProfile(new SimRandom(`${around.seed} ${name} disk`)),
+      profile: profile ?? drawProfile(new SimRandom(`${around.seed} ${name} disk`)),
     });
     this.programs = new Programs(this.files.people, ROOT);
     this.#ledger = ledger;
@@ -200,6 +200,21 @@ export class DeviceMachine extends Machine {
   /** Entries that are not to be on its disk, with their paths in the space. */
   notWanted(): ReadonlyMap<EntryId, string> {
     return readNotWanted(this.otherProcess(), STATE_PATH);
+  }
+
+  /** Another machine with such a disk, this one's identity and the state of it. */
+  twin(name: string, state: Uint8Array): DeviceMachine {
+    const twin = new DeviceMachine(name, this.around, this.#ledger, this.#invite, this.files.profile);
+    twin.#token = this.#token;
+    twin.#isLinked = true;
+    twin.sql.put(STATE_PATH, state);
+    return twin;
+  }
+
+  /** Which installation its state says that it is; null: none yet. */
+  install(): string | null {
+    const sql = this.otherProcess().open(STATE_PATH, { durability: 'normal' });
+    return (sql.prepare(`SELECT value FROM meta WHERE key = 'install_id'`).get()?.['value'] ?? null) as string | null;
   }
 
   override kill(): void {

@@ -57,6 +57,8 @@ export function required(): readonly string[] {
     'round: all at once',
     'round: a part left out',
     'choices: all selected again',
+    'cloned: a machine',
+    'cloned: apart',
   ];
 }
 

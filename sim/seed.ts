@@ -5,6 +5,7 @@
 import { must } from '#core/assert.ts';
 import { SimRandom } from '#world/sim/sim-random.ts';
 import { choosingDevice, selectAll, stirChoices } from './choices.ts';
+import { actAtClone, checkClone, cloningRound, planClone } from './cloned.ts';
 import { buildCopies, checkCopies, keepsCopies, stirCopies } from './copies.ts';
 import type { Counts } from './coverage.ts';
 import { plainFileSystem } from './files.ts';
@@ -56,7 +57,7 @@ async function runRounds(world: World, options: SeedOptions): Promise<void> {
   if (!(await untilQuiet(world))) return;
   const rounds = makeScript(options, DEVICES);
   for (const [number, round] of rounds.entries()) {
-    await runRound(world, options.seed, round, number);
+    await runRound(world, options, round, number);
     if (!holds()) return;
     if (number % 2 === 1) await checkStillness(world);
     if (!holds()) return;
@@ -74,14 +75,19 @@ async function runRounds(world: World, options: SeedOptions): Promise<void> {
   await checkRescue(world, withoutOthers(must(world.devices[0], 'there is a device').tree()));
 }
 
-async function runRound(world: World, seed: string, round: ScriptRound, number: number): Promise<void> {
+async function runRound(
+  world: World,
+  { seed, rounds }: SeedOptions,
+  round: ScriptRound,
+  number: number,
+): Promise<void> {
   const random = new SimRandom(`${seed} round ${number}`);
   const { scheduler } = world;
   const shadow = round.alone === null ? null : new Programs(plainFileSystem(), '/sync');
   const choosing = choosingDevice(world);
   const lone = must(world.devices[round.alone ?? 0], 'there is a device');
   // Who sees a part alone is not known exactly to all others.
-  const seesAll = lone !== choosing || lone.notWanted().size === 0;
+  let seesAll = lone !== choosing || lone.notWanted().size === 0;
   if (shadow) copyTree(lone.tree(), shadow);
   const endMs = scheduler.nowMs + round.lengthMs;
   for (const device of world.devices) device.user.shadow = shadow;
@@ -94,6 +100,11 @@ async function runRound(world: World, seed: string, round: ScriptRound, number: 
   if (keepsCopies(seed)) stirCopies(world, new SimRandom(`${seed} cluster ${number}`));
   if (choosing && !(shadow && seesAll && lone === choosing))
     stirChoices(world, choosing, new SimRandom(`${seed} choices ${number}`), round.lengthMs);
+  const cloning = cloningRound(world, rounds);
+  if (cloning === number) {
+    planClone(world, new SimRandom(`${seed} cloned ${number}`), round.lengthMs);
+    seesAll = false;
+  } else if (cloning !== null && !shadow) actAtClone(world, new SimRandom(`${seed} cloned ${number}`), round.lengthMs);
   const faults = new RunningFaults(world, seed);
   for (const fault of round.faults) faults.plan(fault);
   await scheduler.run(() => scheduler.nowMs >= endMs, { untilMs: endMs + 60_000, tasksMax: 3_000_000 });
@@ -108,6 +119,7 @@ async function runRound(world: World, seed: string, round: ScriptRound, number: 
   for (const device of world.devices) device.user.failed = false;
   if (choosing && choosing.notWanted().size > 0) world.coverage.add('round: a part left out');
   await checkQuiet(world, expected);
+  checkClone(world);
   if (keepsCopies(seed) && world.violations.length === 0) await checkCopies(world);
 }
 
