@@ -1,9 +1,9 @@
 /** A device on a simulated machine: the real client and the real folder, and a person who works in it. */
-import { startClient } from '#client/client.ts';
+import { startClient, type Client } from '#client/client.ts';
 import { linkFolder } from '#client/link.ts';
 import type { Status } from '#client/status.ts';
 import { HoldfastError } from '#core/errors.ts';
-import { id16Of, ROOT_ENTRY, type DeviceId } from '#core/ids.ts';
+import { id16Of, ROOT_ENTRY, type DeviceId, type EntryId } from '#core/ids.ts';
 import type { Invite } from '#core/invite.ts';
 import { formatDeviceToken, secretHash } from '#core/token.ts';
 import { redeem } from '#protocol/account.ts';
@@ -11,11 +11,13 @@ import { ask } from '#protocol/call.ts';
 import type { Folder } from '#world/folder.ts';
 import { inlineFolder } from '#world/real/folder/inline.ts';
 import { FolderWork } from '#world/real/folder/work.ts';
+import type { SqlOpener } from '#world/sql.ts';
 import { SimProcess } from '#world/sim/scheduler.ts';
 import { wallMs } from '#world/sim/sim-clock.ts';
 import { SimRandom } from '#world/sim/sim-random.ts';
 import type { ProcessFiles } from '#world/sim/files/process-files.ts';
 import type { Ledger } from './ledger.ts';
+import { readNotWanted } from './choices.ts';
 import { Machine, primitives, type Surroundings } from './machines.ts';
 import { childOf, nameOf, parentOf, Programs, type Tree } from './programs.ts';
 import { SERVER_ADDRESS } from './server-machine.ts';
@@ -39,21 +41,23 @@ export class DeviceMachine extends Machine {
   readonly files: Files;
   readonly programs: Programs;
   readonly user: User;
+  readonly statePath = STATE_PATH;
   readonly #ledger: Ledger;
   readonly #invite: Invite;
   #token = '';
   #status: Status | null = null;
+  #client: Client | null = null;
   #starts = 0;
   #boots = 1;
   #isLinked = false;
 
-  constructor(name: string, around: Surroundings, ledger: Ledger, invite: Invite) {
+  constructor(name: string, around: Surroundings, ledger: Ledger, invite: Invite, profile?: DeviceProfile) {
     super(name, around);
     this.files = new Files({
       random: this.random,
       nowMs: () => wallMs(around.scheduler, this.wall),
       elapsedMs: () => around.scheduler.nowMs,
-      profile: drawProfile(new SimRandom(`${around.seed} ${name} disk`)),
+      profile: profile ?? drawProfile(new SimRandom(`${around.seed} ${name} disk`)),
     });
     this.programs = new Programs(this.files.people, ROOT);
     this.#ledger = ledger;
@@ -75,7 +79,7 @@ export class DeviceMachine extends Machine {
   /** The folder with the names that the space has for what lies in it: a disk that holds no two names side by side knows one by another. */
   tree(): Tree {
     const found = this.programs.tree();
-    const sql = this.sql.opener(new SimProcess('looking on')).open(STATE_PATH, { durability: 'normal' });
+    const sql = this.otherProcess().open(STATE_PATH, { durability: 'normal' });
     if (!sql.prepare('SELECT 1 FROM local WHERE alias IS NOT NULL LIMIT 1').get()) return found;
     const children = sql.prepare(
       'SELECT entry, name FROM local WHERE parent = ? AND coalesce(alias, name) = ? AND slot IS NULL',
@@ -103,7 +107,7 @@ export class DeviceMachine extends Machine {
 
   /** 1 and 6: what its own trees must not be when all is quiet, with the first rows of each kind. */
   treeFaults(): string[] {
-    const sql = this.sql.opener(new SimProcess('looking on')).open(STATE_PATH, { durability: 'normal' });
+    const sql = this.otherProcess().open(STATE_PATH, { durability: 'normal' });
     const faults: string[] = [];
     for (const tree of ['remote', 'local', 'synced']) {
       const orphans = `SELECT entry, parent, name FROM ${tree} WHERE parent NOT IN (SELECT entry FROM ${tree}) AND parent <> '${ROOT_ENTRY}' LIMIT 3`;
@@ -120,6 +124,16 @@ export class DeviceMachine extends Machine {
          OR s.content IS NOT r.content OR (s.presence = 'here' AND (l.parent IS NOT r.parent OR l.name IS NOT r.name)) LIMIT 3`,
     );
     for (const row of apart.all()) faults.push(`apart ${JSON.stringify(row)}`);
+    const notWanted = this.notWanted();
+    const presences = sql.prepare(
+      `SELECT r.entry, r.parent, r.name, s.presence, l.entry AS l_entry FROM remote r
+         LEFT JOIN synced s ON s.entry = r.entry LEFT JOIN local l ON l.entry = r.entry`,
+    );
+    for (const row of presences.all()) {
+      const expected = notWanted.has(row['entry'] as EntryId) ? 'not_selected' : 'here';
+      if (row['presence'] !== expected || (row['l_entry'] !== null) !== (expected === 'here'))
+        faults.push(`should be ${expected} ${JSON.stringify(row)}`);
+    }
     const extra = sql.prepare(
       `SELECT entry, parent, name FROM synced WHERE entry NOT IN (SELECT entry FROM remote)
        UNION ALL SELECT entry, parent, name FROM local WHERE entry NOT IN (SELECT entry FROM remote) LIMIT 3`,
@@ -131,7 +145,7 @@ export class DeviceMachine extends Machine {
   /** For people: what it says, and the trees' rows of what it still has to do. */
   explain(): string {
     const lines = [`${this.name} ${this.isUp ? JSON.stringify(this.#status) : 'down'}`];
-    const sql = this.sql.opener(new SimProcess('looking on')).open(STATE_PATH, { durability: 'normal' });
+    const sql = this.otherProcess().open(STATE_PATH, { durability: 'normal' });
     for (const row of sql.prepare('SELECT * FROM dirty LIMIT 5').all()) {
       lines.push(`  dirty ${JSON.stringify(row)}`);
       for (const tree of ['remote', 'local', 'synced'])
@@ -169,8 +183,43 @@ export class DeviceMachine extends Machine {
     process.end();
   }
 
+  get isLinked(): boolean {
+    return this.#isLinked;
+  }
+
+  /** Its databases, for a process other than the client's. */
+  otherProcess(): SqlOpener {
+    return this.sql.opener(new SimProcess('looking on'));
+  }
+
+  /** As the command tells a client that runs. */
+  tellChosen(): void {
+    this.#client?.chosen();
+  }
+
+  /** Entries that are not to be on its disk, with their paths in the space. */
+  notWanted(): ReadonlyMap<EntryId, string> {
+    return readNotWanted(this.otherProcess(), STATE_PATH);
+  }
+
+  /** Another machine with such a disk, this one's identity and the state of it. */
+  twin(name: string, state: Uint8Array): DeviceMachine {
+    const twin = new DeviceMachine(name, this.around, this.#ledger, this.#invite, this.files.profile);
+    twin.#token = this.#token;
+    twin.#isLinked = true;
+    twin.sql.put(STATE_PATH, state);
+    return twin;
+  }
+
+  /** Which installation its state says that it is; null: none yet. */
+  install(): string | null {
+    const sql = this.otherProcess().open(STATE_PATH, { durability: 'normal' });
+    return (sql.prepare(`SELECT value FROM meta WHERE key = 'install_id'`).get()?.['value'] ?? null) as string | null;
+  }
+
   override kill(): void {
     super.kill();
+    this.#client = null;
     this.#status = null;
   }
 
@@ -257,6 +306,7 @@ export class DeviceMachine extends Machine {
         if (process.alive) this.#status = status;
       },
     });
+    this.#client = client;
     client.ended.then(
       () => this.around.onDefect(this.name, 'the client ended by itself'),
       (error: unknown) => this.around.onDefect(this.name, error),

@@ -1,6 +1,7 @@
 /** Waiting until nothing is left to be done, and what must hold then. Numbers are those of the invariants in ARCHITECTURE.md. */
 import { must } from '#core/assert.ts';
 import { TRASH_ENTRY, ROOT_ENTRY } from '#core/ids.ts';
+import type { DeviceMachine } from './device-machine.ts';
 import { difference, sameTree, type Programs, type Tree, type TreeNode } from './programs.ts';
 import type { World } from './world.ts';
 
@@ -19,18 +20,28 @@ export async function untilQuiet(world: World): Promise<boolean> {
     if (world.scheduler.nowMs < lookMs) return false;
     lookMs = world.scheduler.nowMs + pauseMs;
     pauseMs = Math.min(pauseMs * 1.5, LOOK_MS.max);
-    const [first, ...others] = world.devices.map((device) => device.tree());
-    return others.every((tree) => sameTree(must(first, 'there is a device'), tree));
+    const [first, ...others] = world.devices;
+    const whole = must(first, 'there is a device').tree();
+    return others.every((device) => sameTree(wantedOf(whole, device), device.tree()));
   };
   const limits = { untilMs: world.scheduler.nowMs + QUIET_MS_MAX, tasksMax: TASKS_MAX };
   if (await world.scheduler.run(quiet, limits)) return true;
   const states = world.devices.map((device) => device.explain());
-  const [first, ...others] = world.devices.map((device) => device.tree());
-  const lines = others.flatMap((tree, at) =>
-    difference(must(first, 'there is a device'), tree).map((line) => `  1|${at + 2} ${line}`),
+  const [first, ...others] = world.devices;
+  const whole = must(first, 'there is a device').tree();
+  const lines = others.flatMap((device, at) =>
+    difference(wantedOf(whole, device), device.tree()).map((line) => `  1|${at + 2} ${line}`),
   );
   world.violate(['convergence: not in sync in bounded time', ...states, ...lines.slice(0, 12)].join('\n'));
   return false;
+}
+
+/** Of all that is in the space, what this device is to have. */
+function wantedOf(whole: Tree, device: DeviceMachine): Tree {
+  const notWanted = device.notWanted();
+  if (notWanted.size === 0) return whole;
+  const paths = new Set(notWanted.values());
+  return new Map([...whole].filter(([path]) => !paths.has(path)));
 }
 
 /** What holds whenever all is quiet. `expected`: what one person alone made of a synced folder, exactly. */

@@ -14,7 +14,7 @@ const each = (names: string): readonly string[] => names.split(', ');
 
 const ACTS = each(
   'create, write, append, same size, save, save by backup, copy, delete and create, change kind, delete file, delete folder, make folder, ' +
-    'rename file, rename file over, rename folder, move file, move file over, move folder, swap, symlink, hard link, exec bit',
+    'rename file, rename file over, rename folder, move file, move file over, move folder, swap, symlink, hard link, exec bit, select, deselect',
 );
 
 const ANSWERS = each(
@@ -55,6 +55,10 @@ export function required(): readonly string[] {
     ...ENDS.map((end) => `ended at: ${end}`),
     'round: alone, exactly',
     'round: all at once',
+    'round: a part left out',
+    'choices: all selected again',
+    'cloned: a machine',
+    'cloned: apart',
   ];
 }
 

@@ -4,6 +4,8 @@
  */
 import { must } from '#core/assert.ts';
 import { SimRandom } from '#world/sim/sim-random.ts';
+import { choosingDevice, selectAll, stirChoices } from './choices.ts';
+import { actAtClone, checkClone, cloningRound, planClone } from './cloned.ts';
 import { buildCopies, checkCopies, keepsCopies, stirCopies } from './copies.ts';
 import type { Counts } from './coverage.ts';
 import { plainFileSystem } from './files.ts';
@@ -55,9 +57,17 @@ async function runRounds(world: World, options: SeedOptions): Promise<void> {
   if (!(await untilQuiet(world))) return;
   const rounds = makeScript(options, DEVICES);
   for (const [number, round] of rounds.entries()) {
-    await runRound(world, options.seed, round, number);
+    await runRound(world, options, round, number);
     if (!holds()) return;
     if (number % 2 === 1) await checkStillness(world);
+    if (!holds()) return;
+  }
+  const choosing = choosingDevice(world);
+  if (choosing && new SimRandom(`${options.seed} all again`).chance(0.5)) {
+    selectAll(world, choosing);
+    world.coverage.add('choices: all selected again');
+    if (!(await untilQuiet(world))) return;
+    await checkQuiet(world, null);
     if (!holds()) return;
   }
   await checkDurability(world);
@@ -65,11 +75,20 @@ async function runRounds(world: World, options: SeedOptions): Promise<void> {
   await checkRescue(world, withoutOthers(must(world.devices[0], 'there is a device').tree()));
 }
 
-async function runRound(world: World, seed: string, round: ScriptRound, number: number): Promise<void> {
+async function runRound(
+  world: World,
+  { seed, rounds }: SeedOptions,
+  round: ScriptRound,
+  number: number,
+): Promise<void> {
   const random = new SimRandom(`${seed} round ${number}`);
   const { scheduler } = world;
   const shadow = round.alone === null ? null : new Programs(plainFileSystem(), '/sync');
-  if (shadow) copyTree(must(world.devices[round.alone ?? 0], 'there is a device').tree(), shadow);
+  const choosing = choosingDevice(world);
+  const lone = must(world.devices[round.alone ?? 0], 'there is a device');
+  // Who sees a part alone is not known exactly to all others.
+  let seesAll = lone !== choosing || lone.notWanted().size === 0;
+  if (shadow) copyTree(lone.tree(), shadow);
   const endMs = scheduler.nowMs + round.lengthMs;
   for (const device of world.devices) device.user.shadow = shadow;
   for (const operation of round.operations) {
@@ -79,6 +98,13 @@ async function runRound(world: World, seed: string, round: ScriptRound, number: 
     });
   }
   if (keepsCopies(seed)) stirCopies(world, new SimRandom(`${seed} cluster ${number}`));
+  if (choosing && !(shadow && seesAll && lone === choosing))
+    stirChoices(world, choosing, new SimRandom(`${seed} choices ${number}`), round.lengthMs);
+  const cloning = cloningRound(world, rounds);
+  if (cloning === number) {
+    planClone(world, new SimRandom(`${seed} cloned ${number}`), round.lengthMs);
+    seesAll = false;
+  } else if (cloning !== null && !shadow) actAtClone(world, new SimRandom(`${seed} cloned ${number}`), round.lengthMs);
   const faults = new RunningFaults(world, seed);
   for (const fault of round.faults) faults.plan(fault);
   await scheduler.run(() => scheduler.nowMs >= endMs, { untilMs: endMs + 60_000, tasksMax: 3_000_000 });
@@ -86,11 +112,14 @@ async function runRound(world: World, seed: string, round: ScriptRound, number: 
   heal(world, random);
   if (!(await untilQuiet(world))) return;
   const tellsNames = world.devices.every((device) => device.tellsNames);
-  const exact = shadow !== null && tellsNames && faults.exact && world.devices.every(({ user }) => !user.failed);
+  const exact =
+    shadow !== null && seesAll && tellsNames && faults.exact && world.devices.every(({ user }) => !user.failed);
   const expected: Tree | null = exact ? must(shadow, 'one person works alone').tree() : null;
   world.coverage.add(expected ? 'round: alone, exactly' : shadow ? 'round: alone' : 'round: all at once');
   for (const device of world.devices) device.user.failed = false;
+  if (choosing && choosing.notWanted().size > 0) world.coverage.add('round: a part left out');
   await checkQuiet(world, expected);
+  checkClone(world);
   if (keepsCopies(seed) && world.violations.length === 0) await checkCopies(world);
 }
 

@@ -9,6 +9,7 @@ const FIRST_RANK = -1;
 export class Dirty {
   readonly #state: State;
   readonly #add: SqlStatement;
+  readonly #keep: SqlStatement;
   readonly #take: SqlStatement;
   readonly #drop: SqlStatement;
   readonly #defer: SqlStatement;
@@ -24,6 +25,7 @@ export class Dirty {
     this.#add = sql.prepare(
       'INSERT INTO dirty (entry, rank) VALUES (?, ?) ON CONFLICT (entry) DO UPDATE SET deferred = 0, touched = touched + 1, rank = min(rank, excluded.rank)',
     );
+    this.#keep = sql.prepare('INSERT INTO dirty (entry, rank) VALUES (?, 1) ON CONFLICT (entry) DO NOTHING');
     this.#take = sql.prepare('SELECT entry, touched, rank FROM dirty WHERE deferred = 0 ORDER BY rank, n LIMIT ?');
     this.#drop = sql.prepare('DELETE FROM dirty WHERE entry = ? AND touched = ?');
     this.#defer = sql.prepare(
@@ -39,6 +41,11 @@ export class Dirty {
   /** Also ends a deferral: something new is known about it. Folders are planned before what may lie in them. */
   add(entry: EntryId, kind: EntryKind): void {
     this.#add.run(entry, kind === 'folder' ? 0 : 1);
+  }
+
+  /** A plan looked at it for the sake of another, and left it unsettled. A deferral of it holds on. */
+  keep(entry: EntryId): void {
+    this.#keep.run(entry);
   }
 
   /** What has to be settled before anything else is planned. */

@@ -66,6 +66,8 @@ class DownRun {
   #placed: string[] = [];
   /** Folders that could not be removed because something is in them. */
   #leftovers: { readonly entry: EntryId; readonly path: string }[] = [];
+  /** Places that something has which may be in no tree. */
+  #taken: { readonly path: string; readonly place: Place }[] = [];
 
   constructor(device: Device, observer: Observer, large: LargeDownloads, again: Set<EntryId>) {
     this.#device = device;
@@ -420,6 +422,21 @@ class DownRun {
     });
     this.#newPaths.clear();
     await this.#judgeLeftovers();
+    await this.#judgeTaken();
+  }
+
+  /** What nobody syncs is in no tree, and so in the way of what should come there: the next plan asks for another name, or leaves it out. */
+  async #judgeTaken(): Promise<void> {
+    const { folder, trees } = this.#device;
+    const taken = this.#taken;
+    if (taken.length === 0) return;
+    this.#taken = [];
+    const seen = await folder.look(taken.map(({ path }) => path));
+    taken.forEach(({ place }, index) => {
+      const there = seen[index] ?? null;
+      if (there === null || 'kind' in there || !this.#observer.isLeftAlone(place.parent, there)) return;
+      trees.refuse(place.parent, place.name);
+    });
   }
 
   /** A folder that holds nothing but what nobody syncs stays, and is in no other tree from now on. */
@@ -474,6 +491,7 @@ class DownRun {
         this.#leftovers.push({ entry, path });
         return;
       }
+      if (step.place) this.#taken.push({ path, place: step.place });
       this.#observer.lookAt(path);
       if (step.step.kind === 'move') this.#observer.lookAt(step.step.from);
       deferrals.retry(entry);

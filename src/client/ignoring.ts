@@ -10,6 +10,7 @@ import { DEFAULT_RULES, IGNORE_FILE, judgeIgnore, parseIgnore, type IgnoreRules 
 import { limits } from '#core/limits.ts';
 import type { ListedEntry, Sealed, Stat } from '#world/folder.ts';
 import type { Device } from './device.ts';
+import { tryAgain } from './names.ts';
 import type { LocalRow } from './rows.ts';
 import { openWhole } from './sealed-text.ts';
 import { isRacy, parseStat, statText } from './stat-text.ts';
@@ -178,6 +179,9 @@ export class Ignoring {
     }
     for (const row of ignored) this.release(row);
     this.#reconsiderAbsent(folder, false);
+    // What was ignored may have been in the way.
+    trees.forgetRefused();
+    tryAgain(this.#device);
     const path = folder === ROOT_ENTRY ? '' : trees.localPath(folder);
     if (path !== null) this.onChanged(path);
   }

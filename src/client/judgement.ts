@@ -5,7 +5,7 @@
  * before that can be read again.
  */
 import type { EntryId } from '#core/ids.ts';
-import { isSpelling } from '#core/name-profile.ts';
+import { isSpelling, nameFound } from '#core/name-profile.ts';
 import { nameHere } from '#core/plan.ts';
 import type { ListedEntry, Stat } from '#world/folder.ts';
 import type { Device } from './device.ts';
@@ -127,7 +127,7 @@ export class Judgement {
     const seen = await this.#look(open.map(([path]) => path));
     for (const [path, { place, candidates }] of open) {
       const now = seen.get(path);
-      if (!now || now === 'unknown' || now.stat.kind !== 'folder') continue;
+      if (!now || now === 'unknown' || now.stat.kind !== 'folder' || !this.#isLookedAt(place, now)) continue;
       const known = await this.#movedFrom(candidates, path, now);
       if (!known || this.#liesIn(place.parent, known.entry)) continue;
       const from = this.#device.trees.localPath(known.entry);
@@ -197,7 +197,7 @@ export class Judgement {
     const taken = new Set<EntryId>();
     for (const { place, candidates } of uncertain) {
       const now = seen.get(pathOf(place));
-      if (!now || now === 'unknown') continue;
+      if (!now || now === 'unknown' || !this.#isLookedAt(place, now)) continue;
       const known = candidates.find((entry) => !taken.has(entry) && this.#hasLeft(entry, now, seen));
       const row = known === undefined ? null : trees.local(known);
       if (!row) continue;
@@ -287,8 +287,7 @@ export class Judgement {
   #addWhatRemains(place: Place, now: Seen | undefined, findings: Findings): void {
     const { trees } = this.#device;
     if (!now || now === 'unknown' || now.stat.kind === 'other') return;
-    const parentThere = place.directory === '' || trees.localFolderAt(place.directory) === place.parent;
-    if (!parentThere) return;
+    if (!this.#isLookedAt(place, now)) return;
     const known = trees.localListed(place.parent, place.name);
     if (!known) {
       this.#sightings.add(place, now, findings);
@@ -299,6 +298,13 @@ export class Judgement {
     this.#vanished.delete(known.entry);
     this.#sightings.refresh(known, now);
     if (known.kind === 'folder') findings.folders.push(pathOf(place));
+  }
+
+  /** Its folder may have left meanwhile, or new rules may ignore it or the folder. */
+  #isLookedAt({ directory, parent, name }: Place, now: ListedEntry): boolean {
+    const { trees, ignoring } = this.#device;
+    if (directory !== '' && trees.localFolderAt(directory) !== parent) return false;
+    return !ignoring.isIgnored('local', { parent, name: nameFound(trees.names, name) }, now.stat.kind === 'folder');
   }
 
   #gone(entry: EntryId, nowMs: number): void {

@@ -39,8 +39,8 @@ function useOther({ state, trees, dirty }: Device, names: NameProfile): void {
   state.sql.exec(`DELETE FROM synced WHERE presence NOT IN ('not_selected', 'ignored', 'placeholder')`);
 }
 
-/** What the disk refused, and not by its profile: nobody knows whether it still does. */
-function tryAgain({ state, trees, dirty }: Device): void {
+/** What the disk refused, and not by its profile: nobody knows whether it still does. Call inside a transaction. */
+export function tryAgain({ state, trees, dirty }: Pick<Device, 'state' | 'trees' | 'dirty'>): void {
   for (const entry of impossible(state, trees)) {
     const remote = trees.remote(entry);
     if (!remote || trees.refuses(remote.parent, remote.name)) continue;
@@ -58,7 +58,7 @@ export function impossibleNames(state: State, trees: Trees): Problem[] {
     path: trees.pathForPeople(entry),
     code: 'invalid_name',
     message:
-      'it cannot be created here: this disk holds no such name; on other devices, and in the space, it stays as it is',
+      'it cannot be created here: this disk holds no such name, or has something in its place that is not synced; on other devices, and in the space, it stays as it is',
   }));
 }
 

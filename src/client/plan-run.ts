@@ -58,6 +58,7 @@ export class PlanRun {
         dirty.drop(entry, mark);
         deferrals.succeeded(entry);
       }
+      for (const entry of again) if (!batch.has(entry)) dirty.keep(entry);
       // Nothing at all could be done: planning the same again at once would only turn in circles.
       if (done === 0) for (const entry of again) if (dirty.isReady(entry)) deferrals.retry(entry);
     });

@@ -9,6 +9,7 @@ import type { Device } from './device.ts';
 import { freshId } from './device.ts';
 import { isSpelling, nameFound } from '#core/name-profile.ts';
 import { nameHere } from '#core/plan.ts';
+import { dirtyStaying } from './gone.ts';
 import { isSameThing } from './identity.ts';
 import type { LocalRow } from './rows.ts';
 import { inodeText, isRacy, parseStat, RACY_MS_MAX, statText } from './stat-text.ts';
@@ -113,6 +114,7 @@ export class Sightings {
     const unchanged = before.size === seen.stat.size && before.mtimeNs === seen.stat.mtimeNs;
     const called = this.#calledNow(known, place.name);
     trees.moveLocal(known.entry, place.parent, called);
+    dirtyStaying(this.#device, known.parent);
     const moved = { ...known, ...called, parent: place.parent };
     if (known.kind === 'folder' || unchanged)
       trees.putLocal({ ...moved, exec: known.kind === 'file' && seen.stat.exec }, seen.stat, known.racy);

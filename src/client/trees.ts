@@ -21,7 +21,7 @@ export class Trees implements TreesView {
   /** Paths of folders as they were last asked for; any change of a folder's place empties both. */
   readonly #pathOf = new Map<EntryId, string>();
   readonly #folderAt = new Map<string, EntryId>();
-  /** Paths that the disk refused, whatever its profile says. */
+  /** Paths that the disk refused, whatever its profile says, or has given to what nobody syncs. */
   readonly #refused = new Set<string>();
   readonly #onFreed: (entry: EntryId, kind: EntryKind) => void;
   #names: NameProfile;
@@ -66,12 +66,16 @@ export class Trees implements TreesView {
   }
 
   /**
-   * The disk has refused it, be it for the length of the whole path: as long as what is above it stays as it is. Known until the client ends:
+   * The disk has refused it, be it for the length of the whole path or for what lies there and is in no tree: as long as what is above it stays as it is. Known until the client ends:
    * then it is tried again. Where the folder above is not there, it was that which was refused.
    */
   refuse(parent: EntryId, name: string): void {
     const path = this.pathIn(parent, name);
     if (path !== null) this.#refused.add(path);
+  }
+
+  forgetRefused(): void {
+    this.#refused.clear();
   }
 
   remote(entry: EntryId): Entry | null {

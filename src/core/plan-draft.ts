@@ -146,8 +146,8 @@ export class PlanDraft {
     else if (content !== 'none' && !reachable) this.#waiting.add(entry);
     else if (content === 'up') this.#upUpdates.push({ kind: 'up_update', entry, base: remote.revision });
     else if (content === 'down') this.#downUpdates.push({ kind: 'down_update', entry });
-    else if (content === 'clash' && place === 'same') this.#conflict(remote, local);
-    else if (content === 'clash' && place !== 'stuck') this.#waiting.add(entry);
+    else if (content === 'clash' && (place === 'same' || place === 'stuck')) this.#conflict(remote, local);
+    else if (content === 'clash') this.#waiting.add(entry);
     const acts = content !== 'none' || place === 'local' || place === 'remote';
     if (acts) this.#waitToLeave(entry);
     // What must be read or copied first is planned again after that.

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { sqliteOpener } from '#world/real/sql.ts';
 import { converged, eventually, SyncWorld, type Device } from './sync-world.ts';
 
@@ -96,6 +97,53 @@ test('a synced file that comes to be ignored stays where it is, everywhere, and 
   assert.deepEqual(a.tree(), { '.holdfastignore': 'log\nout/\n', log: 'two', out: '/', seen: '' });
   assert.deepEqual(b.tree(), { '.holdfastignore': 'log\nout/\n', out: '/', 'out/x': 'x', seen: '' });
   assert.deepEqual(a.client?.status().counts.notHere, { ignored: 2 });
+});
+
+test('what is moved into a folder that comes to be ignored before the move is recognised', async () => {
+  writeFileSync(a.path('x'), 'x');
+  mkdirSync(a.path('out'));
+  mkdirSync(a.path('sub'));
+  await converged([a, b]);
+  renameSync(a.path('x'), a.path('out/x'));
+  renameSync(a.path('sub'), a.path('out/sub'));
+  // It has been seen at its new place, and is still waited for at its old one.
+  await delay(100);
+  writeFileSync(a.path('.holdfastignore'), 'out\n');
+  await rulesKnown(a, 'out\n');
+  await eventually(
+    () => !existsSync(b.path('x')),
+    () => b.tree(),
+  );
+  await inSync(a, b);
+  assert.deepEqual(a.tree(), { '.holdfastignore': 'out\n', out: '/', 'out/sub': '/', 'out/x': 'x' });
+  assert.deepEqual(known(a), ['.holdfastignore']);
+});
+
+test('what is ignored keeps its place; what should come there is absent until it is looked at anew', async () => {
+  writeFileSync(a.path('.holdfastignore'), 'x/\n');
+  for (const device of [a, b]) await rulesKnown(device, 'x/\n');
+  mkdirSync(a.path('x'));
+  writeFileSync(a.path('x/mine'), 'mine');
+  writeFileSync(b.path('x'), 'a file');
+  await eventually(
+    () => a.client?.status().inSync === true && a.client.status().counts.notHere.name_impossible === 1,
+    () => a.client?.status(),
+  );
+  const before = { '.holdfastignore': 'x/\n', x: '/', 'x/mine': 'mine' };
+  assert.deepEqual(a.tree(), before);
+  await a.stop();
+  a.start();
+  await eventually(
+    () => a.client?.status().inSync === true && a.client.status().counts.notHere.name_impossible === 1,
+    () => a.client?.status(),
+  );
+  assert.deepEqual(a.tree(), before);
+  unlinkSync(a.path('.holdfastignore'));
+  await eventually(
+    () => Object.values(a.tree()).includes('a file') && Object.values(b.tree()).includes('mine'),
+    () => [a.tree(), b.tree()],
+  );
+  await converged([a, b]);
 });
 
 test('what is no longer ignored is united: edits become conflict copies, nothing is deleted', async () => {

@@ -56,6 +56,19 @@ async function nothingAbsent(device: Device): Promise<void> {
   );
 }
 
+/** Whether the server has a file as it is on this disk, in that folder. */
+function isCommitted(device: Device, name: string, folder: string): boolean {
+  const state = sqliteOpener.open(device.statePath, { durability: 'normal', readOnly: true });
+  const row = state
+    .prepare(
+      `SELECT 1 FROM local l JOIN local f ON f.entry = l.parent JOIN remote r ON r.entry = l.entry
+       WHERE l.name = ? AND f.name = ? AND r.parent = l.parent AND r.content = l.content`,
+    )
+    .get(name, folder);
+  state.close();
+  return row !== undefined;
+}
+
 /** Contents that a device's folder keeps of what left it. */
 function trash(device: Device): string[] {
   const root = device.path('.holdfast/trash');
@@ -165,6 +178,66 @@ test('what is not safe on the server yet goes there first', async () => {
     'big/one': 'edited here',
     small: 'small',
   });
+});
+
+test('what was edited here, and by another who moved it into what is not wanted, is a conflict here', async () => {
+  remove(b, 'big');
+  await shows(b, { small: 'small' });
+  await b.stop();
+  writeFileSync(b.path('small'), 'edited here');
+  writeFileSync(a.path('small'), 'edited there');
+  renameSync(a.path('small'), a.path('big/small'));
+  const { small: _, ...rest } = TREE;
+  await eventually(
+    () => isCommitted(a, 'small', 'big'),
+    () => a.client?.status(),
+  );
+  b.start();
+  await eventually(
+    () => b.client?.status().inSync === true && !existsSync(b.path('small')),
+    () => [b.tree(), b.client?.status()],
+  );
+  assert.deepEqual(Object.values(b.tree()), ['edited here']);
+  await shows(a, { ...rest, 'big/small': 'edited there', ...b.tree() });
+});
+
+test('a folder leaves when what it stayed for is deleted or moved away before it was sent', async () => {
+  for (const leave of [() => rmSync(b.path('big/new')), () => renameSync(b.path('big/new'), b.path('new'))]) {
+    world.down.add('others');
+    writeFileSync(b.path('big/new'), 'new');
+    await eventually(
+      () => (b.client?.status().problems.length ?? 0) > 0,
+      () => b.client?.status(),
+    );
+    remove(b, 'big');
+    await eventually(
+      () => !existsSync(b.path('big/one')),
+      () => b.tree(),
+    );
+    leave();
+    await eventually(
+      () => !existsSync(b.path('big')),
+      () => [b.tree(), b.client?.status()],
+    );
+    world.down.delete('others');
+    add(b, 'big');
+    await shows(b, TREE);
+  }
+  // What had yet to go up when the choice fell goes up and leaves, wherever it was moved since.
+  await shows(a, { ...TREE, new: 'new' });
+});
+
+test('a folder that could not leave in the plan of the last thing in it leaves later', async () => {
+  await b.stop();
+  writeFileSync(b.path('big/one'), 'edited here');
+  remove(b, 'big');
+  let refused = 0;
+  b.gate.refuse = (step) =>
+    step.kind === 'remove' && step.path === 'big' && refused++ === 0 ? { kind: 'stale' } : null;
+  b.start();
+  await shows(b, { small: 'small' });
+  assert.equal(refused, 2);
+  await shows(a, { ...TREE, 'big/one': 'edited here' });
 });
 
 test('a folder that is not wanted stays for what is ignored in it, and becomes whole again', async () => {

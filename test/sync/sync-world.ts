@@ -42,7 +42,7 @@ import { directPeer } from '#protocol/direct-peer.ts';
 import { attach, commit, list } from '#protocol/sync.ts';
 import type { Peer, Wire } from '#protocol/wire.ts';
 import type { Clock } from '#world/clock.ts';
-import type { Failure, Folder, FolderStep } from '#world/folder.ts';
+import type { Failure, Folder, FolderStep, StepOutcome } from '#world/folder.ts';
 import type { NodeConnection } from '#server/node-connection.ts';
 import { proveHeld } from '#storage/prove.ts';
 import { startServer, type Server, type ServerOptions } from '#server/server.ts';
@@ -81,7 +81,7 @@ export type Gate = {
   /** Told which. */
   onList?: (paths: readonly string[]) => void;
   /** Asked for each step before it is done: what the file system says to it instead. */
-  refuse?: (step: FolderStep) => Failure | null;
+  refuse?: (step: FolderStep) => Exclude<StepOutcome, { kind: 'done' }> | null;
   calls: string[];
   /** Bytes beside requests, by verb: as sent, and of those that were answered. */
   sentBytes: Record<string, number>;

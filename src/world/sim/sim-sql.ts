@@ -74,6 +74,8 @@ class SqlFile {
   #holder: SimDatabase | null = null;
   /** Savepoints that hold transactions which a power cut may still take, oldest first. */
   #open = 0;
+  /** Transactions that were ever committed, by whichever process. */
+  commits = 0;
 
   constructor(memory: MemoryDatabase) {
     this.#memory = memory;
@@ -93,6 +95,7 @@ class SqlFile {
   }
 
   commit(durability: 'full' | 'normal'): void {
+    this.commits++;
     if (durability === 'full' && this.#open === 0) return this.#memory.database.exec('COMMIT');
     this.#open++;
     if (durability === 'full' || this.#open >= LOG_TRANSACTIONS) this.writeBack();
@@ -131,6 +134,7 @@ class SimDatabase implements SqlDatabase {
   readonly #database: SqlDatabase;
   #durability: 'full' | 'normal';
   #inTransaction: 'full' | 'normal' | null = null;
+  #ownCommits = 0;
   isOpen = true;
 
   constructor(file: SqlFile, database: SqlDatabase, durability: 'full' | 'normal') {
@@ -151,6 +155,7 @@ class SimDatabase implements SqlDatabase {
 
   prepare(sql: string): SqlStatement {
     const statement = this.#database.prepare(sql);
+    if (sql === 'PRAGMA data_version') return new VersionStatement(statement, () => this.#dataVersion);
     if (statement.returnsRows && !/^\s*(insert|update|delete|replace)/i.test(sql)) return statement;
     return new WritingStatement(statement, (work) => this.#alone(work));
   }
@@ -192,7 +197,13 @@ class SimDatabase implements SqlDatabase {
     const durability = this.#inTransaction;
     assert(durability !== null, 'a transaction is under way');
     this.#file.commit(durability);
+    this.#ownCommits++;
     this.#inTransaction = null;
+  }
+
+  /** Another number after another connection has committed; all share the real one's. */
+  get #dataVersion(): number {
+    return 1 + this.#file.commits - this.#ownCommits;
   }
 
   #rollback(): void {
@@ -230,5 +241,33 @@ class WritingStatement implements SqlStatement {
 
   iterate(...values: readonly SqlValue[]): Iterable<SqlRow> {
     return this.#statement.iterate(...values);
+  }
+}
+
+/** `PRAGMA data_version`. */
+class VersionStatement implements SqlStatement {
+  readonly returnsRows = true;
+  readonly #statement: SqlStatement;
+  readonly #version: () => number;
+
+  constructor(statement: SqlStatement, version: () => number) {
+    this.#statement = statement;
+    this.#version = version;
+  }
+
+  run(): { readonly changes: number } {
+    return this.#statement.run();
+  }
+
+  get(): SqlRow {
+    return { data_version: this.#version() };
+  }
+
+  all(): SqlRow[] {
+    return [this.get()];
+  }
+
+  iterate(): Iterable<SqlRow> {
+    return this.all();
   }
 }
