@@ -57,7 +57,7 @@ async function measureCluster(options: Options, scratch: string): Promise<{ fact
     for (const [workload, outcomes] of results) {
       const outcome = await runCluster(workload, options, scratch);
       outcomes.push(outcome);
-      console.error(`run ${run} of ${options.runs}, ${clusterTables(new Map([[workload, [outcome]]]))}\n`);
+      console.error(`run ${run} of ${options.runs}\n${clusterTables(new Map([[workload, [outcome]]]))}\n`);
     }
   return { facts, tables: clusterTables(results) };
 }
