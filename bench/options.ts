@@ -1,5 +1,6 @@
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
+import { clusterWorkloads } from './cluster/all.ts';
 import { systems } from './systems/all.ts';
 import { workloads } from './workloads.ts';
 
@@ -13,9 +14,12 @@ export type Options = {
   readonly out: string | null;
 };
 
+/** With peers, and of the cluster. */
+const known = [...workloads, ...clusterWorkloads];
+
 export const help = `npm run bench -- [options]        compares Holdfast with its peers, on this machine, side by side
 
-  --workloads W1,W4   which (${workloads.map(({ id }) => id).join(', ')}; default: all)
+  --workloads W1,W4   which (${known.map(({ id }) => id).join(', ')}; default: all)
   --systems a,b       which (${systems.map(({ id }) => id).join(', ')}; default: all)
   --runs N            how often each, interleaved (default 3)
   --scale X           fewer files and smaller ones, 0.01 to 1, for trials (default 1; needs 11 GB of disk)
@@ -25,12 +29,13 @@ export const help = `npm run bench -- [options]        compares Holdfast with it
   --help
 
 Workloads
-${workloads.map(({ id, title }) => `  ${id.padEnd(4)}${title}`).join('\n')}
+${known.map(({ id, title }) => `  ${id.padEnd(4)}${title}`).join('\n')}
 
 Each change is made in folder A in one instant (what is large is made elsewhere and renamed into place). The clock runs
 from the beginning of the change until folder B shows it, looked at every 4 ms: names, sizes, some bytes. Afterwards every
 file of both folders is hashed, and where they differ the clock runs on. CPU, bytes on the wire and memory are read when
 the system has come to rest again, so what it does afterwards is counted; B is looked at by this process, which is not.
+C1 to C4 are of a server and storage nodes as processes of their own, without peers, and --systems does not concern them.
 
 Linux only; Node.js 26 (npm run takes the pinned one). Peers that are not installed are left out. Run nothing else. Where
 something else uses the loopback interface, give the benchmark one of its own (as root):
@@ -59,7 +64,7 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
       list(
         'workloads',
         values.workloads,
-        workloads.map(({ id }) => id),
+        known.map(({ id }) => id),
       ),
     ),
     systems: list(

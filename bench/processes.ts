@@ -58,6 +58,18 @@ export function cpuSecondsBelow(): number {
   return descendants().reduce((sum, stat) => sum + stat.cpuTicks, reapedTicks) / TICKS_PER_SECOND;
 }
 
+/** User and system seconds that one process has used. */
+export function cpuSecondsOf(pid: number): number {
+  return (readStat(pid)?.cpuTicks ?? Number.NaN) / TICKS_PER_SECOND;
+}
+
+/** What a process has resident, and the most that it has had since {@link forgetPeaks}, in bytes. */
+export function memoryOf(pid: number): { readonly now: number; readonly peak: number } {
+  const text = readFileSync(`/proc/${pid}/status`, 'latin1');
+  const bytes = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(text)?.[1]) * 1024;
+  return { now: bytes('VmRSS'), peak: bytes('VmHWM') };
+}
+
 /** The largest resident size that each process below this one has had so far, in bytes. */
 export function peakBytesBelow(): readonly number[] {
   return descendants().flatMap(({ pid }) => {

@@ -1,4 +1,6 @@
 /** The result as Markdown. A cell that was not measured says so. */
+import type { ClusterOutcome } from './cluster/run.ts';
+import type { ClusterWorkload } from './cluster/workload.ts';
 import type { Outcome } from './session.ts';
 import type { Measured } from './measure.ts';
 import type { System } from './systems/system.ts';
@@ -25,6 +27,13 @@ const many: readonly Column[] = [
   ...costs,
 ];
 
+/** The same for workloads of the cluster. */
+export type ClusterResults = ReadonlyMap<ClusterWorkload, readonly ClusterOutcome[]>;
+
+export function clusterTables(results: ClusterResults): string {
+  return [...results].map(([workload, outcomes]) => clusterTable(workload, outcomes)).join('\n\n');
+}
+
 export function resultTables(results: Results): string {
   return [...results].map(([workload, bySystem]) => table(workload, bySystem)).join('\n\n');
 }
@@ -42,8 +51,27 @@ function table({ id, title }: Workload, bySystem: ReadonlyMap<System, readonly O
   });
   const head = ['', ...columns.map((column) => column.title), 'time / Holdfast'];
   const note = samples > 1 ? ` (${samples} samples a run; CPU and wire are those of all of them)` : '';
+  return `### ${id}: ${title}${note}\n\n${markdown(head, rows)}`;
+}
+
+function clusterTable({ id, title, columns }: ClusterWorkload, outcomes: readonly ClusterOutcome[]): string {
+  const whole = outcomes.flatMap((outcome) => ('rows' in outcome ? [outcome.rows] : []));
+  const failures = outcomes.flatMap((outcome) => ('failed' in outcome ? [outcome.failed.replaceAll('|', '/')] : []));
+  const rows = (whole[0] ?? []).map(({ title: name }) => {
+    const own = whole.flatMap((run) => run.filter((row) => row.title === name));
+    const values = (column: string): number[] => own.flatMap((row) => row.values[column] ?? []);
+    return [name, ...columns.map((column) => (values(column).length === 0 ? '-' : range(values(column))))];
+  });
+  const failed =
+    failures.length === 0 ? '' : `\n\n${failures.length} of ${outcomes.length} runs failed: ${failures[0]}`;
+  const table = rows.length === 0 ? '' : `\n\n${markdown(['', ...columns], rows)}`;
+  return `### ${id}: ${title}${table}${failed}`;
+}
+
+/** The first column is text, the others are numbers. */
+function markdown(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [head, head.map((_, index) => (index === 0 ? '---' : '---:')), ...rows];
-  return `### ${id}: ${title}${note}\n\n${lines.map((line) => `| ${line.join(' | ')} |`).join('\n')}`;
+  return lines.map((line) => `| ${line.join(' | ')} |`).join('\n');
 }
 
 function typicalTime(outcomes: readonly Outcome[]): number | null {

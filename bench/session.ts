@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { flush, requireDisk } from './disk.ts';
 import { makeAndWait, measure, type Measured } from './measure.ts';
 import { untilQuiet } from './meter.ts';
 import { descendants, killAllBelow } from './processes.ts';
@@ -62,23 +62,15 @@ async function startSystem(system: System, place: Place): Promise<Running> {
   return running;
 }
 
-/** Puts what was prepared on the disk, so that the kernel does not write it out while the clock runs. */
-function flush(path: string): void {
-  execFileSync('sync', ['-f', path]);
-}
-
-async function endAll(): Promise<void> {
+/** Kills every process below this one. */
+export async function endAll(): Promise<void> {
   killAllBelow();
   // They are gone when this process has taken note of their end, which happens between two turns of its event loop.
   while (descendants().length > 0) await sleep(10);
 }
 
-function requireDisk(path: string, bytes: number): void {
-  const { bavail, bsize } = statfsSync(path);
-  if (bavail * bsize < bytes) throw new Error(`needs ${Math.ceil(bytes / 1e9)} GB free on the disk`);
-}
-
-function message(error: unknown): string {
+/** For a cell of a table. */
+export function message(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text
     .replaceAll(/\S*holdfast-bench-\S*/g, '...')

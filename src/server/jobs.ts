@@ -66,9 +66,11 @@ export class Jobs {
     while (!closing.aborted) {
       if (this.#wake.signal.aborted) this.#wake = new AbortController();
       let pauseMs: number = care.lookMs;
+      const begunMs = clock.monotonicMs();
       try {
         const { busy, bytes } = await this.step();
-        if (busy) pauseMs = (bytes / care.bytesPerS) * 1000;
+        // What carrying them took is part of the time that so many bytes are to take.
+        if (busy) pauseMs = (bytes / care.bytesPerS) * 1000 - (clock.monotonicMs() - begunMs);
       } catch (error) {
         if (closing.aborted) return;
         if (!(error instanceof HoldfastError)) throw error;
