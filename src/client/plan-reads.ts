@@ -24,14 +24,18 @@ export class PlanReads {
     again: Set<EntryId>,
     likes: ReadonlyMap<EntryId, ManifestId> = new Map(),
   ): Promise<void> {
-    const { trees } = this.#device;
+    const { trees, deferrals } = this.#device;
     let batch: ReadOrder[] = [];
     let bytes = 0;
     for (const { entry } of reads) {
       again.add(entry);
       const row = trees.local(entry);
       const path = trees.localPath(entry);
-      if (row?.kind !== 'file' || path === null) continue;
+      if (row?.kind !== 'file' || path === null) {
+        // There is nothing to read where the tree does not reach it: what is asked for again at once would be asked for for ever.
+        deferrals.retry(entry);
+        continue;
+      }
       const size = fileSize(row);
       if (size > SMALL_BYTES_MAX) {
         await this.#readLarge({ row, path }, likes.get(entry) ?? this.#comparedWith(entry));
