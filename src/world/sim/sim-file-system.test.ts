@@ -444,6 +444,25 @@ describe('a power cut', () => {
     }
   });
 
+  test('a size is not there without the time that came with it', () => {
+    const sizes = new Set<string>();
+    for (let seed = 0; seed < 200; seed++) {
+      const machine = machineWith();
+      const { user } = machine;
+      user.sync('/');
+      create(user, '/made', 'as it was placed', false);
+      user.setTime('/made', 5_000_000);
+      user.rename('/made', '/a');
+      create(user, '/a', 'written', false);
+      machine.powerCut(chanceOf(seed * 7919));
+      if (!user.exists('/a')) continue;
+      const { mtimeNs } = user.files.stat('/a');
+      if (mtimeNs !== 5_000_000_000n) sizes.add('another time');
+      else sizes.add(user.readText('/a') ?? 'unreadable');
+    }
+    assert.deepEqual([...sizes].sort(), ['', 'another time']);
+  });
+
   test('what is old enough was written by the system itself', () => {
     const after = (user: SimUser) => {
       create(user, '/a', 'x', false);

@@ -143,9 +143,13 @@ export class Device {
       const version = inode.pages.version();
       const { mtime } = inode.attributes;
       const shortest = Math.min(size, version.size);
-      inode.unsynced = { version, mtime, shortest, lost: false, sinceMs: this.#elapsedMs() };
+      inode.unsynced = { version, mtime, shortest, before: new Map(), lost: false, sinceMs: this.#elapsedMs() };
       this.unsynced.add(inode);
-    } else if (size < unsynced.shortest) {
+    } else {
+      const { before } = unsynced;
+      before.set(inode.attributes.mtime.nanoseconds, { size: inode.pages.size, shortest: inode.pages.size });
+      for (const one of before.values()) one.shortest = Math.min(one.shortest, size);
+      if (size >= unsynced.shortest) return;
       unsynced.shortest = size;
       // What begins anew has nothing in it that an earlier sync dropped.
       if (size === 0) unsynced.lost = false;
@@ -243,6 +247,7 @@ export class Device {
   #change(inode: Inode, attributes: Attributes): void {
     const before = inode.attributes;
     inode.attributes = attributes;
+    inode.unsynced?.before.delete(attributes.mtime.nanoseconds);
     this.journal.addAttributes(inode, before);
   }
 

@@ -20,6 +20,8 @@ export type Unsynced = {
   readonly version: Version;
   readonly mtime: Stamp;
   shortest: number;
+  /** By times that it has had since and has no more: its size by then, and the shortest from then on. */
+  readonly before: Map<bigint, { readonly size: number; shortest: number }>;
   lost: boolean;
   readonly sinceMs: number;
 };

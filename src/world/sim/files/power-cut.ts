@@ -90,8 +90,11 @@ function reachable(root: Inode): Set<Inode> {
 function tear({ pages, attributes }: Inode, unsynced: Unsynced, chance: Chance): void {
   if (pages === null) return;
   // New room or another size is written down in the inode, and with it whatever time the file had by then: without the time there is neither.
-  const isInPlace = pages.size === unsynced.version.size && unsynced.shortest >= pages.size;
-  if (!isInPlace && attributes.mtime.nanoseconds === unsynced.mtime.nanoseconds) return pages.restore(unsynced.version);
+  const { nanoseconds } = attributes.mtime;
+  const then = unsynced.before.get(nanoseconds);
+  if (then && !isInPlace(pages, then.size, then.shortest)) return pages.restore(unsynced.version);
+  if (nanoseconds === unsynced.mtime.nanoseconds && !isInPlace(pages, unsynced.version.size, unsynced.shortest))
+    return pages.restore(unsynced.version);
   switch (chance.below(unsynced.lost ? 3 : 4)) {
     case 0:
       return pages.restore(unsynced.version);
@@ -101,6 +104,10 @@ function tear({ pages, attributes }: Inode, unsynced: Unsynced, chance: Chance):
       return mix(pages, unsynced, chance, null);
     default:
   }
+}
+
+function isInPlace({ size }: Pages, sizeBefore: number, shortest: number): boolean {
+  return size === sizeBefore && shortest >= size;
 }
 
 /** Where the new bytes end of which only the first were written. */
