@@ -3,9 +3,10 @@ import { ROOT_ENTRY, type EntryId } from '#core/ids.ts';
 import type { Device } from './device.ts';
 import type { LocalRow } from './rows.ts';
 
-/** Call inside a transaction. Returns what was forgotten. */
+/** Call inside a transaction. Returns what was forgotten: not what was parked out of it, which is on the disk, and in no folder. */
 export function forgetLocal(device: Device, row: LocalRow): readonly LocalRow[] {
   const { trees, dirty } = device;
+  if (row.kind === 'folder') for (const one of parkedBelow(device, row)) trees.orphanParked(one);
   const gone = row.kind === 'folder' ? [...Array.from(trees.localSubtree(row.entry)), row] : [row];
   for (const one of gone) {
     trees.dropLocal(one);
@@ -13,6 +14,10 @@ export function forgetLocal(device: Device, row: LocalRow): readonly LocalRow[] 
   }
   dirtyStaying(device, row.parent);
   return gone;
+}
+
+function parkedBelow({ trees }: Device, folder: LocalRow): readonly LocalRow[] {
+  return [...trees.localSubtree(folder.entry)].filter(({ parked }) => parked);
 }
 
 /** Something has left a folder, which may have stayed here for its sake alone. Call inside a transaction. */

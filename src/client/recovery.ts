@@ -1,7 +1,7 @@
 /** What a crash or a power cut may have left half done on the disk, settled before anything on it is believed. */
 import type { EntryId, UploadId } from '#core/ids.ts';
 import { abandon } from '#protocol/sync.ts';
-import type { Stat } from '#world/folder.ts';
+import type { Stat, StepOutcome } from '#world/folder.ts';
 import { compareUnflushed } from './compare-unflushed.ts';
 import { contentOf } from './content-on-disk.ts';
 import type { Device } from './device.ts';
@@ -44,14 +44,16 @@ export async function dropAbandoned({ state, line, space, signal }: Device): Pro
   state.transaction(() => state.sql.exec(`DELETE ${abandoned}`));
 }
 
-/** To where they were: the next plan starts from there. */
+/** To where they were, or near it, or where there is a folder in any case: the next plan starts from there. */
 async function bringBackParked({ state, folder, keys, trees, log }: Device): Promise<void> {
   for (const row of state.sql.prepare('SELECT * FROM parking').all()) {
     const slot = row['slot'] as string;
     const path = row['path'] as string;
-    let [outcome] = await folder.apply([{ kind: 'unpark', slot, path }], keys());
-    const taken = outcome?.kind === 'stale' && trees.local(row['entry'] as EntryId)?.parked;
-    if (taken) [outcome] = await folder.apply([{ kind: 'unpark', slot, path: `${path} (${slot})` }], keys());
+    let outcome: StepOutcome | undefined;
+    for (const to of [path, `${path} (${slot})`, `${path.slice(path.lastIndexOf('/') + 1)} (${slot})`]) {
+      [outcome] = await folder.apply([{ kind: 'unpark', slot, path: to }], keys());
+      if (outcome?.kind !== 'stale') break;
+    }
     if (outcome?.kind === 'failed') log.warn('something parked could not be brought back', { path });
     if (outcome?.kind === 'failed') continue;
     state.transaction(() => {

@@ -275,6 +275,12 @@ export class Trees implements TreesView {
     this.#sql.parkLocal.run(slot, entry);
   }
 
+  /** The folder that it was parked out of is not there any more. */
+  orphanParked({ entry, name, alias, slot }: LocalRow): void {
+    this.moveLocal(entry, ROOT_ENTRY, { name, alias });
+    this.parkLocal(entry, slot);
+  }
+
   /** The same thing under another id, its children with it. */
   renameLocalId(from: EntryId, to: EntryId): void {
     this.#touchRules(from);

@@ -1,9 +1,20 @@
 /** Moves that only the bytes tell of: copied and deleted, written anew elsewhere, brought back from another file system. */
 import assert from 'node:assert/strict';
-import { copyFileSync, cpSync, mkdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { after, before, beforeEach, test } from 'node:test';
+import { must } from '#core/assert.ts';
 import { entryAt, headSeq, sent } from './sync-state.ts';
-import { converged, SyncWorld, type Device } from './sync-world.ts';
+import { converged, eventually, SyncWorld, type Device } from './sync-world.ts';
 
 let world: SyncWorld;
 let a: Device;
@@ -162,4 +173,61 @@ test('a large file that was copied and deleted is not sent again', async () => {
   await converged([b]);
   assert.equal(entryAt(a, 'moved'), entry);
   assert.equal(bytesSent(a), before);
+});
+
+/**
+ * At bert's: `m/q` ends in a folder that is where another was, which is where `m` was. At anna's something has to be parked for that, and it is
+ * what has the lower id.
+ */
+async function turnRound(): Promise<void> {
+  await both({ m: '/', one: '/', other: '/' });
+  const isInOrder = must(entryAt(a, 'one'), 'it is synced') < must(entryAt(a, 'other'), 'it is synced');
+  renameSync(a.path(isInOrder ? 'one' : 'other'), a.path('m/q'));
+  renameSync(a.path(isInOrder ? 'other' : 'one'), a.path('p'));
+  writeFileSync(a.path('m/q/f'), 'f');
+  writeFileSync(a.path('p/x'), 'x');
+  await converged([a, b], { m: '/', 'm/q': '/', 'm/q/f': 'f', p: '/', 'p/x': 'x' });
+  for (const device of [a, b]) await device.stop();
+  renameSync(b.path('m/q'), b.path('t'));
+  rmdirSync(b.path('m'));
+  renameSync(b.path('p'), b.path('m'));
+  mkdirSync(b.path('p'));
+  renameSync(b.path('t'), b.path('p/q'));
+  b.start();
+  await converged([b], { m: '/', 'm/x': 'x', p: '/', 'p/q': '/', 'p/q/f': 'f' });
+}
+
+test('what is parked out of a folder outlives it, with what nobody has seen in it yet', async () => {
+  await turnRound();
+  const kinds: string[] = [];
+  a.gate.refuse = (step) => {
+    kinds.push(step.kind);
+    // Somebody writes into it once it was looked at.
+    if (step.kind === 'park') writeFileSync(a.path('m/q/new'), 'new');
+    return null;
+  };
+  a.start();
+  await converged([a, b], { m: '/', 'm/x': 'x', p: '/', 'p/q': '/', 'p/q/f': 'f', 'p/q/new': 'new' });
+  assert.deepEqual(
+    kinds.filter((kind) => /park$/.test(kind)),
+    ['park', 'unpark'],
+  );
+});
+
+test('what is parked when the client ends comes back, though its folder is not there any more', async () => {
+  await turnRound();
+  a.gate.refuse = (step) => {
+    if (step.kind === 'park') writeFileSync(a.path('m/q/new'), 'new');
+    return step.kind === 'unpark' ? { kind: 'failed', code: 'disk_failed', detail: 'refused' } : null;
+  };
+  a.start();
+  await eventually(
+    () => existsSync(a.path('m/x')),
+    () => [a.tree(), a.client?.status()],
+  );
+  await a.stop();
+  assert.equal(existsSync(a.path('p/q')), false);
+  a.gate.refuse = () => null;
+  a.start();
+  await converged([a, b], { m: '/', 'm/x': 'x', p: '/', 'p/q': '/', 'p/q/f': 'f', 'p/q/new': 'new' });
 });
