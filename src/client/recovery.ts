@@ -15,9 +15,11 @@ const PATHS_PER_STEP = 500;
 type Placing = Placed & { readonly mtimeUs: number };
 
 export async function recover(device: Device): Promise<void> {
+  const { boot, state } = device;
+  const ranOn = boot !== null && boot === state.meta('boot');
   await bringBackParked(device);
   await compareUnflushed(device);
-  await checkPlaced(device);
+  await checkPlaced(device, ranOn);
   await dropAbandoned(device);
   const stages = device.state.sql.prepare('SELECT stage FROM staging').all();
   await device.folder.sweep(
@@ -65,9 +67,10 @@ async function bringBackParked({ state, folder, keys, trees, log }: Device): Pro
 
 /**
  * What was being placed. Files may not have reached the disk whole: wrong bytes under our own time - which the disk keeps to the microsecond, or
- * to what it keeps of times - are ours, and fetched again, never uploaded. An edit would have given them another.
+ * to what it keeps of times - are ours, and fetched again, never uploaded. An edit would have given them another. Where the machine `ranOn` nothing
+ * was torn that was not on a disk that somebody pulled, and an edit in the very tick of that time looks the same: both are kept then.
  */
-async function checkPlaced(device: Device): Promise<void> {
+async function checkPlaced(device: Device, ranOn: boolean): Promise<void> {
   const { state, folder } = device;
   const rows = state.sql.prepare('SELECT * FROM placing').all().map(placingOf);
   for (let at = 0; at < rows.length; at += PATHS_PER_STEP) {
@@ -86,7 +89,7 @@ async function checkPlaced(device: Device): Promise<void> {
     }
     if (bare.length > 0) await folder.flush(bare.map(({ placing }) => placing.path));
     for (const { placing, stat } of bare) await takePlaced(device, placing, stat);
-    await judgeSuspects(device, suspects);
+    await judgeSuspects(device, suspects, ranOn);
     const forget = state.sql.prepare('DELETE FROM placing WHERE path = ?');
     state.transaction(() => {
       for (const { path } of some) forget.run(path);
@@ -97,11 +100,12 @@ async function checkPlaced(device: Device): Promise<void> {
 async function judgeSuspects(
   device: Device,
   suspects: readonly { readonly placing: Placing; readonly stat: Stat }[],
+  ranOn: boolean,
 ): Promise<void> {
   let batch: (typeof suspects)[number][] = [];
   let bytes = 0;
   const flush = async () => {
-    await judgeBatch(device, batch);
+    await judgeBatch(device, batch, ranOn);
     batch = [];
     bytes = 0;
   };
@@ -116,6 +120,7 @@ async function judgeSuspects(
 async function judgeBatch(
   device: Device,
   batch: readonly { readonly placing: Placing; readonly stat: Stat }[],
+  ranOn: boolean,
 ): Promise<void> {
   const { folder, keys, state, trees, dirty } = device;
   await folder.flush(batch.map(({ placing }) => placing.path));
@@ -124,15 +129,16 @@ async function judgeBatch(
     if (content === 'unreadable') continue;
     const whole = content === placing.text;
     if (whole && (await takePlaced(device, placing, stat))) continue;
-    await folder.apply([{ kind: 'remove', path: placing.path, expect: stat }], keys());
+    const isKept = !whole && ranOn;
+    if (!isKept) await folder.apply([{ kind: 'remove', path: placing.path, expect: stat }], keys());
     state.transaction(() => {
-      // Without a base it is not a deletion, but a file that is not here yet.
+      // Without a base it is not a deletion, but a file that is not here yet; and what lies there one that is united with it.
       const row = trees.local(placing.entry);
       if (row) trees.dropLocal(row);
       trees.dropSynced(placing.entry);
       dirty.add(placing.entry, 'file');
     });
-    if (!whole) device.log.warn('a file had not reached the disk whole; it is fetched again', { path: placing.path });
+    if (!whole && !isKept) device.log.warn('a file had not reached the disk whole; it is fetched again', { path: placing.path });
   }
 }
 

@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { after, before, beforeEach, test } from 'node:test';
 import { readState } from '#client/status.ts';
+import { HoldfastError } from '#core/errors.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
 import { converged, eventually, SyncWorld, type Device } from './sync-world.ts';
 
@@ -43,6 +44,38 @@ function inState<T>(device: Device, work: (sql: ReturnType<typeof sqliteOpener.o
   }
 }
 
+/**
+ * What the file system shows of files that were being placed when bert's client ended: `bytes` under the time that they were given, of which it
+ * keeps so much. Of two files that anna wrote, one was there before.
+ */
+async function placedAs(bytes: Uint8Array, keptUs: number, how: 'killed' | 'power'): Promise<void> {
+  for (const name of ['edited', 'untouched']) writeFileSync(a.path(name), 'first');
+  await converged([a, b]);
+  await b.stop();
+  for (const name of ['edited', 'made']) writeFileSync(a.path(name), 'second version');
+  await a.client?.untilInSync(new AbortController().signal);
+  await eventually(
+    () => a.client?.status().counts.files === 3,
+    () => a.client?.status(),
+  );
+  await a.stop();
+  const rows = inState(a, (sql) => sql.prepare(`SELECT * FROM remote WHERE name IN ('edited', 'made')`).all());
+  assert.equal(rows.length, 2);
+  inState(b, (sql) => {
+    if (how === 'power') sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
+    for (const row of rows) {
+      const name = row['name'] as string;
+      writeFileSync(b.path(name), bytes);
+      setTime(b.path(name), BigInt(Math.floor(Number(row['mtime_us']) / keptUs) * keptUs) * 1000n);
+      sql
+        .prepare('INSERT INTO placing VALUES (?, ?, ?, ?, ?)')
+        .run(name, row['entry'] as string, row['content'] as string, row['mtime_us'] as number, name);
+    }
+  });
+  a.start();
+  b.start();
+}
+
 for (const [disk, keptUs] of [
   ['to the microsecond', 1],
   ['to 10 ms, as exFAT', 10_000],
@@ -50,33 +83,22 @@ for (const [disk, keptUs] of [
   ['to two seconds, as FAT', 2_000_000],
 ] as const)
   test(`bytes that a power cut tore under our own time, which the disk keeps ${disk}, are fetched again, never uploaded`, async () => {
-    for (const name of ['edited', 'untouched']) writeFileSync(a.path(name), 'first');
-    await converged([a, b]);
-    await b.stop();
-    for (const name of ['edited', 'made']) writeFileSync(a.path(name), 'second version');
-    await a.client?.untilInSync(new AbortController().signal);
-    await eventually(
-      () => a.client?.status().counts.files === 3,
-      () => a.client?.status(),
-    );
-    await a.stop();
-    const rows = inState(a, (sql) => sql.prepare(`SELECT * FROM remote WHERE name IN ('edited', 'made')`).all());
-    assert.equal(rows.length, 2);
     // As after a cut between the renames and their being durable: the names are there, the bytes are not.
-    inState(b, (sql) => {
-      for (const row of rows) {
-        const name = row['name'] as string;
-        writeFileSync(b.path(name), Buffer.alloc(14));
-        setTime(b.path(name), BigInt(Math.floor(Number(row['mtime_us']) / keptUs) * keptUs) * 1000n);
-        sql
-          .prepare('INSERT INTO placing VALUES (?, ?, ?, ?, ?)')
-          .run(name, row['entry'] as string, row['content'] as string, row['mtime_us'] as number, name);
-      }
-    });
-    a.start();
-    b.start();
+    await placedAs(Buffer.alloc(14), keptUs, 'power');
     await converged([a, b], { edited: 'second version', made: 'second version', untouched: 'first' });
   });
+
+test('where the machine ran on, other bytes under our own time are kept beside what was placed: somebody may have written them in that very tick', async () => {
+  await placedAs(Buffer.from('written in it'), 2_000_000, 'killed');
+  await eventually(
+    () => Object.keys(b.tree()).length === 5,
+    () => b.tree(),
+  );
+  await converged([a, b]);
+  const { edited, made, untouched, ...copies } = b.tree();
+  assert.deepEqual([edited, made, untouched], ['second version', 'second version', 'first']);
+  assert.deepEqual(Object.values(copies), ['written in it', 'written in it']);
+});
 
 test('where a file is placed is written down before, also in a folder that moves first', async () => {
   mkdirSync(a.path('dir/in'), { recursive: true });
@@ -258,17 +280,32 @@ test('an acknowledged file that a power cut emptied, took back or took away is f
   await converged([a, b], { ...rest, made: '/', edited: 'by a person, afterwards' });
 });
 
+/** Its disk keeps nothing for good by the time that the power goes, however long a test takes until then. To be called while it does not run. */
+function flushesNothing(device: Device): void {
+  device.asFolder = (folder) => ({
+    ...folder,
+    flush: (alsoAt) =>
+      alsoAt?.length ? Promise.reject(new HoldfastError('disk_failed', 'the disk takes its time')) : folder.flush(),
+  });
+}
+
+function flushesAgain(device: Device): void {
+  device.asFolder = (folder) => folder;
+}
+
 test('a conflict’s copy that a power cut tore on the device that made it is fetched again', async () => {
   await b.stop();
   writeFileSync(a.path('both'), 'of anna');
   await converged([a]);
   writeFileSync(b.path('both'), 'of bert');
+  flushesNothing(b);
   b.start();
   await converged([a, b]);
   const whole = b.tree();
   const copy = Object.keys(whole).find((name) => name !== 'both') as string;
   assert.equal(whole[copy], 'of bert');
   await b.stop();
+  flushesAgain(b);
   inState(b, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
   const { mtimeNs } = statSync(b.path(copy), { bigint: true });
   writeFileSync(b.path(copy), Buffer.alloc(7));
@@ -278,11 +315,15 @@ test('a conflict’s copy that a power cut tore on the device that made it is fe
 });
 
 test('a file that this device had moved, and a power cut tore before the state knew of that, is fetched again', async () => {
+  await a.stop();
+  flushesNothing(a);
+  a.start();
   writeFileSync(a.path('before'), 'text');
   await converged([a, b]);
   renameSync(b.path('before'), b.path('after'));
   await converged([a, b], { after: 'text' });
   await a.stop();
+  flushesAgain(a);
   inState(a, (sql) => {
     for (const tree of ['local', 'synced']) sql.exec(`UPDATE ${tree} SET name = 'before' WHERE name = 'after'`);
     sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
@@ -295,6 +336,9 @@ test('a file that this device had moved, and a power cut tore before the state k
 });
 
 test('two files that changed places, one of them seen, and changed back in a power cut, are both there', async () => {
+  await a.stop();
+  flushesNothing(a);
+  a.start();
   for (const folder of ['p', 'q']) mkdirSync(a.path(folder));
   writeFileSync(a.path('p/one'), 'first');
   writeFileSync(a.path('q/two'), 'second!');
@@ -312,6 +356,7 @@ test('two files that changed places, one of them seen, and changed back in a pow
     () => b.tree(),
   );
   await a.stop();
+  flushesAgain(a);
   inState(a, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
   swap();
   a.gate.closed.clear();
