@@ -138,7 +138,8 @@ async function judgeBatch(
       trees.dropSynced(placing.entry);
       dirty.add(placing.entry, 'file');
     });
-    if (!whole && !isKept) device.log.warn('a file had not reached the disk whole; it is fetched again', { path: placing.path });
+    if (!whole && !isKept)
+      device.log.warn('a file had not reached the disk whole; it is fetched again', { path: placing.path });
   }
 }
 
