@@ -70,8 +70,8 @@ export const plants: readonly Plant[] = [
   one(
     'what a power cut tore is believed',
     'src/client/recovery.ts',
-    '  await compareUnflushed(device);\n  await checkPlaced(device);\n',
-    '  void checkPlaced; void compareUnflushed;\n',
+    '  await compareUnflushed(device);\n  await checkPlaced(device, ranOn);\n',
+    '  void checkPlaced; void compareUnflushed; void ranOn;\n',
   ),
   one(
     'what was parked is forgotten',
