@@ -14,6 +14,8 @@ import { choices, type Choices } from './random.ts';
 import { arm, disarm, hasEnded, restart, startRoles, type Role, type Roles } from './roles.ts';
 
 const POINT_SHARE = 0.75;
+/** Where fewer kills than that were at points so far, the next one is to be, whatever chance says. */
+const POINT_SHARE_MIN = 0.6;
 const SECOND_VICTIM_SHARE = 0.1;
 /** How long a role may take to come to its point, with load going on; after that it is killed wherever it is. */
 const POINT_MS_MAX = 15_000;
@@ -43,7 +45,8 @@ export async function runKills(
   const load = new Load(roles, ledger, random);
   const count = new Counts();
   for (let cycle = 0; cycle < cycles; cycle++) {
-    const died = await killOne(roles, load, ledger, random);
+    const byChance = random.next() < POINT_SHARE;
+    const died = await killOne(roles, load, ledger, random, byChance || count.pointShare < POINT_SHARE_MIN);
     count.add(died);
     if (random.next() < SECOND_VICTIM_SHARE) {
       const second = random.of(roles.all.filter(({ name }) => name !== died.role.name));
@@ -63,8 +66,8 @@ export async function runKills(
 
 type Died = { readonly role: Role; readonly point: Point | null };
 
-async function killOne(roles: Roles, load: Load, ledger: Ledger, random: Choices): Promise<Died> {
-  if (random.next() >= POINT_SHARE) {
+async function killOne(roles: Roles, load: Load, ledger: Ledger, random: Choices, atPoint: boolean): Promise<Died> {
+  if (!atPoint) {
     const role = random.of(roles.all);
     load.burst();
     await pause(random.below(250));
@@ -190,6 +193,10 @@ class Counts {
   readonly #byBetween: Record<string, number> = {};
   #kills = 0;
   #atPoints = 0;
+
+  get pointShare(): number {
+    return this.#kills === 0 ? 0 : this.#atPoints / this.#kills;
+  }
 
   add({ role, point }: Died): void {
     const between: Between | 'random' = point === null ? 'random' : POINTS[point];
