@@ -70,7 +70,7 @@ export const plants: readonly Plant[] = [
   one(
     'what a power cut tore is believed',
     'src/client/recovery.ts',
-    '  await compareUnflushed(device);\n  await checkPlaced(device, ranOn);\n',
+    '  if (!ranOn) await compareUnflushed(device);\n  await checkPlaced(device, ranOn);\n',
     '  void checkPlaced; void compareUnflushed; void ranOn;\n',
   ),
   one(

@@ -12,9 +12,8 @@ const PATHS_PER_STEP = 500;
 type Known = { readonly entry: EntryId; readonly path: string; readonly rows: readonly Unflushed[] };
 
 export async function compareUnflushed(device: Device): Promise<void> {
-  const { state, folder, boot } = device;
-  // A client that was killed took nothing from the disk: what differs, somebody did.
-  const known = boot === null || boot !== state.meta('boot') ? knownOf(device) : [];
+  const { folder } = device;
+  const known = knownOf(device);
   const stats = known.flatMap(({ rows }) => rows.flatMap(({ stat }) => (stat === null ? [] : [parseStat(stat)])));
   for (let at = 0; at < known.length; at += PATHS_PER_STEP) {
     const some = known.slice(at, at + PATHS_PER_STEP);
@@ -32,7 +31,6 @@ export async function compareUnflushed(device: Device): Promise<void> {
       }
     }
   }
-  state.transaction(() => state.setMeta('boot', boot));
 }
 
 function knownOf({ unflushed, trees }: Device): Known[] {

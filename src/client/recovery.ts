@@ -18,8 +18,11 @@ export async function recover(device: Device): Promise<void> {
   const { boot, state } = device;
   const ranOn = boot !== null && boot === state.meta('boot');
   await bringBackParked(device);
-  await compareUnflushed(device);
+  // A client that was killed took nothing from the disk: what differs, somebody did.
+  if (!ranOn) await compareUnflushed(device);
   await checkPlaced(device, ranOn);
+  // Not before all is judged: whoever ends halfway has to know at the next start that the power was gone.
+  state.transaction(() => state.setMeta('boot', boot));
   await dropAbandoned(device);
   const stages = device.state.sql.prepare('SELECT stage FROM staging').all();
   await device.folder.sweep(
@@ -129,8 +132,7 @@ async function judgeBatch(
     if (content === 'unreadable') continue;
     const whole = content === placing.text;
     if (whole && (await takePlaced(device, placing, stat))) continue;
-    const isKept = !whole && ranOn;
-    if (!isKept) await folder.apply([{ kind: 'remove', path: placing.path, expect: stat }], keys());
+    if (whole || !ranOn) await folder.apply([{ kind: 'remove', path: placing.path, expect: stat }], keys());
     state.transaction(() => {
       // Without a base it is not a deletion, but a file that is not here yet; and what lies there one that is united with it.
       const row = trees.local(placing.entry);
@@ -138,7 +140,7 @@ async function judgeBatch(
       trees.dropSynced(placing.entry);
       dirty.add(placing.entry, 'file');
     });
-    if (!whole && !isKept)
+    if (!whole && !ranOn)
       device.log.warn('a file had not reached the disk whole; it is fetched again', { path: placing.path });
   }
 }

@@ -88,6 +88,21 @@ for (const [disk, keptUs] of [
     await converged([a, b], { edited: 'second version', made: 'second version', untouched: 'first' });
   });
 
+test('bytes that a power cut tore are fetched again, also where the first try to judge them ends halfway', async () => {
+  let failures = 1;
+  b.asFolder = (folder) => ({
+    ...folder,
+    flush: (alsoAt) =>
+      alsoAt?.includes('made') && failures-- > 0
+        ? Promise.reject(new HoldfastError('disk_failed', 'once'))
+        : folder.flush(alsoAt),
+  });
+  await placedAs(Buffer.alloc(14), 1, 'power');
+  await converged([a, b], { edited: 'second version', made: 'second version', untouched: 'first' });
+  flushesAgain(b);
+  assert.ok(failures < 1);
+});
+
 test('where the machine ran on, other bytes under our own time are kept beside what was placed: somebody may have written them in that very tick', async () => {
   await placedAs(Buffer.from('written in it'), 2_000_000, 'killed');
   await eventually(

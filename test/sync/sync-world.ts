@@ -300,9 +300,9 @@ export class Device {
       },
       look: async (paths) =>
         (await folder.look(paths)).map((seen, at) => refused((paths[at] ?? '').replace(/[^/]*$/, '.')) ?? seen),
-      flush: async () => {
+      flush: async (alsoAt) => {
         this.#mayDie('before flush');
-        await folder.flush();
+        await folder.flush(alsoAt);
         this.#mayDie('after flush');
       },
       apply: async (steps, keys) => {
