@@ -2,12 +2,12 @@
 import { ROOT_ENTRY, type EntryId } from '#core/ids.ts';
 import type { Device } from './device.ts';
 import type { LocalRow } from './rows.ts';
+import type { Trees } from './trees.ts';
 
 /** Call inside a transaction. Returns what was forgotten: not what was parked out of it, which is on the disk, and in no folder. */
 export function forgetLocal(device: Device, row: LocalRow): readonly LocalRow[] {
   const { trees, dirty } = device;
-  if (row.kind === 'folder') for (const one of parkedBelow(device, row)) trees.orphanParked(one);
-  const gone = row.kind === 'folder' ? [...Array.from(trees.localSubtree(row.entry)), row] : [row];
+  const gone = row.kind === 'folder' ? [...leftBelow(trees, row.entry), row] : [row];
   for (const one of gone) {
     trees.dropLocal(one);
     dirty.add(one.entry, one.kind);
@@ -16,8 +16,12 @@ export function forgetLocal(device: Device, row: LocalRow): readonly LocalRow[] 
   return gone;
 }
 
-function parkedBelow({ trees }: Device, folder: LocalRow): readonly LocalRow[] {
-  return [...trees.localSubtree(folder.entry)].filter(({ parked }) => parked);
+function leftBelow(trees: Trees, folder: EntryId): readonly LocalRow[] {
+  const below = [...trees.localSubtree(folder)];
+  const parked = below.filter((row) => row.parked);
+  if (parked.length === 0) return below;
+  for (const row of parked) trees.orphanParked(row);
+  return [...trees.localSubtree(folder)];
 }
 
 /** Something has left a folder, which may have stayed here for its sake alone. Call inside a transaction. */
