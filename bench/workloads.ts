@@ -10,6 +10,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { KIB, MIB } from '#core/limits.ts';
 import { noise } from './noise.ts';
 import { hasBytes, hasNames, isGone, type Sample } from './tree.ts';
 
@@ -48,8 +49,6 @@ export type Session = {
   diskBytes(scale: number): number;
 };
 
-const KIB = 1024;
-const MIB = 1024 * KIB;
 const FILES_PER_FOLDER = 50;
 const LARGE = 'large.bin';
 

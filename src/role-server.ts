@@ -98,6 +98,19 @@ async function control(server: Server, verb: string, body: unknown): Promise<unk
   return {};
 }
 
+/** By the key that the index has for it, whatever its address is. */
+export function peerOverNetwork({ cluster, pin, addresses }: NodeToReach, show: TlsIdentity): Peer {
+  return pinnedPeer(realNet, {
+    primitives: nodePrimitives,
+    addresses,
+    cluster,
+    keyList: null,
+    pins: [pin],
+    show,
+    onKeyList: async () => undefined,
+  });
+}
+
 /** Nodes that run in this process are reached by a port, as soon as there is one; all others over the network. */
 class NodePeers {
   readonly #attached = new Map<NodeId, Peer>();
@@ -106,18 +119,10 @@ class NodePeers {
     this.#attached.set(node, peer);
   }
 
-  peerOf({ node, cluster, pin, addresses }: NodeToReach, show: TlsIdentity): Peer {
-    const remote = pinnedPeer(realNet, {
-      primitives: nodePrimitives,
-      addresses,
-      cluster,
-      keyList: null,
-      pins: [pin],
-      show,
-      onKeyList: async () => undefined,
-    });
+  peerOf(reach: NodeToReach, show: TlsIdentity): Peer {
+    const remote = peerOverNetwork(reach, show);
     return {
-      call: (verbName, message, signal) => (this.#attached.get(node) ?? remote).call(verbName, message, signal),
+      call: (verbName, message, signal) => (this.#attached.get(reach.node) ?? remote).call(verbName, message, signal),
       close: () => remote.close(),
     };
   }

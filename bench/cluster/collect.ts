@@ -9,7 +9,6 @@ import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
 import { countPresence } from '#meta/copies.ts';
 import { nodeConnectionOf } from '#server/node-connection.ts';
 import { startServer } from '#server/server.ts';
-import { pinnedPeer } from '#world/pinned-peer.ts';
 import type { Clock } from '#world/clock.ts';
 import { realClock } from '#world/real/clock.ts';
 import { stderrLog } from '#world/real/log.ts';
@@ -17,6 +16,7 @@ import { realNet } from '#world/real/net.ts';
 import { nodePrimitives as primitives } from '#world/real/primitives.ts';
 import { realRandom } from '#world/real/random.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
+import { peerOverNetwork } from '../../src/role-server.ts';
 import { rootKeyFile } from '../../src/root-key-file.ts';
 import type { Round } from './collection.ts';
 
@@ -48,19 +48,7 @@ const server = await startServer({
   log: stderrLog('warn'),
   net: realNet,
   rootKeeper: rootKeyFile(join(directory, 'root.key'), primitives),
-  connectNode: ({ cluster, pin, addresses }, show) =>
-    nodeConnectionOf(
-      pinnedPeer(realNet, {
-        primitives,
-        addresses,
-        cluster,
-        keyList: null,
-        pins: [pin],
-        show,
-        onKeyList: async () => undefined,
-      }),
-      primitives,
-    ),
+  connectNode: (reach, show) => nodeConnectionOf(peerOverNetwork(reach, show), primitives),
   addresses: () => [],
   rootsPace: null,
 });

@@ -1,5 +1,6 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { MIB } from '#core/limits.ts';
 import { flush } from '../disk.ts';
 import { startMeter, untilQuiet, type Usage } from '../meter.ts';
 import { memoryOf } from '../processes.ts';
@@ -7,7 +8,7 @@ import { difference } from '../tree.ts';
 import { endAll } from '../session.ts';
 import { FILES, fileBytes, makeFiles } from './files.ts';
 import { ClusterPlace, pidOf } from './place.ts';
-import { MB, MIB, type ClusterWorkload, type Row } from './workload.ts';
+import { MB, type ClusterWorkload, type Row } from './workload.ts';
 
 const NODES = ['a', 'b', 'c'];
 const COPIES = [1, 2, 3];

@@ -1,8 +1,8 @@
 /** The files that the throughput of a cluster is measured with. */
 import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { MIB } from '#core/limits.ts';
 import { noise } from '../noise.ts';
-import { MIB } from './workload.ts';
 
 export const FILES = 16;
 

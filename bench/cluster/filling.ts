@@ -2,12 +2,12 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { KIB, MIB } from '#core/limits.ts';
 import { requireIdentity } from '#cli/home.ts';
 import { toHex } from '#core/bytes.ts';
 import type { DeviceId, SpaceId } from '#core/ids.ts';
 import { forgetPeaks, memoryOf } from '../processes.ts';
 import { ClusterPlace, pidOf, POOL } from './place.ts';
-import { KIB, MIB } from './workload.ts';
 
 export const BLOCKS_PER_FILE = 10;
 /** One of so many files is garbage. */

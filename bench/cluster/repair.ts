@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { MIB } from '#core/limits.ts';
 import { ask } from '#protocol/call.ts';
 import { nodesRemove } from '#protocol/cluster.ts';
 import { flush } from '../disk.ts';
@@ -10,7 +11,7 @@ import { memoryOf } from '../processes.ts';
 import { rsyncFsync } from '../systems/rsync.ts';
 import { FILES, fileBytes, makeFiles } from './files.ts';
 import { ClusterPlace, pidOf } from './place.ts';
-import { MB, MIB, type ClusterWorkload, type Row } from './workload.ts';
+import { MB, type ClusterWorkload, type Row } from './workload.ts';
 
 const COPIES = 2;
 const LOST = 'c';

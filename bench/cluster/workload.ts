@@ -13,6 +13,4 @@ export type ClusterWorkload = {
   run(root: string, options: { readonly scale: number; readonly secondsMax: number }): Promise<readonly Row[]>;
 };
 
-export const KIB = 1024;
-export const MIB = 1024 * KIB;
 export const MB = 1e6;
