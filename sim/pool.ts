@@ -35,7 +35,8 @@ async function runThread(next: () => SeedOptions | null, onOutcome: (outcome: Se
 /** null: it does not end. */
 function ask(worker: Worker, options: SeedOptions): Promise<SeedOutcome | null> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => resolve(null), SEED_MS_MAX);
+    // Nobody waits for it where the thread failed.
+    const timer = setTimeout(() => resolve(null), SEED_MS_MAX).unref();
     worker.once('error', reject);
     worker.once('message', (outcome: SeedOutcome) => {
       clearTimeout(timer);
