@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { z } from 'zod';
 import { MemoryBlockStore } from '#blocks/memory-block-store.ts';
 import { startClient, type Client } from '#client/client.ts';
 import { linkFolder } from '#client/link.ts';
@@ -25,11 +26,13 @@ import {
   ROOT_ENTRY,
   TRASH_ENTRY,
   type DeviceId,
+  type EntryId,
   type InstallId,
   type NodeId,
   type OpId,
   type Pin,
   type SessionId,
+  type SpaceId,
 } from '#core/ids.ts';
 import { parseInvite } from '#core/invite.ts';
 import { parseRow, parseRows } from '#core/journal-row.ts';
@@ -37,7 +40,7 @@ import type { RecoveryKit } from '#core/root-key.ts';
 import { formatDeviceToken, secretHash } from '#core/token.ts';
 import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
 import { nodeJoin, redeem, spaces } from '#protocol/account.ts';
-import { ask } from '#protocol/call.ts';
+import { ask, type Answered } from '#protocol/call.ts';
 import { directPeer } from '#protocol/direct-peer.ts';
 import { attach, commit, list } from '#protocol/sync.ts';
 import type { Peer, Wire } from '#protocol/wire.ts';
@@ -209,9 +212,11 @@ export class SyncWorld {
   }
 
   async end(): Promise<void> {
-    for (const device of this.#devices) await device.stop();
+    // One that ended by an error must not keep the others, and with them the whole file of tests, from ending.
+    const stopped = await Promise.allSettled(this.#devices.map((device) => device.stop()));
     await this.#server?.close();
     rmSync(this.directory, { recursive: true, force: true });
+    for (const one of stopped) if (one.status === 'rejected') throw one.reason;
   }
 }
 
@@ -353,22 +358,18 @@ export class Device {
     const [own] = spacesFound.spaces;
     assert.ok(own);
     const { space } = own;
-    const { response, parts } = await ask(peer, list, { space, after: null, trashed: true, limit: 1000 }, never());
-    const row = parseRows(parts[0] as Uint8Array)
-      .map(parseRow)
-      .find((one) => one.kind === 'entry' && one.entry.parent === TRASH_ENTRY && one.entry.name === name);
-    assert.ok(row?.kind === 'entry', `${name} lies in the trash`);
+    const { row, head } = await findTrashed(peer, space, name);
     const install = id16Of<InstallId>(realRandom.bytes(16));
     const session = id16Of<SessionId>(realRandom.bytes(16));
     await ask(peer, attach, { install, tick: 1, session }, never());
-    const { entry, placed } = row.entry;
+    const { entry, placed } = row;
     const answered = await ask(
       peer,
       commit,
       {
         op: id16Of<OpId>(realRandom.bytes(16)),
         space,
-        cursor: response.head,
+        cursor: head,
         install,
         tick: 2,
         session,
@@ -385,6 +386,27 @@ export class Device {
   /** Everything below the root but the folder's own: contents of files, `->` targets of links, `/` for folders. */
   tree(): Record<string, string> {
     return treeOf(this.folder);
+  }
+}
+
+type ListAnswer = Answered<z.infer<typeof list.response>>;
+
+/** What lies in the trash under a name, on whichever page of the listing it is: pages go by ids, which are random. */
+async function findTrashed(peer: Peer, space: SpaceId, name: string) {
+  let after: EntryId | null = null;
+  for (;;) {
+    const { response, parts }: ListAnswer = await ask(
+      peer,
+      list,
+      { space, after, trashed: true, limit: 1000 },
+      never(),
+    );
+    const rows = parseRows(must(parts[0], 'rows')).map(parseRow);
+    const entries = rows.flatMap((row) => (row.kind === 'entry' ? [row.entry] : []));
+    const row = entries.find((entry) => entry.parent === TRASH_ENTRY && entry.name === name);
+    if (row) return { row, head: response.head };
+    assert.ok(!response.done, `${name} lies in the trash`);
+    after = must(entries.at(-1), 'an entry on a page that is not the last').entry;
   }
 }
 
