@@ -288,7 +288,11 @@ class DownRun {
       this.#push({ entry, path, step: { kind: 'remove', path, expect }, done: () => {} });
       this.#push({ entry, path, step: { kind: 'make_symlink', path, target }, done: updated });
     } else if (this.#onlyExec(remote)) {
-      this.#push({ entry, path, step: { kind: 'set_exec', path, expect, exec: remote.exec }, done: updated });
+      const done = (stat: Stat | null) => {
+        updated(stat);
+        if (stat && stat.links > 1) this.#observer.lookAtTwins(stat);
+      };
+      this.#push({ entry, path, step: { kind: 'set_exec', path, expect, exec: remote.exec }, done });
     } else this.#addPlace({ path }, remote, expect, fetched, updated);
   }
 

@@ -296,7 +296,7 @@ export class Judgement {
     if (known.kind !== now.stat.kind || isUnchanged(known, now.stat)) return;
     // Nobody else claims it: the same path is the same entry.
     this.#vanished.delete(known.entry);
-    this.#sightings.refresh(known, now);
+    this.#sightings.refresh(known, now, findings);
     if (known.kind === 'folder') findings.folders.push(pathOf(place));
   }
 

@@ -3,7 +3,7 @@
  * only what a look or a listing showed goes into the tree. Full scans at start, after an overflow, on wake, and every hour.
  */
 import type { EntryId } from '#core/ids.ts';
-import type { Failure, ListedEntry, Listing } from '#world/folder.ts';
+import type { Failure, ListedEntry, Listing, Stat } from '#world/folder.ts';
 import type { Device } from './device.ts';
 import { escapeForPeople } from '#core/escape.ts';
 import { IGNORE_FILE } from '#core/ignore.ts';
@@ -21,7 +21,7 @@ import {
   type Findings,
   type Place,
 } from './sightings.ts';
-import { inodeText, RACY_MS_MAX } from './stat-text.ts';
+import { inodeText, isUnmoved, parseStat, RACY_MS_MAX } from './stat-text.ts';
 import { Unreadable } from './unreadable.ts';
 import { Watches } from './watches.ts';
 
@@ -84,6 +84,19 @@ export class Observer {
     const cut = path.lastIndexOf('/');
     const nowMs = this.#device.clock.monotonicMs();
     this.#settling.lookAgain(cut < 0 ? '' : path.slice(0, cut), path.slice(cut + 1), nowMs, nowMs);
+  }
+
+  /**
+   * A file was changed, through one of its names: watchers tell of that name alone. Another that was only given or taken is no change, and
+   * nothing is read for it.
+   */
+  lookAtTwins(stat: Stat): void {
+    const { trees } = this.#device;
+    for (const row of trees.localByInode(inodeText(stat))) {
+      if (isUnmoved(parseStat(row.stat), stat) && row.exec === stat.exec) continue;
+      const path = trees.localPath(row.entry);
+      if (path !== null) this.lookAt(path);
+    }
   }
 
   list(directory: string): void {
@@ -314,6 +327,7 @@ export class Observer {
     }
     for (const { directory, name } of findings.unsure)
       this.#settling.lookAgain(directory, name, nowMs + RACY_MS_MAX, nowMs);
+    for (const stat of findings.linked.values()) this.lookAtTwins(stat);
     this.#judgement.note(findings, nowMs);
     if (findings.uncertain.length === 0) return;
     for (const { from, to } of await this.#judgement.recogniseFolders(nowMs)) this.folderMoved(from, to);

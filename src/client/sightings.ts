@@ -29,10 +29,12 @@ export type Findings = {
   readonly unsure: Place[];
   /** Folders to list: new ones, and those that are another directory than before. */
   readonly folders: string[];
+  /** Changed files that have other names too, by their inodes: what was written through one name stands under each of them. */
+  readonly linked: Map<string, Stat>;
 };
 
 export function newFindings(): Findings {
-  return { uncertain: [], vanished: [], present: [], unsure: [], folders: [] };
+  return { uncertain: [], vanished: [], present: [], unsure: [], folders: [], linked: new Map() };
 }
 
 export function pathOf(place: { readonly directory: string; readonly name: string }): string {
@@ -50,6 +52,11 @@ const NONE: ReadonlySet<string> = new Set();
 export function clearProblemsBelow({ problems }: Device, path: string): void {
   problems.clearBelow(`kind:${path}/`, NONE);
   problems.clearBelow(`name:${path}/`, NONE);
+}
+
+/** Of folders the number counts what is in them. */
+function hasOtherNames(stat: Stat): boolean {
+  return stat.kind === 'file' && stat.links > 1;
 }
 
 export class Sightings {
@@ -89,10 +96,16 @@ export class Sightings {
     trees.putLocal(row, stat, false);
     dirty.add(entry, stat.kind);
     if (stat.kind === 'folder') findings.folders.push(pathOf(place));
+    if (hasOtherNames(stat)) findings.linked.set(inodeText(stat), stat);
   }
 
   /** The same entry with a new stat: its bytes are unknown until they are read. */
-  refresh(known: LocalRow, seen: ListedEntry): void {
+  refresh(known: LocalRow, seen: ListedEntry, findings: Findings): void {
+    this.#putChanged(known, seen);
+    if (hasOtherNames(seen.stat)) findings.linked.set(inodeText(seen.stat), seen.stat);
+  }
+
+  #putChanged(known: LocalRow, seen: ListedEntry): void {
     const { trees, dirty } = this.#device;
     trees.putLocal(
       {
@@ -118,7 +131,7 @@ export class Sightings {
     const moved = { ...known, ...called, parent: place.parent };
     if (known.kind === 'folder' || unchanged)
       trees.putLocal({ ...moved, exec: known.kind === 'file' && seen.stat.exec }, seen.stat, known.racy);
-    else this.refresh(moved, seen);
+    else this.#putChanged(moved, seen);
     dirty.add(known.entry, known.kind);
   }
 
@@ -153,7 +166,7 @@ export class Sightings {
       findings.present.push(known.entry);
       if (!known.racy) return;
       const nowMs = this.#device.clock.nowMs();
-      if (!isRacy(stat, nowMs)) this.refresh(known, seen);
+      if (!isRacy(stat, nowMs)) this.refresh(known, seen, findings);
       // Of a time that is yet to come nobody knows when it will have been.
       else if (Number(stat.ctimeNs / 1_000_000n) - nowMs < RACY_MS_MAX) findings.unsure.push(place);
       return;
@@ -166,7 +179,7 @@ export class Sightings {
     }
     // Whatever became of the inode: programs save by putting a new file under the old name.
     findings.present.push(known.entry);
-    this.refresh(known, seen);
+    this.refresh(known, seen, findings);
   }
 
   #appeared(place: Place, occupant: LocalRow | null, seen: ListedEntry, findings: Findings): void {

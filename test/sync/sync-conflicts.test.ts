@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import {
+  appendFileSync,
+  chmodSync,
   existsSync,
   linkSync,
   mkdirSync,
@@ -201,13 +203,29 @@ test('editors save by renaming: the entry stays the same, and nothing is left ov
 });
 
 test('hard links are files of their own', async () => {
-  await both({ one: 'text' });
+  await both({ one: 'text', dir: '/' });
   a.start();
   b.start();
-  linkSync(a.path('one'), a.path('two'));
-  await converged([a, b], { one: 'text', two: 'text' });
+  linkSync(a.path('one'), a.path('dir/two'));
+  await converged([a, b], { one: 'text', dir: '/', 'dir/two': 'text' });
   unlinkSync(a.path('one'));
-  await converged([a, b], { two: 'text' });
+  await converged([a, b], { dir: '/', 'dir/two': 'text' });
+});
+
+test('what is written through one name of a hard-linked file is seen under the others, in other folders', async () => {
+  await both({ one: 'text', dir: '/' });
+  a.start();
+  b.start();
+  linkSync(a.path('one'), a.path('dir/two'));
+  await converged([a, b], { one: 'text', dir: '/', 'dir/two': 'text' });
+  appendFileSync(a.path('one'), ' and more');
+  await converged([a, b], { one: 'text and more', dir: '/', 'dir/two': 'text and more' });
+  // What Holdfast itself sets under one name of it.
+  chmodSync(b.path('one'), 0o755);
+  await eventually(
+    () => (statSync(b.path('dir/two')).mode & 0o100) !== 0,
+    () => statSync(b.path('dir/two')).mode,
+  );
 });
 
 test('a folder whose mark is gone pauses and deletes nothing; it goes on when it is back', async () => {
