@@ -54,9 +54,20 @@ test('a folder is known by its birth, else by its children', () => {
   assert.equal(isSameThing(known, { ...folder, birthNs: 9n }), false);
   const birthless = { ...folder, birthNs: 0n };
   assert.equal(isSameThing({ kind: 'folder', stat: statText(birthless) }, birthless), null);
-  assert.ok(mostChildrenRemain(['a', 'b', 'c'], new Set(['a', 'b', 'x'])));
-  assert.ok(!mostChildrenRemain(['a', 'b'], new Set(['a'])));
-  assert.ok(!mostChildrenRemain([], new Set(['a'])));
+});
+
+test('a folder without a birth is known by most of its children, and they by more than their names', () => {
+  const text: Stat = { ...file, birthNs: 0n };
+  const below: Stat = { ...text, kind: 'folder', ino: 8n };
+  const known = (name: string, stat: Stat) => ({ name, kind: stat.kind, stat: statText(stat) });
+  const listed = (name: string, stat: Stat) => ({ name, stat, target: null });
+  const before = [known('a', text), known('b', text), known('c', below)];
+  assert.ok(mostChildrenRemain(before, [listed('a', text), listed('c', below), listed('x', text)]));
+  assert.ok(!mostChildrenRemain(before, [listed('a', text)]));
+  assert.ok(!mostChildrenRemain([], [listed('a', text)]));
+  assert.ok(!mostChildrenRemain([known('a', text)], [listed('a', { ...text, mtimeNs: 9n })]), 'another file');
+  assert.ok(!mostChildrenRemain([known('c', below)], [listed('c', { ...below, ino: 9n })]), 'another folder');
+  assert.ok(!mostChildrenRemain([known('c', below)], [listed('c', text)]), 'another kind');
 });
 
 test('bytes read within the resolution of their stamps are read again', () => {

@@ -1,6 +1,6 @@
 /** Whether what lies at another path now is the very thing that lay at an old one. An inode number alone proves nothing: it is reused at once. */
-import type { Stat } from '#world/folder.ts';
-import { parseStat } from './stat-text.ts';
+import type { ListedEntry, Stat } from '#world/folder.ts';
+import { inodeText, parseStat } from './stat-text.ts';
 
 /** What was known of the thing at its old path. */
 export type Known = { readonly kind: string; readonly stat: string };
@@ -18,9 +18,24 @@ export function isSameThing(known: Known, now: Stat): boolean | null {
   return sameBirth || (before.size === now.size && before.mtimeNs === now.mtimeNs);
 }
 
-/** For folders without births: more than half of the names that it had are still in it. An empty folder proves nothing. */
-export function mostChildrenRemain(before: readonly string[], now: ReadonlySet<string>): boolean {
-  let remaining = 0;
-  for (const name of before) if (now.has(name)) remaining++;
-  return remaining * 2 > before.length;
+/** A thing in a folder, as it was, by its name there. */
+export type KnownChild = Known & { readonly name: string };
+
+/**
+ * For folders without births: more than half of what it had is still in it. By name alone two that look alike would be taken for one (each has a
+ * `readme`), whose files then overwrite each other; a file has to have its size and time as well, a folder its inode. An empty folder proves
+ * nothing.
+ */
+export function mostChildrenRemain(before: readonly KnownChild[], now: readonly ListedEntry[]): boolean {
+  const byName = new Map(now.map((child) => [child.name, child.stat]));
+  const remaining = before.filter((child) => {
+    const stat = byName.get(child.name);
+    return stat !== undefined && isSameChild(child, stat);
+  });
+  return remaining.length * 2 > before.length;
+}
+
+function isSameChild(child: Known, now: Stat): boolean {
+  if (child.kind !== now.kind) return false;
+  return isSameThing(child, now) ?? inodeText(parseStat(child.stat)) === inodeText(now);
 }

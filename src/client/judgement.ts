@@ -177,13 +177,39 @@ export class Judgement {
       .filter((path) => path !== null);
     const seen = await this.#look([...uncertain.map(({ place }) => pathOf(place)), ...oldPaths, ...candidatePaths]);
     const moves: { readonly from: string; readonly to: string }[] = [];
+    const known = await this.#withoutStrangers(uncertain, seen);
     state.transaction(() => {
-      const displaced = this.#moveFound(uncertain, seen, moves);
+      const displaced = this.#moveFound(known, seen, moves);
       this.#dropGone(due, seen, displaced);
       for (const { place } of uncertain) this.#addWhatRemains(place, seen.get(pathOf(place)), findings);
       this.#uncertain.clear();
     });
     return moves;
+  }
+
+  /** Candidates that only their children tell from others, without those whose children are not there. */
+  async #withoutStrangers(uncertain: readonly Uncertain[], seen: ReadonlyMap<string, Seen>): Promise<Uncertain[]> {
+    const checked: Uncertain[] = [];
+    for (const one of uncertain) {
+      const path = pathOf(one.place);
+      const now = seen.get(path);
+      const rows = one.candidates.map((entry) => this.#device.trees.local(entry)).filter((row) => row !== null);
+      const candidates: EntryId[] = [];
+      if (now && now !== 'unknown')
+        for (const row of rows) if (await this.#isSame(row, path, now.stat)) candidates.push(row.entry);
+      checked.push({ ...one, candidates });
+    }
+    return checked;
+  }
+
+  async #isSame(row: LocalRow, path: string, now: Stat): Promise<boolean> {
+    const { trees, folder } = this.#device;
+    const isSame = isSameThing(row, now);
+    if (isSame !== null) return isSame;
+    const [listing] = await folder.list([path]);
+    if (listing?.kind !== 'found') return false;
+    const before = trees.localChildRows(row.entry).map((child) => ({ ...child, name: nameHere(child) }));
+    return mostChildrenRemain(before, listing.entries);
   }
 
   /** Things recognised at new places. All at once: they may have changed places with each other. */
@@ -314,18 +340,14 @@ export class Judgement {
   }
 
   async #movedFrom(candidates: readonly EntryId[], path: string, now: ListedEntry): Promise<LocalRow | null> {
-    const { trees, folder } = this.#device;
+    const { trees } = this.#device;
     for (const entry of candidates) {
       const row = trees.local(entry);
       const oldPath = row ? trees.localPath(entry) : null;
       if (!row || oldPath === null) continue;
       const seen = await this.#look([oldPath]);
       if (!this.#hasLeft(entry, now, seen)) continue;
-      if (isSameThing(row, now.stat) === true) return row;
-      const [listing] = await folder.list([path]);
-      if (listing?.kind !== 'found') continue;
-      const before = trees.localChildRows(entry).map(nameHere);
-      if (mostChildrenRemain(before, new Set(listing.entries.map((child) => child.name)))) return row;
+      if (await this.#isSame(row, path, now.stat)) return row;
     }
     return null;
   }
