@@ -8,6 +8,7 @@ import type { Invite } from '#core/invite.ts';
 import { formatDeviceToken, secretHash } from '#core/token.ts';
 import { redeem } from '#protocol/account.ts';
 import { ask } from '#protocol/call.ts';
+import type { Peer } from '#protocol/wire.ts';
 import type { Folder } from '#world/folder.ts';
 import { inlineFolder } from '#world/real/folder/inline.ts';
 import { FolderWork } from '#world/real/folder/work.ts';
@@ -74,6 +75,11 @@ export class DeviceMachine extends Machine {
 
   get inSync(): boolean {
     return this.#status?.inSync === true;
+  }
+
+  /** A change of this device waits for a person. */
+  get saysHeld(): boolean {
+    return this.#status?.problems.some(({ code }) => code === 'held') === true;
   }
 
   /** The folder with the names that the space has for what lies in it: a disk that holds no two names side by side knows one by another. */
@@ -197,6 +203,15 @@ export class DeviceMachine extends Machine {
     this.#client?.chosen();
   }
 
+  /** The server, for a process of this device. */
+  peer(process: SimProcess): Peer {
+    return this.around.net.peer(process, this.name, SERVER_ADDRESS, () => ({
+      kind: 'bearer',
+      token: this.#token,
+      address: this.name,
+    }));
+  }
+
   /** Entries that are not to be on its disk, with their paths in the space. */
   notWanted(): ReadonlyMap<EntryId, string> {
     return readNotWanted(this.otherProcess(), STATE_PATH);
@@ -288,11 +303,7 @@ export class DeviceMachine extends Machine {
         chance: this.random,
         ...this.files.hints,
       }),
-      peer: this.around.net.peer(process, this.name, SERVER_ADDRESS, () => ({
-        kind: 'bearer',
-        token: this.#token,
-        address: this.name,
-      })),
+      peer: this.peer(process),
       sql,
       clock: this.clock(process),
       random,

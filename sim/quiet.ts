@@ -1,6 +1,7 @@
 /** Waiting until nothing is left to be done, and what must hold then. Numbers are those of the invariants in ARCHITECTURE.md. */
 import { must } from '#core/assert.ts';
 import { TRASH_ENTRY, ROOT_ENTRY } from '#core/ids.ts';
+import { Decisions } from './decisions.ts';
 import type { DeviceMachine } from './device-machine.ts';
 import { difference, sameTree, type Programs, type Tree, type TreeNode } from './programs.ts';
 import type { World } from './world.ts';
@@ -15,8 +16,12 @@ const LOOK_MS = { min: 50, max: 20_000 };
 export async function untilQuiet(world: World): Promise<boolean> {
   let lookMs = Number.NEGATIVE_INFINITY;
   let pauseMs = LOOK_MS.min;
+  const decisions = new Decisions(world);
   const quiet = () => {
-    if (!world.devices.every((device) => device.isUp && device.inSync)) return false;
+    if (!world.devices.every((device) => device.isUp && device.inSync)) {
+      decisions.look();
+      return false;
+    }
     if (world.scheduler.nowMs < lookMs) return false;
     lookMs = world.scheduler.nowMs + pauseMs;
     pauseMs = Math.min(pauseMs * 1.5, LOOK_MS.max);

@@ -41,9 +41,9 @@ const ENDS = each(
 );
 
 /*
- * Left out, since no world has it: `held` (what people do here is ordinary, and nothing is older than a day), `forbidden` and `invalid` (no honest
- * client sends what is refused so), `conflict cycle` and `not_empty` (other answers come first), `need_blocks` and `unknown` (what is collected is named by
- * nobody), damaged blocks on a node's disk (nothing damages what was synced).
+ * Left out, since no world has it: `forbidden` and `invalid` (no honest client sends what is refused so), `conflict cycle` and `not_empty` (other answers
+ * come first), `need_blocks` and `unknown` (what is collected is named by nobody), damaged blocks on a node's disk (nothing damages what was synced). And
+ * since hardly any has it: `held` (what people do here is ordinary, and nothing is older than a day).
  */
 
 export function required(): readonly string[] {

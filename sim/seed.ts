@@ -110,10 +110,16 @@ async function runRound(
   await scheduler.run(() => scheduler.nowMs >= endMs, { untilMs: endMs + 60_000, tasksMax: 3_000_000 });
   faults.endAll();
   heal(world, random);
+  const { decided } = world;
   if (!(await untilQuiet(world))) return;
   const tellsNames = world.devices.every((device) => device.tellsNames);
   const exact =
-    shadow !== null && seesAll && tellsNames && faults.exact && world.devices.every(({ user }) => !user.failed);
+    shadow !== null &&
+    seesAll &&
+    tellsNames &&
+    faults.exact &&
+    decided === world.decided &&
+    world.devices.every(({ user }) => !user.failed);
   const expected: Tree | null = exact ? must(shadow, 'one person works alone').tree() : null;
   world.coverage.add(expected ? 'round: alone, exactly' : shadow ? 'round: alone' : 'round: all at once');
   for (const device of world.devices) device.user.failed = false;

@@ -31,6 +31,8 @@ export class World {
   readonly ledger = new Ledger();
   readonly coverage = new Coverage();
   readonly violations: string[] = [];
+  /** How many holds somebody decided on. */
+  decided = 0;
   readonly around: Surroundings;
   readonly server: ServerMachine;
   readonly nodes: NodeMachine[] = [];
