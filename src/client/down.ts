@@ -288,11 +288,7 @@ class DownRun {
       this.#push({ entry, path, step: { kind: 'remove', path, expect }, done: () => {} });
       this.#push({ entry, path, step: { kind: 'make_symlink', path, target }, done: updated });
     } else if (this.#onlyExec(remote)) {
-      const done = (stat: Stat | null) => {
-        updated(stat);
-        if (stat && stat.links > 1) this.#observer.lookAtTwins(stat);
-      };
-      this.#push({ entry, path, step: { kind: 'set_exec', path, expect, exec: remote.exec }, done });
+      this.#push({ entry, path, step: { kind: 'set_exec', path, expect, exec: remote.exec }, done: updated });
     } else this.#addPlace({ path }, remote, expect, fetched, updated);
   }
 

@@ -90,7 +90,7 @@ export class Observer {
    * A file was changed, through one of its names: watchers tell of that name alone. Another that was only given or taken is no change, and
    * nothing is read for it.
    */
-  lookAtTwins(stat: Stat): void {
+  #lookAtTwins(stat: Stat): void {
     const { trees } = this.#device;
     for (const row of trees.localByInode(inodeText(stat))) {
       if (isUnmoved(parseStat(row.stat), stat) && row.exec === stat.exec) continue;
@@ -327,7 +327,7 @@ export class Observer {
     }
     for (const { directory, name } of findings.unsure)
       this.#settling.lookAgain(directory, name, nowMs + RACY_MS_MAX, nowMs);
-    for (const stat of findings.linked.values()) this.lookAtTwins(stat);
+    for (const stat of findings.linked.values()) this.#lookAtTwins(stat);
     this.#judgement.note(findings, nowMs);
     if (findings.uncertain.length === 0) return;
     for (const { from, to } of await this.#judgement.recogniseFolders(nowMs)) this.folderMoved(from, to);

@@ -649,6 +649,14 @@ export function folderContract(name: string, make: () => FolderUnderTest): void 
         assert(replaced);
         const off = await done({ kind: 'set_exec', path: 'file', expect: replaced, exec: false });
         assert.equal(off?.exec, false);
+        assert(off);
+        const linked = await done({ kind: 'link', from: 'file', expect: off, to: 'other' });
+        const alone = await done({ kind: 'set_exec', path: 'file', expect: await statAt('file'), exec: true });
+        assert.equal(alone?.exec, true);
+        assert.deepEqual(alone, await statAt('file'));
+        assert.equal(under.other.read('root/file'), 'y');
+        assert.equal((await statAt('other')).exec, false, 'another name is another file');
+        assert.equal((await statAt('other')).mtimeNs, linked?.mtimeNs);
       });
 
       test('two names change places by way of a slot', async () => {

@@ -103,6 +103,7 @@ export type FolderStep =
   | { readonly kind: 'link'; readonly from: string; readonly expect: Stat; readonly to: string }
   /** Files and symlinks go to `.holdfast/trash/<day>/`; a folder is removed where it is empty, else `stale`. */
   | { readonly kind: 'remove'; readonly path: string; readonly expect: Stat }
+  /** Of this name alone: a file that has others too is replaced by a copy. */
   | { readonly kind: 'set_exec'; readonly path: string; readonly expect: Stat; readonly exec: boolean }
   /** Out of the tree into `.holdfast/tmp/<slot>`, and back (`expect` null: must be free), for names that change places. */
   | { readonly kind: 'park'; readonly path: string; readonly expect: Stat; readonly slot: string }

@@ -125,23 +125,31 @@ export class Applying {
     if (from === null || to === null || step.expect.kind !== 'file') return STALE;
     const linked = this.#moving.link(from, step.expect, to);
     if (linked === true) return { kind: 'done', stat: this.#fs.lstat(to.at) };
-    return linked === false ? STALE : this.#copy(from, to, step);
+    if (linked === false) return STALE;
+    // Where there are no hard links the second name gets bytes of its own.
+    return this.#copy(from, step.expect, to, step.to, { expect: null, exec: step.expect.exec });
   }
 
-  /** Where there are no hard links the second name gets bytes of its own. */
-  #copy(from: Spot, to: Spot, step: StepOf<'link'>): StepOutcome {
+  /** A second file with the bytes that are at `from`, put at `to`, where `as.expect` must be. */
+  #copy(
+    from: Spot,
+    expect: Stat,
+    to: Spot,
+    path: string,
+    as: { readonly expect: Stat | null; readonly exec: boolean },
+  ): StepOutcome {
     const spot = this.#taking.madeSpot();
-    const made = { spot, fd: this.#fs.open(spot.at, 'create', step.expect.exec ? 0o777 : 0o666), keep: false };
+    const made = { spot, fd: this.#fs.open(spot.at, 'create', as.exec ? 0o777 : 0o666), keep: false };
     let copied = false;
     try {
-      copied = copyStably(this.#fs, from, step.expect, made.fd);
+      copied = copyStably(this.#fs, from, expect, made.fd);
     } finally {
       if (!copied) dropMade(this.#fs, made);
     }
     if (!copied) return STALE;
-    const mtimeUs = Number(step.expect.mtimeNs / 1000n);
+    const mtimeUs = Number(expect.mtimeNs / 1000n);
     const placing = { taking: this.#taking, unflushed: this.#unflushed };
-    return placeMade(placing, made, to, step.to, { expect: null, mtimeUs, exec: step.expect.exec });
+    return placeMade(placing, made, to, path, { ...as, mtimeUs });
   }
 
   #remove(step: StepOf<'remove'>): StepOutcome {
@@ -160,6 +168,8 @@ export class Applying {
   #setExec(step: StepOf<'set_exec'>): StepOutcome {
     const spot = this.#expected(step.path, step.expect);
     if (spot === null || step.expect.kind !== 'file') return STALE;
+    // Its other names are files of their own, of which nobody asked this.
+    if (step.expect.links > 1) return this.#copy(spot, step.expect, spot, step.path, step);
     const fd = this.#fs.open(spot.at, 'read');
     if (!isUnchanged(step.expect, this.#fs.fstat(fd))) {
       this.#fs.close(fd);
