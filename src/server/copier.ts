@@ -22,7 +22,7 @@ export type CopyTask = {
 };
 
 export type Copied = {
-  /** Tasks of which as many copies as needed were made. */
+  /** Tasks of which as many copies as needed were made, and written down. */
   readonly whole: number;
   readonly bytes: number;
 };
@@ -59,14 +59,14 @@ export async function copyBlocks(
   });
   const placed = await placeBlocks(nodes, wanted, { fence, signal: closing });
   const added = new Map([...placed].map(([block, { holders }]) => [block, holders]));
-  const whole = tasks.filter(({ row, needed }) => (added.get(row.block)?.length ?? 0) >= needed);
-  const recorded = await record(context, { pool, layout, tasks, added, settle, fence });
-  if (!recorded) await nodes.reload();
+  const counted = await record(context, { pool, layout, tasks, added, settle, fence });
+  if (!counted) await nodes.reload();
+  const whole = tasks.filter(({ row, needed }) => (counted?.get(row.block)?.length ?? 0) >= needed);
   const bytes = [...added].reduce(
     (sum, [block, holders]) => sum + holders.length * (found.get(block)?.bytes.length ?? 0),
     0,
   );
-  return { whole: recorded ? whole.length : 0, bytes };
+  return { whole: counted ? whole.length : 0, bytes };
 }
 
 async function readAll(context: ServerContext, tasks: readonly CopyTask[]): Promise<ReadonlyMap<BlockId, Block>> {
@@ -94,7 +94,11 @@ type Recorded = {
   readonly fence: number;
 };
 
-async function record(context: ServerContext, recorded: Recorded): Promise<boolean> {
+/** By block the nodes whose new copy counts; null where nothing was written down. */
+async function record(
+  context: ServerContext,
+  recorded: Recorded,
+): Promise<ReadonlyMap<BlockId, readonly number[]> | null> {
   const { pool, layout, tasks, settle, fence } = recorded;
   const nowMs = context.clock.nowMs();
   return context.meta.write(async (writer) => {
@@ -103,7 +107,7 @@ async function record(context: ServerContext, recorded: Recorded): Promise<boole
     if ((await newestLayout(writer, pool)) !== layout) {
       // A later plan may name them after all: that is found out when they are judged.
       await addGarbage(writer, copiesOf(left), nowMs);
-      return false;
+      return null;
     }
     const added = new Map(left.map(({ block, holders }) => [block, holders]));
     const placed = (await readPools(writer)).of(pool);
@@ -125,7 +129,7 @@ async function record(context: ServerContext, recorded: Recorded): Promise<boole
       copiesOf([...left, ...before]).filter((copy) => !named.has(copyKey(copy))),
       nowMs,
     );
-    return true;
+    return added;
   });
 }
 

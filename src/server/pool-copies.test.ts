@@ -7,7 +7,10 @@ import { HoldfastError } from '#core/errors.ts';
 import { ROOT_ENTRY, type BlockId } from '#core/ids.ts';
 import { parseInvite } from '#core/invite.ts';
 import type { MetaReader, MetaStore, MetaWriter } from '#meta/meta-store.ts';
+import { allNodes } from '#meta/clusters.ts';
+import { collectionState, putCollectionState } from '#meta/collection.ts';
 import { walkPresence } from '#meta/copies.ts';
+import { addGarbage, orderGarbage } from '#meta/garbage.ts';
 import { nodeJoin } from '#protocol/account.ts';
 import { ask } from '#protocol/call.ts';
 import { contents } from '#protocol/contents.ts';
@@ -22,8 +25,10 @@ import {
   serverStatus,
 } from '#protocol/cluster.ts';
 import { nodePrimitives as p } from '#world/real/primitives.ts';
+import { realRandom } from '#world/real/random.ts';
 import { never, RigNode, ServerRig, type RigDevice, type SealedFile } from '../../test/server-rig.ts';
 import type { CareSettings } from './care-settings.ts';
+import { changeStanding } from './standing.ts';
 
 /** Nothing happens by itself but what the test asks for; a node that does not answer is lost at once, where the test lets it. */
 const CARE = { beatMs: 1e8, lookMs: 1e8, retryMs: 1e8, lostMs: 1e8 };
@@ -298,6 +303,59 @@ test('a node that joins gets its share, and who held it before gives it up; noth
     );
     assert.ok(moved.length > 10 && moved.length < 55, `about half of the blocks, not ${moved.length} of 60`);
     await world.checkReadable();
+  }));
+
+test('a copy that is let go of while it is made counts for nothing, and is made again', () => {
+  const test = async (world: World) => {
+    await world.copies(2);
+    await world.write(60);
+    const joining = new RigNode('txt');
+    const { store } = joining;
+    const ordered: BlockId[] = [];
+    // A delete order was decided meanwhile: the block is not there any more, or not for long.
+    const put: typeof store.put = async (blocks, ...of) => {
+      const results = await store.put(blocks, ...of);
+      if (ordered.length > 0) return results;
+      ordered.push(...blocks.map(({ id }) => id));
+      await world.rig.meta.write(async (writer) => {
+        const state = await collectionState(writer);
+        const fence = state.fence + 1;
+        await putCollectionState(writer, { ...state, fence });
+        await addGarbage(
+          writer,
+          ordered.map((block) => ({ node: 4, block })),
+          1,
+        );
+        await orderGarbage(writer, 4, ordered, { fence, sinceMs: 1 });
+      });
+      return results;
+    };
+    joining.store = Object.assign(Object.create(store) as typeof store, { put, status: () => store.status() });
+    await world.join(joining);
+    await world.rig.server.settleCopies();
+    joining.store = store;
+    assert.ok(ordered.length > 5);
+    const rows = await world.rows();
+    assert.ok(ordered.every((block) => rows.get(block)?.includes(4)));
+    await world.checkRows(2);
+  };
+  return withWorld(3, test, { retryMs: 0 });
+});
+
+test('what is committed by a layout that is not the newest any more comes to lie where that one wants it', () =>
+  withWorld(4, async (world) => {
+    await world.copies(2);
+    // Another server, or this one a moment before it reads the nodes again.
+    await world.rig.meta.write(async (writer) => {
+      const node = (await allNodes(writer)).find(({ number }) => number === 4);
+      assert.ok(node);
+      await changeStanding({ primitives: p, random: realRandom }, writer, node, 'draining');
+      await writer.db.deleteFrom('job').where('kind', '!=', 'scrub').execute();
+    });
+    await world.write(60);
+    await world.rig.server.settleCopies();
+    assert.ok([...(await world.rows()).values()].every((holders) => !holders.includes(4)));
+    await world.checkRows(2);
   }));
 
 test('a node that drains gives everything away and can be removed then; before, it is refused', () =>

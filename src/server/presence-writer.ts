@@ -1,6 +1,7 @@
 /** Writes down who holds a block: what a caller saw is compared with what counts inside the transaction, and then tells what is owed. */
 import { counting, owedOf, QUORUM_COPIES, ranked } from '#core/copies.ts';
 import type { SpaceId } from '#core/ids.ts';
+import { newestLayout } from '#meta/clusters.ts';
 import { findPresence, putPresence, type Presence } from '#meta/contents.ts';
 import type { MetaWriter } from '#meta/meta-store.ts';
 import { ensureRebalance, readPools, type PoolsNow } from './standing.ts';
@@ -18,6 +19,9 @@ export async function recordPresence(
   const ids = rows.map(({ block }) => block);
   const known = new Map((await findPresence(writer, space, ids)).map((row) => [`${row.block}/${row.pool}`, row]));
   const astray = new Set<string>();
+  // What is in its place by an older layout may not be in it by the newest, and whoever moves blocks may be past this one.
+  for (const pool of new Set(rows.map((row) => row.pool)))
+    if ((await newestLayout(writer, pool)) !== context.nodes.layoutNumber(pool)) astray.add(pool);
   const recorded = rows.map((row): Presence => {
     const pool = pools.of(row.pool);
     const before = known.get(`${row.block}/${row.pool}`)?.holders ?? [];
