@@ -15,6 +15,7 @@ export async function compareUnflushed(device: Device): Promise<void> {
   const { folder } = device;
   const known = knownOf(device);
   const stats = known.flatMap(({ rows }) => rows.flatMap(({ stat }) => (stat === null ? [] : [parseStat(stat)])));
+  const lost: { readonly one: Known; readonly there: ListedEntry | null }[] = [];
   for (let at = 0; at < known.length; at += PATHS_PER_STEP) {
     const some = known.slice(at, at + PATHS_PER_STEP);
     const seen = await folder.look(some.map(({ path }) => path));
@@ -24,12 +25,16 @@ export async function compareUnflushed(device: Device): Promise<void> {
       const moved = isItsFile(found, known.rows) ? null : await whereItWasMoved(device, known);
       const one = moved ? { ...known, path: moved.path } : known;
       const there = moved?.found ?? found;
-      if (there === null) fetchAgain(device, one);
-      else if (await wasTakenBack(device, one, there, stats)) {
-        const [outcome] = await folder.apply([{ kind: 'remove', path: one.path, expect: there.stat }], device.keys());
-        if (outcome?.kind === 'done') fetchAgain(device, one);
-      }
+      if (there === null || (await wasTakenBack(device, one, there, stats))) lost.push({ one, there });
     }
+  }
+  // Not before all are judged: what the trees know of one tells what became of another.
+  for (const { one, there } of lost) {
+    const [outcome] =
+      there === null
+        ? [null]
+        : await folder.apply([{ kind: 'remove', path: one.path, expect: there.stat }], device.keys());
+    if (outcome === null || outcome?.kind === 'done') fetchAgain(device, one);
   }
 }
 
@@ -84,7 +89,7 @@ async function wasTakenBack(
   // What came after was sent, and its answer not heard or not kept: the newest there is.
   const agreedAt = rows.findLastIndex((row) => row.content === agreed);
   if (rows.slice(agreedAt + 1).some((row) => row.content === content)) return false;
-  if (ofItsTime.some((row) => row.content === content)) return !(await standsElsewhere(device, entry, rows, agreed));
+  if (ofItsTime.some((row) => row.content === content)) return !isRenamedBack(device, entry, rows, agreed, stat);
   const local = trees.local(entry);
   // Another's very file may have come back to where it was before the two changed places.
   const others = stats.filter((was) => mtimeUsOf(was) === mtimeUsOf(stat));
@@ -94,24 +99,16 @@ async function wasTakenBack(
 }
 
 /**
- * The very file that had the agreed bytes still has the name that it had before: the power took a renaming back, of two files that changed
- * places, say. What stands here now is in nobody's place, and may be nowhere else.
+ * The power took a renaming back, of two files that changed places, say, or a part of it: by the local tree the very file that had the agreed bytes
+ * stands at another's place, or the one that is here does. That one is in nobody's place now, and may be nowhere else.
  */
-async function standsElsewhere(
-  { trees, folder }: Device,
-  entry: EntryId,
-  rows: readonly Unflushed[],
-  agreed: ContentId,
-): Promise<boolean> {
-  for (const { content, stat } of rows) {
-    if (content !== agreed || stat === null) continue;
-    const was = parseStat(stat);
-    const others = trees.localByInode(inodeText(was)).filter((row) => row.entry !== entry);
-    const paths = others.map((row) => trees.localPath(row.entry)).filter((path) => path !== null);
-    const seen = await folder.look(paths);
-    if (seen.some((found) => found !== null && 'stat' in found && isUnmoved(was, found.stat))) return true;
-  }
-  return false;
+function isRenamedBack({ trees }: Device, entry: EntryId, rows: readonly Unflushed[], agreed: ContentId, now: Stat) {
+  const agreedFiles = rows.flatMap(({ content, stat }) =>
+    content === agreed && stat !== null ? [parseStat(stat)] : [],
+  );
+  return [now, ...agreedFiles].some((file) =>
+    trees.localByInode(inodeText(file)).some((row) => row.entry !== entry && isUnmoved(parseStat(row.stat), file)),
+  );
 }
 
 /** Without a base it is not a deletion, but something that is not here yet; with all that was below it. */

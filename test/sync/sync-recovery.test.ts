@@ -379,6 +379,52 @@ test('two files that changed places, one of them seen, and changed back in a pow
   await converged([a, b], whole);
 });
 
+test('two files that changed places, one of them sent, and a half of it taken back by the power, are both there', async () => {
+  await a.stop();
+  flushesNothing(a);
+  a.start();
+  for (const folder of ['p', 'q']) mkdirSync(a.path(folder));
+  for (const round of [1, 2]) {
+    writeFileSync(a.path('p/one'), `first ${round}`);
+    writeFileSync(a.path('q/two'), `second! ${round}`);
+    await converged([a, b]);
+    a.gate.closed.add('p');
+    renameSync(a.path('p/one'), a.path('aside'));
+    renameSync(a.path('q/two'), a.path('p/one'));
+    renameSync(a.path('aside'), a.path('q/two'));
+    await eventually(
+      () => b.tree()['q/two'] === `first ${round}`,
+      () => b.tree(),
+    );
+    // What became of the other is not seen in the first round, and seen and not sent in the second.
+    if (round === 2) {
+      a.gate.before = async (verb) => {
+        if (verb === 'commit') throw new HoldfastError('timeout', 'no answer');
+      };
+      a.gate.closed.clear();
+      await eventually(
+        () => a.client?.status().problems.some(({ code }) => code === 'timeout') === true,
+        () => a.client?.status(),
+      );
+    }
+    await a.stop();
+    delete a.gate.before;
+    a.gate.closed.clear();
+    flushesAgain(a);
+    inState(a, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+    // As after the first of the three renamings.
+    renameSync(a.path('q/two'), a.path('aside'));
+    renameSync(a.path('p/one'), a.path('q/two'));
+    a.start();
+    await converged([a, b]);
+    const texts = Object.values(a.tree());
+    assert.ok(texts.includes(`first ${round}`) && texts.includes(`second! ${round}`), JSON.stringify(a.tree()));
+    await a.stop();
+    flushesNothing(a);
+    a.start();
+  }
+});
+
 test('what is changed and deleted after a kill, before the disk was known to have it, is changed and deleted', async () => {
   for (const name of ['gone', 'undone']) writeFileSync(a.path(name), 'first');
   await converged([a, b]);
