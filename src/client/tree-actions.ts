@@ -32,8 +32,13 @@ function applyTreeAction(device: Device, action: TreeAction): void {
       if (remote) trees.putSynced(remote, action.why);
       return;
     }
-    case 'withdraw':
-      return trees.setPresence(action.entry, 'not_selected');
+    case 'withdraw': {
+      if (trees.synced(action.entry)) return trees.setPresence(action.entry, 'not_selected');
+      const remote = trees.remote(action.entry);
+      const local = trees.local(action.entry);
+      if (remote && local) trees.putSynced({ ...remote, parent: local.parent, name: local.name }, 'not_selected');
+      return;
+    }
     case 'forget':
       trees.dropSynced(action.entry);
       device.dirty.add(action.entry, trees.remote(action.entry)?.kind ?? 'file');

@@ -86,8 +86,7 @@ export class Fates {
     if (remote.kind === 'symlink' && contentMove(remote, local, base) === 'clash') return { kind: 'renew' };
     if (this.#view.unwanted(remote.entry) === 'not_selected') {
       if (synced?.presence === 'ignored') return { kind: 'remnant' };
-      if (base && this.#mayLeave(remote, local, base))
-        return { kind: 'withdraw', marked: base.presence === 'not_selected' };
+      if (this.#mayLeave(remote, local, base)) return { kind: 'withdraw', marked: base?.presence === 'not_selected' };
     }
     if (samePlace(remote, local)) return { kind: 'stays', place: 'same' };
     if (this.moves.isLocal(remote.entry)) return { kind: 'stays', place: 'local' };
@@ -101,7 +100,7 @@ export class Fates {
   }
 
   /** Everything in it that is not safe on the server yet goes there first, and stays until then. */
-  #mayLeave(remote: Entry, local: LocalEntry, base: SyncedEntry): boolean {
+  #mayLeave(remote: Entry, local: LocalEntry, base: SyncedEntry | null): boolean {
     if (this.moves.isLocal(remote.entry)) return false;
     const content = contentMove(remote, local, base);
     if (content !== 'none' && content !== 'down') return false;

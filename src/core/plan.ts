@@ -178,8 +178,8 @@ export type TreeAction =
   /** The device cannot hold it now: synced := remote with this presence, nothing on the disk. */
   | { readonly kind: 'absent'; readonly entry: EntryId; readonly why: Absence }
   /**
-   * Not wanted here any more, and everything here is on the server: only synced's presence becomes `not_selected`. Durable before anything
-   * of it leaves the disk: so what is half gone after a crash is never taken for deleted.
+   * Not wanted here any more, and everything here is on the server: only synced's presence becomes `not_selected`; where there is no row, one
+   * comes to be that is remote's at the local place. Durable before anything of it leaves the disk: so what is half gone after a crash is never taken for deleted.
    */
   | { readonly kind: 'withdraw'; readonly entry: EntryId }
   /** The synced row goes: what was deleted here comes back, since another moved a folder above it meanwhile; or a folder can be here now, and what lies in it. */

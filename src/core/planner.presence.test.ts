@@ -175,6 +175,20 @@ test('what another moves into an unwanted folder leaves, and comes back with wha
   assert.deepEqual([...second.picture().keys()].sort(), ['/c', '/d', '/d/a', '/d/e', '/d/e/b']);
 });
 
+test('what lies elsewhere here than in the space, in an unwanted folder there, leaves also where nothing was agreed on', () => {
+  const world = grown();
+  const { first, second } = world;
+  second.deselect(second.at('f'));
+  world.converge();
+  for (const name of ['c', 'd']) first.move(first.at(name), first.at('f'), name);
+  for (let steps = 0; steps < 4; steps++) first.step();
+  second.pull();
+  second.forgetEverything();
+  world.converge();
+  assert.deepEqual([...second.picture().keys()], []);
+  assert.deepEqual([...first.picture().keys()].sort(), ['/f', '/f/c', '/f/d', '/f/d/a', '/f/d/e', '/f/d/e/b']);
+});
+
 test('a folder that stays for what is ignored in it is in no way of the others', () => {
   const world = grown();
   const { first, second } = world;

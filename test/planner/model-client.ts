@@ -399,9 +399,12 @@ export class ModelClient {
       case 'absent':
         syncedRows.put({ ...baseOf(remoteRows.get(action.entry)!), presence: action.why });
         return;
-      case 'withdraw':
-        syncedRows.put({ ...syncedRows.get(action.entry)!, presence: 'not_selected' });
+      case 'withdraw': {
+        const { parent, name } = this.#local(action.entry);
+        const base = syncedRows.get(action.entry) ?? { ...baseOf(remoteRows.get(action.entry)!), parent, name };
+        syncedRows.put({ ...base, presence: 'not_selected' });
         return;
+      }
       case 'forget':
         syncedRows.drop(action.entry);
         this.dirty.add(action.entry);
