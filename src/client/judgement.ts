@@ -281,7 +281,8 @@ export class Judgement {
     const { trees } = this.#device;
     for (const entry of due) {
       const row = trees.local(entry);
-      if (moved.has(entry) || !row) {
+      // What was parked since it was missed is in its slot.
+      if (moved.has(entry) || !row || row.parked) {
         this.#vanished.delete(entry);
         continue;
       }
