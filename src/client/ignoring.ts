@@ -22,6 +22,8 @@ export type Side = 'local' | 'remote';
 export class Ignoring {
   readonly #device: Omit<Device, 'ignoring'>;
   readonly #known = new Map<EntryId, Known>();
+  /** Folders with rules whose file is gone before them. */
+  readonly #leaving = new Set<EntryId>();
   /** The observer's: nothing in this directory is looked at any more. */
   onReleased: (path: string) => void = () => {};
   /** The observer's: there may be something to be seen below this path that was not looked at before. */
@@ -31,7 +33,9 @@ export class Ignoring {
     this.#device = device;
     for (const row of device.state.sql.prepare('SELECT * FROM rules').all()) {
       const text = row['text'] as string;
-      this.#known.set(row['folder'] as EntryId, { stat: row['stat'] as string, text, rules: parseIgnore(text) });
+      const folder = row['folder'] as EntryId;
+      this.#known.set(folder, { stat: row['stat'] as string, text, rules: parseIgnore(text) });
+      if (device.trees.localAt(folder, IGNORE_FILE)?.kind !== 'file') this.#leaving.add(folder);
     }
   }
 
@@ -84,15 +88,22 @@ export class Ignoring {
   /** The local tree has changed where rules are: they follow it. */
   async catchUp(): Promise<void> {
     const { trees, state } = this.#device;
-    if (trees.rulesTouched.size === 0) return;
-    const touched = [...trees.rulesTouched];
+    if (trees.rulesTouched.size + this.#leaving.size === 0) return;
+    const touched = new Set([...trees.rulesTouched, ...this.#leaving]);
     trees.rulesTouched.clear();
+    this.#leaving.clear();
     for (const folder of touched) {
       const row = trees.localAt(folder, IGNORE_FILE);
       const path = row?.kind === 'file' ? trees.localPath(row.entry) : null;
       if (row && path !== null) {
         if (this.#known.get(folder)?.stat !== row.stat) await this.#read(folder, path, parseStat(row.stat));
-      } else if (!this.#isLeaving(folder) && this.#known.delete(folder)) {
+      } else if (!this.#known.has(folder)) {
+        continue;
+      } else if (this.#isLeaving(folder)) {
+        // It may come to stay after all: then what it has no rules for any more is ignored no longer.
+        this.#leaving.add(folder);
+      } else {
+        this.#known.delete(folder);
         state.transaction(() => {
           state.sql.prepare('DELETE FROM rules WHERE folder = ?').run(folder);
           this.#reconsider(folder);

@@ -238,6 +238,42 @@ test('a folder that another device deletes stays for what is ignored in it, on t
   await inSync(b);
 });
 
+test('a folder that stayed for what its rules ignored, and is restored without them, ignores nothing any more', async () => {
+  for (const restart of [false, true]) {
+    mkdirSync(a.path('work'));
+    writeFileSync(a.path('work/.holdfastignore'), '*.log\n');
+    await converged([a, b]);
+    await rulesKnown(b, '*.log\n');
+    writeFileSync(b.path('work/own.log'), 'own');
+    await inSync(b);
+    await b.stop();
+    unlinkSync(a.path('work/.holdfastignore'));
+    await eventually(
+      () => entries().length === 1,
+      () => entries(),
+    );
+    rmSync(a.path('work'), { recursive: true });
+    await eventually(
+      () => entries().length === 0,
+      () => entries(),
+    );
+    b.start();
+    await eventually(
+      () => !existsSync(b.path('work/.holdfastignore')),
+      () => b.tree(),
+    );
+    await inSync(a, b);
+    assert.deepEqual(b.tree(), { work: '/', 'work/own.log': 'own' });
+    if (restart) await b.stop();
+    await a.bringBack('work');
+    if (restart) b.start();
+    await converged([a, b], { work: '/', 'work/own.log': 'own' });
+    assert.deepEqual(rows(b, 'SELECT * FROM rules'), []);
+    rmSync(a.path('work'), { recursive: true });
+    await converged([a, b], {});
+  }
+});
+
 test('renames across the border: into the ignored is a delete, out of it a new file', async () => {
   writeFileSync(a.path('.holdfastignore'), '*.bak\n');
   writeFileSync(a.path('notes'), 'notes');
