@@ -153,8 +153,7 @@ export class PlanDraft {
     // What must be read or copied first is planned again after that.
     if ((place === 'same' || place === 'local') && content !== 'read' && content !== 'clash') this.#returnToName(local);
     // A folder that stays for the sake of something in it keeps nothing else here.
-    if (this.#view.unwanted(entry) === 'not_selected')
-      for (const child of this.#view.localChildren(entry)) this.look(child);
+    if (this.#view.isLeaving(entry)) for (const child of this.#view.localChildren(entry)) this.look(child);
     if (base?.presence === 'here' && !isBehind(base, remote)) return;
     if (mayAgree(remote, local, base)) {
       this.#tree.push({ kind: 'agree', entry });
@@ -285,13 +284,13 @@ export class PlanDraft {
   #lookAbove(entry: EntryId): void {
     for (const place of [this.#view.local(entry), this.#view.synced(entry)]) {
       const isThere = place !== null && this.#view.local(place.parent) !== null;
-      if (isThere && this.#view.unwanted(place.parent) === 'not_selected') this.look(place.parent);
+      if (isThere && this.#view.isLeaving(place.parent)) this.look(place.parent);
     }
   }
 
   /** What this plan sends or settles is what it needs before it may leave this disk. */
   #waitToLeave(entry: EntryId): void {
-    if (this.#view.unwanted(entry) === 'not_selected') this.#waiting.add(entry);
+    if (this.#view.isLeaving(entry)) this.#waiting.add(entry);
   }
 
   /**

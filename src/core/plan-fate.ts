@@ -84,7 +84,7 @@ export class Fates {
     if (remote.kind !== local.kind) return { kind: 'renew' };
     const base = this.#view.base(remote.entry);
     if (remote.kind === 'symlink' && contentMove(remote, local, base) === 'clash') return { kind: 'renew' };
-    if (this.#view.unwanted(remote.entry) === 'not_selected') {
+    if (this.#view.isLeaving(remote.entry)) {
       if (synced?.presence === 'ignored') return { kind: 'remnant' };
       if (this.#mayLeave(remote, local, base)) return { kind: 'withdraw', marked: base?.presence === 'not_selected' };
     }

@@ -2,7 +2,7 @@
 import type { Entry } from './entry.ts';
 import { ROOT_ENTRY, type EntryId } from './ids.ts';
 import { spotOf, type NameProfile } from './name-profile.ts';
-import type { Place } from './plan-entry.ts';
+import { samePlace, type Place } from './plan-entry.ts';
 import type { LocalEntry, SyncedEntry, TreesView, Unwanted } from './plan.ts';
 
 export class PlanView {
@@ -64,6 +64,20 @@ export class PlanView {
     const why = remote && (this.unwanted(remote.parent) ?? this.#trees.unwanted(remote));
     this.#unwanted.set(entry, why);
     return why;
+  }
+
+  /**
+   * Whether what is on this disk of it is to go: not selected, or moved by another into an ignored folder, where this device looks at nothing. What
+   * comes to be ignored where it lies stays.
+   */
+  isLeaving(entry: EntryId): boolean {
+    const why = this.unwanted(entry);
+    if (why !== 'ignored') return why === 'not_selected';
+    const remote = this.remote(entry);
+    const local = this.local(entry);
+    if (!remote || !local) return false;
+    if (samePlace(remote, local)) return this.isLeaving(local.parent);
+    return this.unwanted(remote.parent) === 'ignored' && this.local(remote.parent) === null;
   }
 
   remoteAt(parent: EntryId, name: string): Entry | null {

@@ -175,6 +175,35 @@ test('what another moves into an unwanted folder leaves, and comes back with wha
   assert.deepEqual([...second.picture().keys()].sort(), ['/c', '/d', '/d/a', '/d/e', '/d/e/b']);
 });
 
+test('what another moves to where it is ignored here leaves; what comes to be ignored where it lies stays', () => {
+  const { first, second } = grown();
+  const folder = second.at('f');
+  const settle = () => {
+    for (let steps = 0; steps < 12; steps++)
+      for (const client of [first, second]) {
+        client.pull();
+        client.step();
+      }
+  };
+  const ignores = (name: string | null) => {
+    second.trees.wish = (remote) => (remote.entry === folder || remote.name === name ? 'ignored' : null);
+    second.dirtyAll();
+  };
+  ignores(null);
+  // Let go of, as what the rules of a device say is: on the disk, and in no local tree.
+  second.trees.localRows.drop(folder);
+  second.trees.syncedRows.put({ ...second.trees.synced(folder)!, presence: 'ignored' });
+  settle();
+  first.move(first.at('d'), first.at('f'), 'd');
+  second.edit(second.at('d/a'), 'edited here');
+  settle();
+  assert.deepEqual([...second.picture().keys()], ['/c']);
+  assert.equal(first.picture().get('/f/d/a'), 'file edited here');
+  ignores('c');
+  settle();
+  assert.deepEqual([...second.picture().keys()], ['/c']);
+});
+
 test('what lies elsewhere here than in the space, in an unwanted folder there, leaves also where nothing was agreed on', () => {
   const world = grown();
   const { first, second } = world;

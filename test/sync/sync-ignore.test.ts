@@ -274,6 +274,29 @@ test('a folder that stayed for what its rules ignored, and is restored without t
   }
 });
 
+test('what another, who did not know the rules yet, moves into the ignored leaves who has them', async () => {
+  mkdirSync(a.path('build'));
+  mkdirSync(a.path('src'));
+  for (const path of ['build/out', 'src/f', 'g']) writeFileSync(a.path(path), path);
+  await converged([a, b]);
+  await b.stop();
+  writeFileSync(b.path('.holdfastignore'), 'build\n');
+  renameSync(a.path('src'), a.path('build/src'));
+  renameSync(a.path('g'), a.path('build/g'));
+  const inBuild = `SELECT r.name FROM remote r JOIN remote f ON f.entry = r.parent WHERE f.name = 'build'`;
+  await eventually(
+    () => rows(a, inBuild).length === 3,
+    () => rows(a, inBuild),
+  );
+  await inSync(a);
+  b.start();
+  await rulesKnown(a, 'build\n');
+  await inSync(a, b);
+  const rest = { '.holdfastignore': 'build\n', build: '/', 'build/out': 'build/out' };
+  assert.deepEqual(b.tree(), rest);
+  assert.deepEqual(a.tree(), { ...rest, 'build/g': 'g', 'build/src': '/', 'build/src/f': 'src/f' });
+});
+
 test('renames across the border: into the ignored is a delete, out of it a new file', async () => {
   writeFileSync(a.path('.holdfastignore'), '*.bak\n');
   writeFileSync(a.path('notes'), 'notes');
