@@ -86,6 +86,7 @@ export class RigNode {
   run = toHex(randomBytes(8));
   domain: string;
   roots: Uint8Array[] = [];
+  takesRoots = true;
   /** Of the bytes that its store gives out. */
   prove: NodeConnection['prove'] = (challenges, signal) => proveHeld(this.store, p, challenges, signal);
 
@@ -222,6 +223,7 @@ export class ServerRig {
         return find().store.delete(order.blocks, order);
       },
       pushRoot: async (bytes) => {
+        if (!find().takesRoots) throw new HoldfastError('no_space', 'the disk is full');
         const root = verifyRoot(p, bytes, cluster);
         if (!root) throw new HoldfastError('forbidden', 'the root is not signed by the cluster');
         find().roots.push(bytes);

@@ -40,11 +40,28 @@ export async function allRoots({ db }: MetaReader): Promise<readonly StoredRoot[
   }));
 }
 
-/** A number above all that were given, durably: it is never given again, whether or not the root comes to be. */
-export async function reserveRoot({ db }: MetaWriter, madeMs: number): Promise<number> {
+/** The newest that was made, and how many nodes keep it. */
+export async function newestRoot({ db }: MetaReader): Promise<{ readonly seq: number; readonly nodes: number } | null> {
+  const newest = await db
+    .selectFrom('root')
+    .select(['seq', 'nodes'])
+    .where('nodes', '>', 0)
+    .orderBy('seq', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return newest ?? null;
+}
+
+/** The highest number that was given to a root, made or not; 0 where none was. */
+export async function lastRootSeq({ db }: MetaReader): Promise<number> {
   const newest = await db.selectFrom('root').select('seq').orderBy('seq', 'desc').limit(1).executeTakeFirst();
-  const seq = (newest?.seq ?? 0) + 1;
-  await db
+  return newest?.seq ?? 0;
+}
+
+/** A number above all that were given, durably: it is never given again, whether or not the root comes to be. */
+export async function reserveRoot(writer: MetaWriter, madeMs: number): Promise<number> {
+  const seq = (await lastRootSeq(writer)) + 1;
+  await writer.db
     .insertInto('root')
     .values({
       seq,

@@ -1,6 +1,6 @@
 /** Judges the rows of a space by a complete mark, some hundred in a transaction, and lets go of what has waited long enough. */
-import { fateOf, type Found } from '#core/collection.ts';
-import { owedOf } from '#core/copies.ts';
+import { fateOf, type Condemned, type Fate, type Found } from '#core/collection.ts';
+import { owedOf, QUORUM_COPIES } from '#core/copies.ts';
 import type { ManifestId } from '#core/ids.ts';
 import {
   collectionState,
@@ -13,8 +13,10 @@ import {
   type JudgedPresence,
   type PresenceKey,
 } from '#meta/collection.ts';
+import { allNodes } from '#meta/clusters.ts';
 import { addGarbage } from '#meta/garbage.ts';
 import type { MetaWriter } from '#meta/meta-store.ts';
+import { newestRoot } from '#meta/roots.ts';
 import type { Mark } from './collect-mark.ts';
 import { readPools, type PoolsNow } from './standing.ts';
 
@@ -22,7 +24,15 @@ const ROWS_PER_STEP = 300;
 /** A block has one row in each pool: a page is read a little further, so that all of them are looked at together. */
 const POOLS_MAX = 64;
 
-export type SweepTime = { readonly mark: number; readonly nowMs: number; readonly graceMs: number };
+export type SweepTime = {
+  readonly mark: number;
+  /** The highest number of a root when that mark began. */
+  readonly rootsBefore: number;
+  readonly nowMs: number;
+  readonly graceMs: number;
+};
+
+type Judge = (found: Found, condemned: Condemned | null) => Fate;
 
 export class Sweep {
   readonly #mark: Mark;
@@ -36,12 +46,25 @@ export class Sweep {
 
   /** True when everything was judged. */
   async step(writer: MetaWriter, time: SweepTime): Promise<boolean> {
-    if (this.#phase === 'contents') return this.#sweepContents(writer, time);
-    if (await this.#sweepPresence(writer, time)) this.#phase = 'contents';
+    const judge = await this.#judge(writer, time);
+    if (this.#phase === 'contents') return this.#sweepContents(writer, time, judge);
+    if (await this.#sweepPresence(writer, time, judge)) this.#phase = 'contents';
     return false;
   }
 
-  async #sweepPresence(writer: MetaWriter, time: SweepTime): Promise<boolean> {
+  /** Nothing goes that the newest root may lead to: what is condemned was so before a root that began after this mark. */
+  async #judge(writer: MetaWriter, time: SweepTime): Promise<Judge> {
+    const newest = await newestRoot(writer);
+    const staying = (await allNodes(writer)).filter(({ standing }) => standing === 'in');
+    const isSafe =
+      newest !== null && newest.seq > time.rootsBefore && newest.nodes >= Math.min(QUORUM_COPIES, staying.length);
+    return (found, condemned) => {
+      const fate = fateOf(found, condemned, time);
+      return fate === 'delete' && !isSafe ? 'keep' : fate;
+    };
+  }
+
+  async #sweepPresence(writer: MetaWriter, time: SweepTime, judge: Judge): Promise<boolean> {
     const { space } = this.#mark;
     const rows = await presenceAfter(writer, space, this.#after, ROWS_PER_STEP);
     const last = rows.at(-1);
@@ -52,7 +75,7 @@ export class Sweep {
     const pools = await readPools(writer);
     for (const [at, row] of page.entries()) {
       const others = siblings(page, at);
-      const fate = fateOf(this.#find(row, others, pools), row.condemned, time);
+      const fate = judge(this.#find(row, others, pools), row.condemned);
       if (fate === 'spare') await judgePresence(writer, space, row, null);
       else if (fate === 'condemn') await judgePresence(writer, space, row, condemned);
       else if (fate === 'delete') {
@@ -82,13 +105,13 @@ export class Sweep {
     };
   }
 
-  async #sweepContents(writer: MetaWriter, time: SweepTime): Promise<boolean> {
+  async #sweepContents(writer: MetaWriter, time: SweepTime, judge: Judge): Promise<boolean> {
     const { space } = this.#mark;
     const rows = await contentsAfter(writer, space, this.#afterContent, ROWS_PER_STEP);
     const condemned = { mark: (await collectionState(writer)).mark, atMs: time.nowMs };
     for (const { manifest, condemned: before } of rows) {
       const live = this.#mark.isKept(manifest);
-      const fate = fateOf({ live, wantedHere: live, wholeElsewhere: false }, before, time);
+      const fate = judge({ live, wantedHere: live, wholeElsewhere: false }, before);
       if (fate === 'spare') await judgeContent(writer, space, manifest, null);
       else if (fate === 'condemn') await judgeContent(writer, space, manifest, condemned);
       else if (fate === 'delete') await removeContent(writer, space, manifest);

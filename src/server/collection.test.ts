@@ -67,6 +67,23 @@ test('what nothing names goes after two marks and its time; what anything names 
     await world.checkWhole();
   }));
 
+test('nothing goes before enough nodes have a root that was made since it was condemned', () =>
+  withWorld(async (world) => {
+    const entry = await made(world, 'gone.txt', world.seal(randomBytes(400)));
+    await world.purge(entry);
+    const left = async () => [await world.count('content'), await world.count('presence')];
+    const { nodes } = world.rig;
+    for (const taking of [0, 1]) {
+      for (const [index, node] of nodes.entries()) node.takesRoots = index < taking;
+      for (let round = 0; round < 5; round++) await world.cycle();
+      assert.deepEqual(await left(), [1, 1]);
+    }
+    for (const node of nodes) node.takesRoots = true;
+    await world.cycle();
+    assert.deepEqual(await left(), [0, 0]);
+    await world.checkWhole();
+  }));
+
 test('old revisions, the trash and what is held are kept', () =>
   withWorld(async (world) => {
     const { one } = world;

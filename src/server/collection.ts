@@ -4,6 +4,7 @@
  */
 import type { SpaceId } from '#core/ids.ts';
 import { collectionState, putCollectionState } from '#meta/collection.ts';
+import { lastRootSeq } from '#meta/roots.ts';
 import { allSpaces } from '#meta/spaces.ts';
 import { CopyCollector } from './collect-copies.ts';
 import { Mark } from './collect-mark.ts';
@@ -22,6 +23,8 @@ export const COLLECTION_TIMES: CollectionTimes = { everyMs: 12 * HOUR_MS, graceM
 
 type Cycle = {
   readonly number: number;
+  /** The highest number of a root when it began: what was condemned before was so when a later one is made. */
+  readonly rootsBefore: number;
   readonly spaces: SpaceId[];
   mark: Mark | null;
   sweep: Sweep | null;
@@ -31,12 +34,15 @@ export class Collection {
   readonly #context: ServerContext;
   readonly #times: CollectionTimes;
   readonly #copies: CopyCollector;
+  readonly #wantRoot: () => void;
   #cycle: Cycle | null = null;
   /** By the monotonic clock; null before the first look of this process. */
   #nextMs: number | null = null;
 
-  constructor(context: ServerContext, times: CollectionTimes = COLLECTION_TIMES) {
+  /** `wantRoot`: asks for a root that begins from now on. */
+  constructor(context: ServerContext, wantRoot: () => void, times: CollectionTimes = COLLECTION_TIMES) {
     this.#context = context;
+    this.#wantRoot = wantRoot;
     this.#times = times;
     this.#copies = new CopyCollector(context, times.graceMs);
   }
@@ -60,12 +66,15 @@ export class Collection {
     }
     if (nowMs < this.#nextMs) return null;
     this.#nextMs = nowMs + this.#times.everyMs;
-    return meta.write(async (writer) => {
+    const cycle = await meta.write(async (writer) => {
       const state = await collectionState(writer);
       const number = state.mark + 1;
       await putCollectionState(writer, { ...state, mark: number, markedMs: clock.nowMs() });
-      return { number, spaces: (await allSpaces(writer)).map(({ space }) => space), mark: null, sweep: null };
+      const spaces = (await allSpaces(writer)).map(({ space }) => space);
+      return { number, rootsBefore: await lastRootSeq(writer), spaces, mark: null, sweep: null };
     });
+    this.#wantRoot();
+    return cycle;
   }
 
   /** One step; true when the cycle is over. */
@@ -73,7 +82,8 @@ export class Collection {
     const { meta, clock } = this.#context;
     if (cycle.sweep) {
       const { sweep } = cycle;
-      const time = { mark: cycle.number, nowMs: clock.nowMs(), graceMs: this.#times.graceMs };
+      const { number, rootsBefore } = cycle;
+      const time = { mark: number, rootsBefore, nowMs: clock.nowMs(), graceMs: this.#times.graceMs };
       if (await meta.write((writer) => sweep.step(writer, time))) cycle.sweep = null;
       return false;
     }

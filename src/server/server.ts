@@ -173,10 +173,10 @@ async function start(options: ServerOptions): Promise<Server> {
   tlsKeys.onChange((identity) => nodes.showFromNowOn(identity));
   const placing = new Placing(context, options.agesMs);
   const mover = new Mover(context);
-  const collection = new Collection(context, options.collection);
   const trim = new JournalTrim(context, options.journalKept);
   const settled = new AbortController();
   const roots = new Roots(context, options.rootsPace ?? ROOTS_PACE);
+  const collection = new Collection(context, () => roots.want(), options.collection);
   const caring = care.run(async () => {
     await finishHolds(context);
     if (options.rootsPace !== null && (await roots.step()) === 'busy') return 'busy';
@@ -201,7 +201,7 @@ async function start(options: ServerOptions): Promise<Server> {
       while ((await placing.step()) === 'busy' || (await mover.step()) === 'busy');
     },
     async collectGarbage() {
-      while ((await collection.step()) === 'busy');
+      while ((await collection.step()) === 'busy') if (roots.isWanted) await roots.makeNow();
     },
     async settleCopies() {
       jobs.wake();
