@@ -1,6 +1,7 @@
 /** Waiting until nothing is left to be done, and what must hold then. Numbers are those of the invariants in ARCHITECTURE.md. */
 import { must } from '#core/assert.ts';
 import { TRASH_ENTRY, ROOT_ENTRY } from '#core/ids.ts';
+import { IGNORE_FILE } from '#core/ignore.ts';
 import { Decisions } from './decisions.ts';
 import type { DeviceMachine } from './device-machine.ts';
 import { difference, sameTree, type Programs, type Tree, type TreeNode } from './programs.ts';
@@ -68,7 +69,7 @@ export async function checkQuiet(world: World, expected: Tree | null): Promise<v
 function checkContents(world: World, tree: Tree): void {
   const present = new Set<string>();
   for (const [path, node] of tree) {
-    if (path.split('/').some((name) => name.startsWith('.holdfast')))
+    if (path.split('/').some((name) => name.startsWith('.holdfast') && !name.startsWith(IGNORE_FILE)))
       world.violate(`a name of Holdfast's own is visible: ${path}`);
     if (node.kind !== 'file') continue;
     present.add(node.text);

@@ -56,6 +56,7 @@ export function required(): readonly string[] {
     'round: alone, exactly',
     'round: all at once',
     'round: a part left out',
+    'round: rules come and go',
     'choices: all selected again',
     'cloned: a machine',
     'cloned: apart',

@@ -9,6 +9,7 @@ import { actAtClone, checkClone, cloningRound, planClone } from './cloned.ts';
 import { buildCopies, checkCopies, keepsCopies, stirCopies } from './copies.ts';
 import type { Counts } from './coverage.ts';
 import { plainFileSystem } from './files.ts';
+import { dropAllRules, keepsRules, stirRules } from './ignores.ts';
 import { Programs, type Tree } from './programs.ts';
 import { checkDurability, checkQuiet, checkStillness, copyTree, untilQuiet, withoutOthers } from './quiet.ts';
 import { checkRescue } from './rescue-check.ts';
@@ -105,12 +106,18 @@ async function runRound(
     planClone(world, new SimRandom(`${seed} cloned ${number}`), round.lengthMs);
     seesAll = false;
   } else if (cloning !== null && !shadow) actAtClone(world, new SimRandom(`${seed} cloned ${number}`), round.lengthMs);
+  const ignoring = keepsRules(world, rounds);
+  if (ignoring) {
+    stirRules(world, new SimRandom(`${seed} rules ${number}`), round.lengthMs);
+    seesAll = false;
+  }
   const faults = new RunningFaults(world, seed);
   for (const fault of round.faults) faults.plan(fault);
   await scheduler.run(() => scheduler.nowMs >= endMs, { untilMs: endMs + 60_000, tasksMax: 3_000_000 });
   faults.endAll();
   heal(world, random);
   const { decided } = world;
+  if (ignoring && !(await dropAllRules(world))) return;
   if (!(await untilQuiet(world))) return;
   const tellsNames = world.devices.every((device) => device.tellsNames);
   const exact =
@@ -124,6 +131,7 @@ async function runRound(
   world.coverage.add(expected ? 'round: alone, exactly' : shadow ? 'round: alone' : 'round: all at once');
   for (const device of world.devices) device.user.failed = false;
   if (choosing && choosing.notWanted().size > 0) world.coverage.add('round: a part left out');
+  if (ignoring) world.coverage.add('round: rules come and go');
   await checkQuiet(world, expected);
   checkClone(world);
   if (keepsCopies(seed) && world.violations.length === 0) await checkCopies(world);

@@ -1,0 +1,123 @@
+/**
+ * In some worlds people write rules of what is ignored, and take them away again: what is let go of on one disk goes on living there by itself. At the end
+ * of a round all rules are taken away, and then everything that was ignored anywhere must come together again, with nothing lost.
+ */
+import { ROOT_ENTRY } from '#core/ids.ts';
+import { IGNORE_FILE } from '#core/ignore.ts';
+import { SimRandom } from '#world/sim/sim-random.ts';
+import { choosingDevice } from './choices.ts';
+import { cloningRound } from './cloned.ts';
+import { Decisions } from './decisions.ts';
+import type { DeviceMachine } from './device-machine.ts';
+import { childOf, nameOf } from './programs.ts';
+import { isErrno } from './user.ts';
+import type { World } from './world.ts';
+
+const ACTS_MAX = 5;
+const RULES = ['b\n', 'e\n', '*.txt\n', 'q/\n', 'p\n', '/r\n', '*\n!a\n!p\n', '# none\n'];
+/** Rules of folders that were ignored come to light when the rules above have gone. */
+const DROPS_MAX = 20;
+const QUIET_MS_MAX = 75 * 60_000;
+const TASKS_MAX = 600_000;
+
+/** Where nothing else keeps things away from a disk, and nobody makes rules of megabytes: those are told as a problem for as long as they are there. */
+export function keepsRules(world: World, rounds: number): boolean {
+  const random = new SimRandom(`${world.options.seed} rules`);
+  if (world.around.largeShare > 0) return false;
+  return random.chance(0.3) && choosingDevice(world) === null && cloningRound(world, rounds) === null;
+}
+
+/** What people do about rules while they work. */
+export function stirRules(world: World, random: SimRandom, lengthMs: number): void {
+  for (let left = random.below(ACTS_MAX + 1); left > 0; left--) {
+    const drawn = new SimRandom(`${random.below(2 ** 32)}`);
+    world.scheduler.after(null, random.below(lengthMs), 'person ignores', () => {
+      const device = drawn.pick(world.devices);
+      if (device.files.isMounted && device.hasPower) changeRules(world, device, drawn);
+    });
+  }
+}
+
+function changeRules(world: World, device: DeviceMachine, random: SimRandom): void {
+  try {
+    const entries = device.programs.paths();
+    const there = entries.filter(areRules);
+    if (there.length > 0 && random.chance(0.3)) return drop(world, device, random.pick(there).path);
+    const folders = entries.filter(({ kind }) => kind === 'folder').map(({ path }) => path);
+    const path = childOf(random.chance(0.6) ? '' : random.pick(['', ...folders]), IGNORE_FILE);
+    const kind = device.programs.kindAt(path);
+    if (kind !== null && kind !== 'file') return;
+    const text = random.pick(RULES);
+    giveUp(world, device, path);
+    world.ledger.tolerate(text, device.name);
+    device.programs.write(path, text);
+    world.around.onAct(device.name, 'ignore', path);
+  } catch (error) {
+    if (!isErrno(error)) throw error;
+    world.ledger.tolerate('', device.name);
+    device.user.failed = true;
+  }
+}
+
+function areRules({ path, kind }: { readonly path: string; readonly kind: string }): boolean {
+  return kind === 'file' && nameOf(path) === IGNORE_FILE;
+}
+
+function drop(world: World, device: DeviceMachine, path: string): void {
+  giveUp(world, device, path);
+  device.programs.remove(path);
+  world.around.onAct(device.name, 'ignore no more', path);
+}
+
+/** Whatever somebody made of it. */
+function giveUp({ ledger }: World, { programs }: DeviceMachine, path: string): void {
+  for (const [at, node] of programs.tree())
+    if (node.kind === 'file' && (at === path || at.startsWith(`${path}/`))) ledger.gaveUp(node.text);
+}
+
+/** Folders that others deleted, and that stay for what their own rules ignored: nobody else's, until somebody clears them away. */
+function remnants(device: DeviceMachine): readonly string[] {
+  const sql = device.otherProcess().open(device.statePath, { durability: 'normal' });
+  const rows = sql
+    .prepare(
+      `WITH RECURSIVE placed (entry, path) AS (
+         SELECT entry, coalesce(alias, name) FROM local WHERE parent = ?
+         UNION ALL SELECT l.entry, p.path || '/' || coalesce(l.alias, l.name) FROM local l JOIN placed p ON l.parent = p.entry)
+       SELECT path FROM placed JOIN synced USING (entry)
+       WHERE presence = 'ignored' AND entry NOT IN (SELECT entry FROM remote) ORDER BY path`,
+    )
+    .all(ROOT_ENTRY)
+    .map((row) => row['path'] as string);
+  return rows.filter((path) => !rows.some((other) => path.startsWith(`${other}/`)));
+}
+
+/** False where it could not be done in bounded time. */
+export async function dropAllRules(world: World): Promise<boolean> {
+  const decisions = new Decisions(world);
+  const inSync = () => {
+    if (world.devices.every((device) => device.isUp && device.inSync)) return true;
+    decisions.look();
+    return false;
+  };
+  for (let left = DROPS_MAX; left > 0; left--) {
+    if (!(await world.scheduler.run(inSync, { untilMs: world.scheduler.nowMs + QUIET_MS_MAX, tasksMax: TASKS_MAX }))) {
+      world.violate(
+        ['rules: not in sync in bounded time', ...world.devices.map((device) => device.explain())].join('\n'),
+      );
+      return false;
+    }
+    let dropped = false;
+    for (const device of world.devices) {
+      const rules = device.programs.paths().filter(areRules);
+      const paths = rules.length > 0 ? rules.map(({ path }) => path) : remnants(device);
+      for (const path of paths) drop(world, device, path);
+      dropped ||= paths.length > 0;
+    }
+    if (!dropped) return true;
+    // Seen, before anybody says again that all is in sync.
+    const untilMs = world.scheduler.nowMs + 2000;
+    await world.scheduler.run(() => world.scheduler.nowMs >= untilMs, { untilMs: untilMs + 1000, tasksMax: TASKS_MAX });
+  }
+  world.violate('rules: they come back, however often they are taken away');
+  return false;
+}
