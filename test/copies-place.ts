@@ -3,9 +3,14 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { TestContext } from 'node:test';
+import { BadLine } from './bad-line.ts';
 import { untilInSync, type Listed, type Status } from './cluster.ts';
 import { freePorts, run, runJson, scratch, service, until, type Service, type Surroundings } from './holdfast.ts';
+import { DETOURS, SLOW_READS_FILE } from './proof/troubles.ts';
+
+const troubles = fileURLToPath(new URL('./proof/troubles-preload.ts', import.meta.url));
 
 type Row = {
   node: string;
@@ -29,9 +34,15 @@ export class CopiesPlace {
   readonly #options: readonly string[];
   server!: Service;
 
-  static async start(context: TestContext, copies: number, options: readonly string[]): Promise<CopiesPlace> {
+  static async start(
+    context: TestContext,
+    copies: number,
+    options: readonly string[],
+    troubled = false,
+  ): Promise<CopiesPlace> {
     const directory = scratch(context);
     const place = new CopiesPlace(context, directory, [...(await freePorts(8))], options);
+    if (troubled) await place.#layLines();
     await place.startServer();
     // All else goes to `others`; the pool of this test is one that was made.
     const set = await runJson<{ made: boolean; nodes: number }>(
@@ -59,11 +70,31 @@ export class CopiesPlace {
   }
 
   readonly #serverPort: number;
+  /** Of a place with troubles: by the node's name the line between it and the server. */
+  readonly lines = new Map<string, BadLine>();
+  readonly #portsBehindLines = new Map<string, number>();
+  #env: Readonly<Record<string, string>> = {};
+
+  async #layLines(): Promise<void> {
+    const detours: string[] = [];
+    for (const name of ['a', 'b', 'c']) {
+      const [port, nodePort] = this.#ports.splice(0, 2) as [number, number];
+      this.#portsBehindLines.set(name, nodePort);
+      this.lines.set(name, await BadLine.open(this.context, port, nodePort));
+      detours.push(`${nodePort}=${port}`);
+    }
+    this.#env = { NODE_OPTIONS: `--import=${troubles}`, [DETOURS]: detours.join(',') };
+  }
+
+  /** While it is there, every read of the node's segments takes a second. */
+  slowFileOf(name: string): string {
+    return join(this.directory, `slow-${name}`);
+  }
 
   async startServer(): Promise<void> {
     const data = join(this.directory, 'data-server');
     const args = ['server', '--data', data, '--port', String(this.#serverPort), ...this.#options];
-    this.server = await service(this.context, args, this.owner);
+    this.server = await service(this.context, args, { ...this.owner, env: this.#env });
   }
 
   dataOf(name: string): string {
@@ -76,9 +107,11 @@ export class CopiesPlace {
   }
 
   async startNode(name: string, more: readonly string[] = []): Promise<void> {
-    const port = this.nodes.get(name)?.port ?? (this.#ports.shift() as number);
+    const chosen = this.nodes.get(name)?.port ?? this.#portsBehindLines.get(name);
+    const port = chosen ?? (this.#ports.shift() as number);
     const args = ['node', '--data', this.dataOf(name), '--port', String(port), ...more];
-    this.nodes.set(name, { port, running: await service(this.context, args, this.owner) });
+    const env = { ...this.#env, [SLOW_READS_FILE]: this.slowFileOf(name) };
+    this.nodes.set(name, { port, running: await service(this.context, args, { ...this.owner, env }) });
   }
 
   node(name: string): Service {

@@ -1,9 +1,11 @@
 /** Fetches blocks of a space from whichever node holds a good copy: the ones that are known to hold it first, then where layouts put it. */
 import type { GetResult } from '#blocks/block-store.ts';
-import { HoldfastError } from '#core/errors.ts';
+import { must } from '#core/assert.ts';
+import { hasCode, HoldfastError } from '#core/errors.ts';
 import type { BlockId, SpaceId } from '#core/ids.ts';
 import { findPresence } from '#meta/contents.ts';
 import { noteBadCopies, type BadCopy } from './bad-copies.ts';
+import { withDeadline } from './deadline.ts';
 import { transferMsMax, type KnownNode, type NodeBook } from './node-book.ts';
 import type { NodeConnection } from './node-connection.ts';
 import type { ServerContext } from './server-context.ts';
@@ -15,8 +17,20 @@ export type ReadBlock =
 
 /** For the first byte of a block that another node may have as well. */
 const PATIENCE_MS = 3000;
+/** For all of a batch, from a node that was quick so far and where others are named as well: a disk that wakes up or fails slowly keeps nobody waiting. */
+const HURRY_MS = 500;
+const HURRY_BYTES_PER_MS = 8192;
 
-type Search = { readonly wanted: WantedBlock; readonly open: KnownNode[]; result: ReadBlock; readonly bad: BadCopy[] };
+type Search = {
+  readonly wanted: WantedBlock;
+  /** Those that rows name for it. */
+  readonly holders: readonly KnownNode[];
+  /** Still to be asked, in that order. */
+  readonly open: KnownNode[];
+  result: ReadBlock;
+  readonly bad: BadCopy[];
+};
+type Tools = Pick<ServerContext, 'nodes' | 'clock'>;
 
 /** Copies that are found missing or damaged on the way are noted, and made anew. */
 export async function readBlocks(
@@ -29,19 +43,22 @@ export async function readBlocks(
   const unique = [...new Map(wanted.map((one) => [one.id, one])).values()];
   const places = await placesOf(context, space, unique);
   const searches = unique.map((one): Search => {
-    const open = places.get(one.id) ?? [];
-    const up = open.filter((known) => !nodes.isDown(known));
+    const { holders, others } = places.get(one.id) ?? { holders: [], others: [] };
+    const slow = holders.filter((known) => nodes.isSlow(known));
+    const inTurn = [...holders.filter((known) => !slow.includes(known)), ...slow, ...others];
+    const up = inTurn.filter((known) => !nodes.isDown(known));
     return {
       wanted: one,
+      holders,
       open: up,
-      result: { kind: up.length < open.length ? 'storage_unavailable' : 'block_missing' },
+      result: { kind: up.length < inTurn.length ? 'storage_unavailable' : 'block_missing' },
       bad: [],
     };
   });
-  await readAll(nodes, searches, signal);
+  await readAll(context, searches, signal);
   // Of this space: what only another one has stays as missing as what nobody has.
   const absent = searches.filter(({ wanted: { id }, result }) => result.kind === 'block_missing' && places.has(id));
-  if (absent.length > 0) await lookEverywhere(nodes, absent, signal);
+  if (absent.length > 0) await lookEverywhere(context, absent, signal);
   await noteBadCopies(
     context,
     space,
@@ -50,16 +67,17 @@ export async function readBlocks(
   return new Map(searches.map((search) => [search.wanted.id, search.result]));
 }
 
-async function readAll(nodes: NodeBook, searches: readonly Search[], signal: AbortSignal): Promise<void> {
+async function readAll(tools: Tools, searches: readonly Search[], signal: AbortSignal): Promise<void> {
   const unfinished = () => searches.filter((search) => search.result.kind !== 'found' && search.open.length > 0);
-  for (let round = unfinished(); round.length > 0; round = unfinished()) await readRound(nodes, round, signal);
+  for (let round = unfinished(); round.length > 0; round = unfinished()) await readRound(tools, round, signal);
 }
 
 /** An index that was put back from an older backup does not know where blocks were moved since. What is nowhere is missing as before. */
-async function lookEverywhere(nodes: NodeBook, absent: readonly Search[], signal: AbortSignal): Promise<void> {
+async function lookEverywhere(tools: Tools, absent: readonly Search[], signal: AbortSignal): Promise<void> {
+  const { nodes } = tools;
   const up = nodes.all().filter((known) => !nodes.isDown(known));
-  const again = absent.map(({ wanted, result }): Search => ({ wanted, open: [...up], result, bad: [] }));
-  await readAll(nodes, again, signal);
+  const again = absent.map(({ wanted, result }): Search => ({ wanted, holders: [], open: [...up], result, bad: [] }));
+  await readAll(tools, again, signal);
   again.forEach((search, index) => {
     const first = absent[index];
     if (first && search.result.kind === 'found') first.result = search.result;
@@ -73,18 +91,24 @@ async function placesOf(
 ) {
   const ids = wanted.map((one) => one.id);
   const presences = await meta.read((reader) => findPresence(reader, space, ids));
-  const places = new Map<BlockId, KnownNode[]>();
-  const add = (block: BlockId, known: KnownNode | null) => {
-    const list = places.get(block) ?? [];
-    if (known && !list.includes(known)) list.push(known);
-    places.set(block, list);
-  };
-  for (const presence of presences) for (const holder of presence.holders) add(presence.block, nodes.byNumber(holder));
-  for (const { block, pool } of presences) for (const known of nodes.places(pool, block)) add(block, known);
+  const places = new Map<BlockId, { readonly holders: KnownNode[]; readonly others: KnownNode[] }>();
+  for (const { block, holders } of presences) {
+    const place = places.get(block) ?? { holders: [], others: [] };
+    places.set(block, place);
+    for (const holder of holders) {
+      const known = nodes.byNumber(holder);
+      if (known && !place.holders.includes(known)) place.holders.push(known);
+    }
+  }
+  for (const { block, pool } of presences) {
+    const place = must(places.get(block), 'it was made from these very rows');
+    for (const known of nodes.places(pool, block))
+      if (!place.holders.includes(known) && !place.others.includes(known)) place.others.push(known);
+  }
   return places;
 }
 
-async function readRound(nodes: NodeBook, round: readonly Search[], signal: AbortSignal): Promise<void> {
+async function readRound(tools: Tools, round: readonly Search[], signal: AbortSignal): Promise<void> {
   const byNode = new Map<KnownNode, Search[]>();
   for (const search of round) {
     const known = search.open.shift();
@@ -93,18 +117,55 @@ async function readRound(nodes: NodeBook, round: readonly Search[], signal: Abor
     if (batch) batch.push(search);
     else byNode.set(known, [search]);
   }
-  await Promise.all([...byNode].map(([known, searches]) => readFrom(nodes, known, searches, signal)));
+  const calls: Promise<void>[] = [];
+  for (const [known, searches] of byNode) {
+    const hurried = searches.filter((search) => isHurried(tools.nodes, known, search));
+    const patient = searches.filter((search) => !hurried.includes(search));
+    if (hurried.length > 0) calls.push(readHurried(tools, known, hurried, signal));
+    if (patient.length > 0) calls.push(readFrom(tools.nodes, known, patient, signal));
+  }
+  await Promise.all(calls);
 }
+
+/** Where others are named for the block as well; what was slow a moment ago was not in vain, and gets its time. */
+function isHurried(nodes: NodeBook, known: KnownNode, { open, holders }: Search): boolean {
+  return !nodes.isSlow(known) && open.some((other) => holders.includes(other));
+}
+
+/** Who does not answer soon is asked again when the other holders were asked, and until then says nothing about itself or the blocks. */
+async function readHurried(
+  { nodes, clock }: Tools,
+  known: KnownNode,
+  searches: readonly Search[],
+  signal: AbortSignal,
+) {
+  const bytes = bytesOf(searches);
+  const ms = HURRY_MS + Math.ceil(bytes / HURRY_BYTES_PER_MS);
+  try {
+    await withDeadline(clock, ms, signal, (hurried) => readFrom(nodes, known, searches, hurried));
+  } catch (error) {
+    if (signal.aborted || !hasCode(error, 'timeout')) throw error;
+    nodes.noteSlow(known);
+    for (const { open, holders } of searches)
+      open.splice(1 + open.findLastIndex((other) => holders.includes(other)), 0, known);
+  }
+}
+
+const bytesOf = (searches: readonly Search[]) => searches.reduce((sum, search) => sum + search.wanted.storedLength, 0);
 
 async function readFrom(nodes: NodeBook, known: KnownNode, searches: readonly Search[], signal: AbortSignal) {
   let results: readonly GetResult[];
   try {
     const ids = searches.map((search) => search.wanted.id);
-    const bytes = searches.reduce((sum, search) => sum + search.wanted.storedLength, 0);
     const get = ({ store }: NodeConnection, limited: AbortSignal) => store.get(ids, limited);
     // A node that stands still must not hold up what lies elsewhere too; where it is the last one, it gets all the time there is.
     const elsewhere = searches.every((search) => search.open.length > 0);
-    results = await nodes.call(known, signal, get, transferMsMax(bytes, elsewhere ? PATIENCE_MS : undefined));
+    results = await nodes.call(
+      known,
+      signal,
+      get,
+      transferMsMax(bytesOf(searches), elsewhere ? PATIENCE_MS : undefined),
+    );
   } catch (error) {
     if (signal.aborted || !(error instanceof HoldfastError)) throw error;
     for (const search of searches) search.result = { kind: 'storage_unavailable' };

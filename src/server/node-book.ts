@@ -15,6 +15,8 @@ import type { ConnectNode, NodeConnection, NodeStatus } from './node-connection.
  * a dead node delays nobody.
  */
 const DOWN_MS = 5000;
+/** How long a node that kept a reader waiting is not the first to be asked. */
+const SLOW_MS = 60_000;
 const CALL_MS_MAX = 10_000;
 /** A node may sit behind a slow line: a batch gets the time that one megabit a second needs. */
 const BYTES_PER_MS_MIN = 128;
@@ -31,6 +33,8 @@ export type KnownNode = {
   status: NodeStatus | null;
   /** Monotonic; 0: up. */
   downUntilMs: number;
+  /** Monotonic: until then others are asked first for what they have as well; 0: it is as quick as any. */
+  slowUntilMs: number;
   answering: boolean;
   lastSeenMs: number | null;
   /** Monotonic: since when it does not answer this process; null: it does. */
@@ -89,7 +93,14 @@ export class NodeBook {
     const connection = this.#connect({ node, cluster: this.#cluster, pool, pin, addresses }, this.#show);
     const { lastSeenMs } = stored;
     const silentSinceMs = this.#clock.monotonicMs();
-    const unknown = { status: null, downUntilMs: 0, answering: false, unprovenSinceMs: null, complaint: null };
+    const unknown = {
+      status: null,
+      downUntilMs: 0,
+      slowUntilMs: 0,
+      answering: false,
+      unprovenSinceMs: null,
+      complaint: null,
+    };
     return { stored, connection, lastSeenMs, silentSinceMs, ...unknown };
   }
 
@@ -173,6 +184,14 @@ export class NodeBook {
 
   isDown(known: KnownNode): boolean {
     return known.downUntilMs > this.#clock.monotonicMs();
+  }
+
+  isSlow(known: KnownNode): boolean {
+    return known.slowUntilMs > this.#clock.monotonicMs();
+  }
+
+  noteSlow(known: KnownNode): void {
+    known.slowUntilMs = this.#clock.monotonicMs() + SLOW_MS;
   }
 
   /** Asks it for no blocks for a moment. */

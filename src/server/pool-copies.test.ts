@@ -252,6 +252,45 @@ test('a copy that a read finds damaged or missing is passed over, owed and made 
     assert.ok(good.size > 0);
   }));
 
+test('a node that is slow to read keeps nobody waiting for what others have, and all the time it needs for what it alone has', () =>
+  withWorld(3, async (world) => {
+    await world.copies(2);
+    await world.write(30);
+    const { store } = world.node(0);
+    let asked = 0;
+    const get: typeof store.get = async (ids, signal) => {
+      asked += 1;
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      return store.get(ids, signal);
+    };
+    world.node(0).store = Object.assign(Object.create(store) as typeof store, {
+      get,
+      has: store.has.bind(store),
+      status: () => store.status(),
+    });
+    const timed = async () => {
+      const begun = performance.now();
+      await world.checkReadable();
+      return performance.now() - begun;
+    };
+    const firstMs = await timed();
+    assert.ok(firstMs < 1400, `the first read took ${firstMs} ms`);
+    assert.ok(asked > 0, 'it was asked');
+    asked = 0;
+    const laterMs = await timed();
+    assert.ok(laterMs < 400, `a later read took ${laterMs} ms`);
+    assert.equal(asked, 0, 'it is remembered that it is slow');
+    assert.equal(await world.atRisk(), 0, 'slow is neither lost nor damaged');
+    // The others are gone: what lies on it is read all the same.
+    await world.down(1, true);
+    await world.down(2, true);
+    const { blocks } = (await store.status()) as { blocks: number };
+    const manifests = world.files.map(({ manifestId }) => manifestId);
+    const { response } = await world.one.ask(contents, { space: world.one.space, manifests, budgetBytes: 4 << 20 });
+    const found = response.items.filter(({ kind }) => kind === 'found').length;
+    assert.ok(found > 0 && found <= blocks, `${found} files of ${blocks} blocks were read`);
+  }));
+
 test('scrub finds what nobody reads', async () => {
   const monotonic = { ms: 0 };
   const clock = {
