@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { ServerPlan } from '#cli/launcher.ts';
 import type { NodeId } from '#core/ids.ts';
 import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
+import { collectionTimes } from '#server/collection.ts';
 import { nodeConnectionOf, type NodeToReach } from '#server/node-connection.ts';
 import { ROOTS_PACE } from '#server/roots.ts';
 import { startServer, type Server } from '#server/server.ts';
@@ -30,7 +31,7 @@ type Accepted = { readonly kind: 'caller' } | { readonly kind: 'node'; readonly 
 const log = stderrLog('warn');
 
 export async function start(plan: unknown): Promise<Role> {
-  const { dataDirectory, host, port, lostMs, scrubMs, challengeMs, rootEveryMs } = plan as ServerPlan;
+  const { dataDirectory, host, port, lostMs, scrubMs, challengeMs, collectEveryMs, rootEveryMs } = plan as ServerPlan;
   const directory = join(dataDirectory, 'server');
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const lock = lockDirectory(directory);
@@ -49,6 +50,7 @@ export async function start(plan: unknown): Promise<Role> {
       rootKeeper: rootKeyFile(join(directory, 'root.key'), nodePrimitives),
       connectNode: (node, show) => nodeConnectionOf(nodes.peerOf(node, show), nodePrimitives),
       addresses: () => addresses,
+      collection: collectionTimes(collectEveryMs),
       care: { lostMs, scrubMs, challengeMs },
       rootsPace: { ...ROOTS_PACE, segmentMs: rootEveryMs },
       backUp: (to, proof) => backUpInto(to, proof, (path) => meta.copyTo(path)),

@@ -17,6 +17,8 @@ export type ServerPlan = {
   readonly scrubMs: number;
   /** Between two rounds in which every storage node proves that it holds what it says. */
   readonly challengeMs: number;
+  /** Between two marks of what is named. */
+  readonly collectEveryMs: number;
   /** How often, at most, what changed of the metadata goes into the pools. */
   readonly rootEveryMs: number;
 };

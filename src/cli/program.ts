@@ -37,6 +37,13 @@ const challengeEvery = () =>
   )
     .argParser(seconds)
     .default(60);
+const collectEvery = () =>
+  new Option(
+    '--collect-every <seconds>',
+    'seconds between two looks for bytes that nothing names any more; what is found is kept for twice that time',
+  )
+    .argParser(seconds)
+    .default(43_200);
 const ROOT_HELP = 'seconds, at most, until a change of names and places is in the pools as well, for a rescue';
 const LISTEN_HELP = 'address to listen on; any but 127.0.0.1 turns TLS on';
 
@@ -143,6 +150,7 @@ function build(surroundings: Surroundings, version: string): Command {
     lostAfter: number;
     scrubDays: number;
     challengeEvery: number;
+    collectEvery: number;
     rootEvery: number;
   }>(
     program,
@@ -161,7 +169,8 @@ function build(surroundings: Surroundings, version: string): Command {
     )
     .addOption(lostAfter())
     .addOption(scrubDays())
-    .addOption(challengeEvery());
+    .addOption(challengeEvery())
+    .addOption(collectEvery());
   command<{
     data?: string;
     listen: string;
@@ -169,6 +178,7 @@ function build(surroundings: Surroundings, version: string): Command {
     lostAfter: number;
     scrubDays: number;
     challengeEvery: number;
+    collectEvery: number;
     rootEvery: number;
   }>(program, 'server', 'run the server alone', (context, _, options) => serve(context, options))
     .option('--data <dir>', DATA_HELP)
@@ -177,6 +187,7 @@ function build(surroundings: Surroundings, version: string): Command {
     .addOption(lostAfter())
     .addOption(scrubDays())
     .addOption(challengeEvery())
+    .addOption(collectEvery())
     .addOption(new Option('--root-every <seconds>', ROOT_HELP).argParser(seconds).default(60));
   command<{ data?: string; listen: string; port: number; join?: string; pool?: string; name?: string }>(
     program,

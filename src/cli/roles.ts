@@ -15,6 +15,7 @@ export type ServerOptions = {
   readonly scrubDays: number;
   /** Seconds. */
   readonly challengeEvery: number;
+  readonly collectEvery: number;
   readonly rootEvery: number;
 };
 
@@ -29,6 +30,7 @@ export async function serve(context: Context, options: ServerOptions): Promise<v
       lostMs: options.lostAfter * 1000,
       scrubMs: options.scrubDays * DAY_MS,
       challengeMs: options.challengeEvery * 1000,
+      collectEveryMs: options.collectEvery * 1000,
       rootEveryMs: options.rootEvery * 1000,
     });
     running.push(server, settlingOf(server));

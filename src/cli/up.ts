@@ -20,6 +20,7 @@ export type UpOptions = {
   readonly scrubDays: number;
   /** Seconds. */
   readonly challengeEvery: number;
+  readonly collectEvery: number;
 };
 
 export const DAY_MS = 24 * 3_600_000;
@@ -44,6 +45,7 @@ export async function up(context: Context, folder: string | null, options: UpOpt
       lostMs: options.lostAfter * 1000,
       scrubMs: options.scrubDays * DAY_MS,
       challengeMs: options.challengeEvery * 1000,
+      collectEveryMs: options.collectEvery * 1000,
       rootEveryMs: options.rootEvery * 1000,
     });
     running.push(server);

@@ -18,8 +18,12 @@ export type CollectionTimes = {
   readonly graceMs: number;
 };
 
-const HOUR_MS = 3_600_000;
-export const COLLECTION_TIMES: CollectionTimes = { everyMs: 12 * HOUR_MS, graceMs: 24 * HOUR_MS };
+/** What is found is kept over two further marks. */
+export function collectionTimes(everyMs: number): CollectionTimes {
+  return { everyMs, graceMs: 2 * everyMs };
+}
+
+export const COLLECTION_TIMES: CollectionTimes = collectionTimes(12 * 3_600_000);
 
 type Cycle = {
   readonly number: number;

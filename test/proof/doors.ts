@@ -12,16 +12,20 @@ import * as folder from '../../src/world/real/folder.ts';
 import * as net from '../../src/world/real/net.ts';
 import * as sql from '../../src/world/real/sql.ts';
 import type { SqlDatabase, SqlOpener } from '../../src/world/sql.ts';
-import { passed, powerCuts, type Point } from './points.ts';
+import { passed, powerCuts, type Point, type UpkeepPoint } from './points.ts';
 
-type Points = Readonly<Record<string, Point>>;
+type Points = Readonly<Record<string, Point | UpkeepPoint | readonly (Point | UpkeepPoint)[]>>;
+
+const passedAll = (points: Points[string] | undefined): void => {
+  for (const point of [points ?? []].flat()) passed(point);
+};
 
 function peerPassing(peer: Peer, before: Points, after: Points): Peer {
   return {
     call: async (verbName, message, signal) => {
-      if (before[verbName]) passed(before[verbName]);
+      passedAll(before[verbName]);
       const answer = await peer.call(verbName, message, signal);
-      if (after[verbName]) passed(after[verbName]);
+      passedAll(after[verbName]);
       return answer;
     },
     close: () => peer.close(),
@@ -40,7 +44,17 @@ export const bootOfThisMachine: typeof boot.bootOfThisMachine = () => `${boot.bo
 
 /** Of a server to its nodes. A node's own calls have no points. */
 export const pinnedPeer: typeof pinned.pinnedPeer = (...given) =>
-  peerPassing(pinned.pinnedPeer(...given), {}, { 'node-put': 'server: blocks on the nodes, commit not decided' });
+  peerPassing(
+    pinned.pinnedPeer(...given),
+    {},
+    {
+      'node-put': [
+        'server: blocks on the nodes, commit not decided',
+        'server: blocks in the new pool, not written down',
+      ],
+      'node-delete': 'server: delete order carried out, answer not written down',
+    },
+  );
 
 const ANSWERED: Points = {
   commit: 'server: answer made, not sent',
@@ -52,8 +66,7 @@ export const realNet: Net = {
   listen: (at, handler, options) => {
     const passing: Handler = async (verbName, ...rest) => {
       const answer = await handler(verbName, ...rest);
-      const point = ANSWERED[verbName];
-      if (point) passed(point);
+      passedAll(ANSWERED[verbName]);
       return answer;
     };
     return net.realNet.listen(at, passing, options);
@@ -117,20 +130,86 @@ export const sqliteOpener: SqlOpener = {
   },
 };
 
-/** The server's index: transactions that let a journal grow are commits. */
+/** What a transaction of the server's index is about, by the statements in it; and what is passed before and after it is durable. */
+const TRANSACTIONS: readonly {
+  readonly has: readonly string[];
+  readonly lacks?: readonly string[];
+  readonly before: Point | UpkeepPoint;
+  readonly after: Point | UpkeepPoint;
+}[] = [
+  {
+    has: ['insert into "journal"'],
+    before: 'server: commit decided, not durable',
+    after: 'server: commit durable, not answered',
+  },
+  {
+    has: ['delete from "rule"', 'insert into "placing_folder"'],
+    before: 'server: rules changed, not durable',
+    after: 'server: rules changed, not answered',
+  },
+  {
+    has: ['delete from "placing_folder"', 'delete from "misplaced"'],
+    before: 'server: files judged by new rules, not durable',
+    after: 'server: files judged by new rules',
+  },
+  {
+    has: ['delete from "misplaced"'],
+    lacks: ['insert into "journal"', 'delete from "placing_folder"', 'update "placing_folder"'],
+    before: 'server: move decided, not durable',
+    after: 'server: move durable',
+  },
+  {
+    has: ['insert into "collection"'],
+    lacks: ['update "garbage"', 'delete from "garbage"'],
+    before: 'server: mark begun, not durable',
+    after: 'server: mark begun',
+  },
+  {
+    has: ['update "presence" set "condemned_mark" = ?'],
+    lacks: ['insert into "journal"', 'delete from "misplaced"', 'delete from "presence"'],
+    before: 'server: rows condemned, not durable',
+    after: 'server: rows condemned',
+  },
+  {
+    has: ['delete from "presence"', 'insert into "garbage"'],
+    before: 'server: rows removed, not durable',
+    after: 'server: rows removed',
+  },
+  {
+    has: ['update "garbage" set "state" = ?, "fence" = ?'],
+    before: 'server: delete order decided, not durable',
+    after: 'server: delete order decided, not sent',
+  },
+  {
+    has: ['update "garbage" set "state" = ?, "since_ms" = ?'],
+    before: 'server: answer to a delete order not durable',
+    after: 'server: answer to a delete order written down',
+  },
+  {
+    has: ['delete from "garbage"'],
+    lacks: ['update "garbage"'],
+    before: 'server: garbage forgotten, not durable',
+    after: 'server: garbage forgotten',
+  },
+];
+
 function journalling(database: SqlDatabase): SqlDatabase {
-  let grows = false;
+  let statements: string[] = [];
+  const includes = (beginning: string): boolean => statements.some((text) => text.startsWith(beginning));
   return {
     prepare: (text) => {
-      grows ||= text.startsWith('insert into "journal"');
+      if (!text.startsWith('select')) statements.push(text);
       return database.prepare(text);
     },
     exec: (text) => {
-      const commits = text === 'commit' && grows;
-      if (text.startsWith('begin')) grows = false;
-      if (commits) passed('server: commit decided, not durable');
+      if (text.startsWith('begin')) statements = [];
+      const about =
+        text === 'commit'
+          ? TRANSACTIONS.filter(({ has, lacks = [] }) => has.every(includes) && !lacks.some(includes))
+          : [];
+      for (const { before } of about) passed(before);
       database.exec(text);
-      if (commits) passed('server: commit durable, not answered');
+      for (const { after } of about) passed(after);
     },
     transaction: (work) => database.transaction(work),
     close: () => database.close(),

@@ -25,10 +25,37 @@ export const POINTS = {
   'node: blocks synced, not in the index': 'append and reply',
   'node: blocks in the index, not acknowledged': 'append and reply',
 } as const satisfies Record<string, Between>;
+/**
+ * What a server does unasked, and a change of rules: in the order in which one follows another. They have their own proof (`upkeep.ts`), since a person's
+ * work alone comes to none of them.
+ */
+export const UPKEEP_POINTS = [
+  'server: rules changed, not durable',
+  'server: rules changed, not answered',
+  'server: files judged by new rules, not durable',
+  'server: files judged by new rules',
+  'server: blocks in the new pool, not written down',
+  'server: move decided, not durable',
+  'server: move durable',
+  'server: mark begun, not durable',
+  'server: mark begun',
+  'server: rows condemned, not durable',
+  'server: rows condemned',
+  'server: rows removed, not durable',
+  'server: rows removed',
+  'server: delete order decided, not durable',
+  'server: delete order decided, not sent',
+  'server: delete order carried out, answer not written down',
+  'server: answer to a delete order not durable',
+  'server: answer to a delete order written down',
+  'server: garbage forgotten, not durable',
+  'server: garbage forgotten',
+] as const;
+export type UpkeepPoint = (typeof UPKEEP_POINTS)[number];
 export type Point = keyof typeof POINTS;
 
 export const points = Object.keys(POINTS) as Point[];
-export const victimOf = (point: Point): Victim => point.slice(0, point.indexOf(':')) as Victim;
+export const victimOf = (point: Point | UpkeepPoint): Victim => point.slice(0, point.indexOf(':')) as Victim;
 
 /** The role looks into the file of this name: a point, and the how manyth passage from then on is the last. */
 export const ARMED_FILE = 'HOLDFAST_TEST_KILL_AT';
@@ -38,7 +65,7 @@ export const CUT_POWER = fileURLToPath(new URL('./cut-power.py', import.meta.url
 /** Written beside it in the last moment. */
 export const killedFile = (armed: string): string => `${armed}.killed`;
 
-export const armedText = (point: Point, passage: number): string => `${passage} ${point}`;
+export const armedText = (point: Point | UpkeepPoint, passage: number): string => `${passage} ${point}`;
 
 /** How often the power was cut, written beside it by whoever cuts it. */
 export const cutsFile = (armed: string): string => `${armed}.cuts`;
@@ -52,7 +79,7 @@ let text = '';
 let passages = 0;
 
 /** Ends this process, without anything more, where this passage is the one. */
-export function passed(point: Point): void {
+export function passed(point: Point | UpkeepPoint): void {
   const armed = process.env[ARMED_FILE];
   if (!armed || !existsSync(armed)) return;
   const now = readOrEmpty(armed);

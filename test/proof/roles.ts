@@ -3,7 +3,16 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePorts, runJson, service, type Ending, type Service, type Surroundings } from '../holdfast.ts';
-import { ARMED_FILE, armedText, CUT_DISKS, cutsFile, killedFile, type Point, type Victim } from './points.ts';
+import {
+  ARMED_FILE,
+  armedText,
+  CUT_DISKS,
+  cutsFile,
+  killedFile,
+  type Point,
+  type UpkeepPoint,
+  type Victim,
+} from './points.ts';
 
 export type Role = {
   readonly name: string;
@@ -31,7 +40,11 @@ export type Places = { readonly home: string; readonly folder: string };
 export async function startRoles(
   ending: Ending,
   directory: string,
-  options: { readonly placesOf?: (name: string) => Places; readonly cutDisks?: boolean } = {},
+  options: {
+    readonly placesOf?: (name: string) => Places;
+    readonly cutDisks?: boolean;
+    readonly serverOptions?: readonly string[];
+  } = {},
 ): Promise<Roles> {
   const placesOf = (name: string): Places => {
     const beside = join(directory, name.replace(' ', '-'));
@@ -54,7 +67,14 @@ export async function startRoles(
     all.push({ ...role, running: await service(ending, first, role.at) });
   };
   const server = at('server');
-  const serverArgs = ['server', '--data', join(home('server'), 'data'), '--port', String(port)];
+  const serverArgs = [
+    'server',
+    '--data',
+    join(home('server'), 'data'),
+    '--port',
+    String(port),
+    ...(options.serverOptions ?? []),
+  ];
   const serverRole = { name: 'server', victim: 'server', args: serverArgs, at: server, folder: null } as const;
   await start({ ...serverRole }, serverArgs);
   // The owner's commands pass no points.
@@ -81,7 +101,7 @@ const disksOf = ({ home, folder }: Places): readonly string[] =>
   folder.startsWith(`${home}/`) ? [home] : [home, dirname(folder)];
 
 /** The role dies at its `passage`th passage of the point from now on. */
-export function arm(role: Role, point: Point, passage: number): void {
+export function arm(role: Role, point: Point | UpkeepPoint, passage: number): void {
   writeFileSync(armedFileOf(role), armedText(point, passage));
 }
 
