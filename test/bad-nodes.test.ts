@@ -82,7 +82,7 @@ test('a disk that takes a second for each read delays no file that another node 
   await place.untilWhole();
   const device = { ...place.owner, home: join(place.directory, 'home-device') };
   const onSlow: string[] = [];
-  for (let index = 0; onSlow.length < 4; index++) {
+  for (let index = 0; onSlow.length < 8; index++) {
     const { placed } = await runJson<Story>(['why', `file-${index}.dat`], device);
     if (placed.nodes[0]?.name === 'a') onSlow.push(`file-${index}.dat`);
   }
@@ -96,10 +96,10 @@ test('a disk that takes a second for each read delays no file that another node 
   const quickMs = await timed(fetchSome);
   writeFileSync(place.slowFileOf('a'), '');
   const slowMs = await timed(fetchSome);
-  context.diagnostic(`4 files: ${Math.round(quickMs)} ms, with a slow disk ${Math.round(slowMs)} ms`);
+  context.diagnostic(`8 files: ${Math.round(quickMs)} ms, with a slow disk ${Math.round(slowMs)} ms`);
   place.write(5, 'more', () => randomInt(1, 50_000));
   await place.inSync();
-  assert.ok(slowMs < quickMs + 2500, `${slowMs} ms where it took ${quickMs} ms`);
+  assert.ok(slowMs < quickMs + 6000, `${slowMs} ms where it took ${quickMs} ms`);
   // Where it alone has a good copy, it gets the time that it needs.
   await Promise.all([place.node('b').kill(), place.node('c').kill()]);
   const alone = (await run(['fetch', 'file-0.dat', '--to', join(place.directory, 'alone')], place.owner)).code;

@@ -258,9 +258,13 @@ test('a node that is slow to read keeps nobody waiting for what others have, and
     await world.write(30);
     const { store } = world.node(0);
     let asked = 0;
+    let wakeUp = () => {};
+    const awake = new Promise<void>((resolve) => {
+      wakeUp = resolve;
+    });
     const get: typeof store.get = async (ids, signal) => {
       asked += 1;
-      await new Promise((resolve) => setTimeout(resolve, 1500));
+      await awake;
       return store.get(ids, signal);
     };
     world.node(0).store = Object.assign(Object.create(store) as typeof store, {
@@ -268,22 +272,17 @@ test('a node that is slow to read keeps nobody waiting for what others have, and
       has: store.has.bind(store),
       status: () => store.status(),
     });
-    const timed = async () => {
-      const begun = performance.now();
-      await world.checkReadable();
-      return performance.now() - begun;
-    };
-    const firstMs = await timed();
-    assert.ok(firstMs < 1400, `the first read took ${firstMs} ms`);
+    // It has not answered when these are.
+    await world.checkReadable();
     assert.ok(asked > 0, 'it was asked');
     asked = 0;
-    const laterMs = await timed();
-    assert.ok(laterMs < 400, `a later read took ${laterMs} ms`);
+    await world.checkReadable();
     assert.equal(asked, 0, 'it is remembered that it is slow');
     assert.equal(await world.atRisk(), 0, 'slow is neither lost nor damaged');
     // The others are gone: what lies on it is read all the same.
     await world.down(1, true);
     await world.down(2, true);
+    wakeUp();
     const { blocks } = (await store.status()) as { blocks: number };
     const manifests = world.files.map(({ manifestId }) => manifestId);
     const { response } = await world.one.ask(contents, { space: world.one.space, manifests, budgetBytes: 4 << 20 });
