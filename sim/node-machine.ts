@@ -11,7 +11,7 @@ import { writeNodeIdentity } from '#storage/node-identity.ts';
 import { startStorageNode, type StorageNode } from '#storage/storage-node.ts';
 import { realChecksum } from '#world/real/checksum.ts';
 import type { SimProcess } from '#world/sim/scheduler.ts';
-import type { SimRandom } from '#world/sim/sim-random.ts';
+import { SimRandom } from '#world/sim/sim-random.ts';
 import { SimDisk } from '#world/sim/sim-disk.ts';
 import { Machine, primitives, type Surroundings } from './machines.ts';
 import { SERVER_ADDRESS } from './server-machine.ts';
@@ -25,6 +25,8 @@ export class NodeMachine extends Machine {
   readonly disk: SimDisk;
   #ticket: Invite | null;
   readonly pool: string;
+  /** In some worlds logs of many small segments: they fill up, and what is mostly dead is compacted. */
+  readonly #segments: { readonly segmentBytesMax?: number };
   /** As the running node has them. */
   blocks: NodeBlockStore | null = null;
   storage: StorageNode | null = null;
@@ -37,6 +39,8 @@ export class NodeMachine extends Machine {
     this.disk = new SimDisk(around.scheduler, this.random);
     this.pool = pool;
     this.#ticket = ticket;
+    const random = new SimRandom(`${around.seed} segments`);
+    this.#segments = random.chance(0.4) ? { segmentBytesMax: random.pick([3000, 8000, 30_000]) } : {};
   }
 
   override powerCut(): void {
@@ -76,6 +80,7 @@ export class NodeMachine extends Machine {
           log: this.log(),
           checksum: realChecksum,
           primitives,
+          ...this.#segments,
         });
         return this.blocks;
       },
