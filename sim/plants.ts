@@ -49,12 +49,21 @@ export const plants: readonly Plant[] = [
       },
     ],
   },
-  one(
-    'a new file takes the place of what stands there',
-    'src/world/real/folder/place.ts',
-    'const linked = linkedTo(fs, made.spot, to);',
-    'if (Math.max(0, 1) === 1) { fs.rename(made.spot.at, to.at); return true; } const linked = linkedTo(fs, made.spot, to);',
-  ),
+  {
+    name: 'a new file takes the place of what stands there',
+    edits: [
+      {
+        file: 'src/world/real/folder/place.ts',
+        find: 'const linked = linkedTo(fs, made.spot, to);',
+        put: 'if (Math.max(0, 1) === 1) { fs.rename(made.spot.at, to.at); return true; } const linked = linkedTo(fs, made.spot, to);',
+      },
+      {
+        file: 'src/world/real/folder/apply.ts',
+        find: 'if (now === null || expect === null) return now === null && expect === null;',
+        put: "if (now === null || expect === null) return expect === null && now?.kind !== 'folder';",
+      },
+    ],
+  },
   one(
     'a node acknowledges before its disk does',
     'src/blocks/disk/segment-writer.ts',
