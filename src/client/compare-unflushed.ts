@@ -100,15 +100,18 @@ async function wasTakenBack(
 
 /**
  * The power took a renaming back, of two files that changed places, say, or a part of it: by the local tree the very file that had the agreed bytes
- * stands at another's place, or the one that is here does. That one is in nobody's place now, and may be nowhere else.
+ * stands at another's place, or the one that is here does. That one is in nobody's place now, and may be nowhere else. A file that has several
+ * names says nothing: it stands at each of them.
  */
 function isRenamedBack({ trees }: Device, entry: EntryId, rows: readonly Unflushed[], agreed: ContentId, now: Stat) {
   const agreedFiles = rows.flatMap(({ content, stat }) =>
     content === agreed && stat !== null ? [parseStat(stat)] : [],
   );
-  return [now, ...agreedFiles].some((file) =>
-    trees.localByInode(inodeText(file)).some((row) => row.entry !== entry && isUnmoved(parseStat(row.stat), file)),
-  );
+  return [now, ...agreedFiles]
+    .filter(({ links }) => links === 1)
+    .some((file) =>
+      trees.localByInode(inodeText(file)).some((row) => row.entry !== entry && isUnmoved(parseStat(row.stat), file)),
+    );
 }
 
 /** Without a base it is not a deletion, but something that is not here yet; with all that was below it. */

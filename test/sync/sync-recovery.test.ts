@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
+  linkSync,
   mkdirSync,
   readdirSync,
   renameSync,
@@ -423,6 +424,25 @@ test('two files that changed places, one of them sent, and a half of it taken ba
     flushesNothing(a);
     a.start();
   }
+});
+
+test('a save that a power cut took back is fetched again, also where the file from before has another name too', async () => {
+  await a.stop();
+  flushesNothing(a);
+  a.start();
+  writeFileSync(a.path('one'), 'first');
+  linkSync(a.path('one'), a.path('two'));
+  await converged([a, b]);
+  writeFileSync(a.path('one.new'), 'second');
+  renameSync(a.path('one.new'), a.path('one'));
+  await converged([a, b], { one: 'second', two: 'first' });
+  await a.stop();
+  flushesAgain(a);
+  inState(a, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+  unlinkSync(a.path('one'));
+  linkSync(a.path('two'), a.path('one'));
+  a.start();
+  await converged([a, b], { one: 'second', two: 'first' });
 });
 
 test('what is changed and deleted after a kill, before the disk was known to have it, is changed and deleted', async () => {
