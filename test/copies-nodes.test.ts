@@ -2,9 +2,12 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { cpSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { CopiesPlace } from './copies-place.ts';
 import { run, runJson, until } from './holdfast.ts';
+
+type Story = { placed: { repairs: { from: string[]; to: string[]; blocks: number; atMs: number }[] } };
 
 test('two copies: a disk is wiped, a node joins, another drains and leaves, a directory is copied; the server restarts in between', {
   timeout: 120_000,
@@ -43,6 +46,18 @@ test('two copies: a disk is wiped, a node joins, another drains and leaves, a di
   await place.startServer();
   await place.untilWhole();
   await place.checkFetch(2);
+  // The story of a file tells of it: every block that lay there was copied to another node.
+  const device = { ...place.owner, home: join(place.directory, 'home-device') };
+  const { placed } = await runJson<Story>(['why', 'large-0.dat'], device);
+  assert.ok(placed.repairs.length > 0);
+  for (const { from, to, blocks, atMs } of placed.repairs) {
+    assert.ok(blocks > 0 && atMs <= Date.now() && atMs > Date.now() - 60_000);
+    assert.deepEqual([...from, ...to].sort(), ['b', 'c']);
+  }
+  assert.match(
+    (await run(['why', 'large-0.dat'], device)).stdout,
+    /^Repaired on .*: \d+ blocks? copied from [bc] to [bc]\.$/m,
+  );
   const refused = await run(['nodes', 'drain', 'b'], place.owner);
   assert.equal(refused.code, 5, refused.stderr);
   await runJson(['nodes', 'remove', 'a', '--lost'], place.owner);

@@ -62,8 +62,24 @@ function placedLines(placed: NonNullable<Story['placed']>): readonly string[] {
     lines.push(
       `  node ${shown(node.name)} (${node.node.slice(0, 8)}) holds ${node.blocks} of ${blocks}${node.pool === pool ? '' : `, left in pool ${node.pool} until they are collected`}`,
     );
+  for (const { node, why: fault, blocks: count, atMs } of placed.faults)
+    lines.push(`On ${when(atMs)} node ${shown(node)} ${FAULTS[fault]} ${blocksText(count)}.`);
+  for (const { from, to, blocks: count, atMs } of placed.repairs)
+    lines.push(
+      `Repaired on ${when(atMs)}: ${blocksText(count)} copied${from.length > 0 ? ` from ${from.map(shown).join(' or ')}` : ''} to ${to.map(shown).join(', ')}.`,
+    );
   return lines;
 }
+
+const FAULTS: Readonly<Record<NonNullable<Story['placed']>['faults'][number]['why'], string>> = {
+  missing: 'had lost its copy of',
+  corrupt: 'had damaged its copy of',
+  wrong_bytes: 'sent other bytes for',
+  wrong_proof: 'could not prove that it holds',
+  not_there: 'was found without',
+};
+
+const blocksText = (count: number): string => `${count} ${count === 1 ? 'block' : 'blocks'}`;
 
 function eventCells({ kind, atMs, device, size, path, from }: StoryRow): readonly string[] {
   const what = {

@@ -4,9 +4,16 @@ import { id16Of, id32Of, idBytes, type BlockId, type SpaceId } from '#core/ids.t
 import { formatHolders, parseHolders, type Presence } from './contents.ts';
 import type { MetaReader, MetaWriter } from './meta-store.ts';
 import type { MetaSchema } from './schema.ts';
+import { lookupSlices } from './slices.ts';
 
 export type PresenceKey = { readonly space: SpaceId; readonly block: BlockId; readonly pool: string };
 export type PlacedPresence = Presence & { readonly space: SpaceId };
+
+export type Fault = { readonly why: string; readonly node: number; readonly atMs: number };
+/** Numbers of nodes: who held the block then, and who got it. */
+export type Repaired = { readonly from: readonly number[]; readonly to: readonly number[]; readonly atMs: number };
+/** `fault`, `repaired`: take the place of the ones that are written down. */
+export type ChangedPresence = PlacedPresence & { readonly fault?: Fault; readonly repaired?: Repaired };
 
 /** A row names no more holders than this. */
 export const HOLDERS_MAX = 16;
@@ -72,15 +79,56 @@ export async function owedRows(
 }
 
 /** Only of rows that are still there. */
-export async function updateHolders({ db }: MetaWriter, rows: readonly PlacedPresence[]): Promise<void> {
-  for (const { space, block, pool, holders, owed } of rows)
+export async function updateHolders({ db }: MetaWriter, rows: readonly ChangedPresence[]): Promise<void> {
+  for (const { space, block, pool, holders, owed, fault, repaired } of rows)
     await db
       .updateTable('presence')
-      .set({ holders: formatHolders(holders.slice(0, HOLDERS_MAX)), owed })
+      .set({
+        holders: formatHolders(holders.slice(0, HOLDERS_MAX)),
+        owed,
+        ...(fault && { fault: fault.why, fault_node: fault.node, fault_ms: fault.atMs }),
+        ...(repaired && {
+          repaired_ms: repaired.atMs,
+          repaired_from: formatHolders(repaired.from.slice(0, HOLDERS_MAX)),
+          repaired_to: formatHolders(repaired.to.slice(0, HOLDERS_MAX)),
+        }),
+      })
       .where('space', '=', idBytes(space))
       .where('block', '=', idBytes(block))
       .where('pool', '=', pool)
       .execute();
+}
+
+/** What is written down of the blocks' copies, of each the last: only where there is any. */
+export async function mendings(
+  { db }: MetaReader,
+  space: SpaceId,
+  blocks: readonly BlockId[],
+  pool: string,
+): Promise<readonly { readonly fault: Fault | null; readonly repaired: Repaired | null }[]> {
+  const found: { fault: Fault | null; repaired: Repaired | null }[] = [];
+  for (const slice of lookupSlices([...new Set(blocks)])) {
+    const rows = await db
+      .selectFrom('presence')
+      .select(['fault', 'fault_node', 'fault_ms', 'repaired_ms', 'repaired_from', 'repaired_to'])
+      .where('space', '=', idBytes(space))
+      .where('block', 'in', slice.map(idBytes))
+      .where('pool', '=', pool)
+      .where((eb) => eb.or([eb('fault_ms', 'is not', null), eb('repaired_ms', 'is not', null)]))
+      .execute();
+    for (const { fault, fault_node, fault_ms, repaired_ms, repaired_from, repaired_to } of rows)
+      found.push({
+        fault:
+          fault === null || fault_node === null || fault_ms === null
+            ? null
+            : { why: fault, node: fault_node, atMs: fault_ms },
+        repaired:
+          repaired_ms === null || repaired_from === null || repaired_to === null
+            ? null
+            : { from: parseHolders(repaired_from), to: parseHolders(repaired_to), atMs: repaired_ms },
+      });
+  }
+  return found;
 }
 
 export type Counted = { readonly blocks: number; readonly bytes: number };

@@ -2,7 +2,7 @@
  * The tables of the metadata store, the same on every database. Ids and hashes are byte columns; names too, so that
  * equality is by bytes everywhere. Whole numbers stay below 2^53.
  */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 export type MetaSchema = {
   /** One row: which version wrote the store, and whose it is. */
@@ -110,6 +110,14 @@ export type MetaSchema = {
     owed: number;
     condemned_mark: number | null;
     condemned_ms: number | null;
+    /** The last copy that was found bad, on which node, and when. */
+    fault: string | null;
+    fault_node: number | null;
+    fault_ms: number | null;
+    /** When a copy was last made anew, which nodes held the block then, and which got it. */
+    repaired_ms: number | null;
+    repaired_from: Uint8Array | null;
+    repaired_to: Uint8Array | null;
   };
   /**
    * Copies that nothing names any more, on a storage node. `state`: `waiting` to be judged; `deleting`: the node is told to, under `fence`;

@@ -31,6 +31,9 @@ const storyEvent = z.strictObject({
 });
 export type StoryRow = z.infer<typeof storyEvent>;
 
+/** As the node itself said, or as its answers showed. */
+export const COPY_FAULTS = ['missing', 'corrupt', 'wrong_proof', 'wrong_bytes', 'not_there'] as const;
+
 /** Where a file's bytes are, and why. */
 const placed = z.strictObject({
   size: sizeBytes,
@@ -47,6 +50,10 @@ const placed = z.strictObject({
   copiesWanted: count,
   /** Who holds how many of its blocks, those of a former pool included. */
   nodes: z.array(z.strictObject({ node: nodeId, name: label, pool: poolName, blocks: count })),
+  /** Copies of its blocks that were found bad: of each block the last one. `atMs`: of the latest of so many. */
+  faults: z.array(z.strictObject({ node: label, why: z.enum(COPY_FAULTS), blocks: count, atMs: timeMs })),
+  /** Copies that were made anew, of each block the last time; from one of these nodes. */
+  repairs: z.array(z.strictObject({ from: z.array(label), to: z.array(label), blocks: count, atMs: timeMs })),
 });
 
 /**

@@ -3,7 +3,7 @@ import { counting, owedOf } from '#core/copies.ts';
 import type { BlockId, SpaceId } from '#core/ids.ts';
 import { findPresence } from '#meta/contents.ts';
 import type { LieKind } from '#meta/lies.ts';
-import { updateHolders, type PlacedPresence } from '#meta/copies.ts';
+import { updateHolders, type ChangedPresence } from '#meta/copies.ts';
 import { confirmLies } from './confirm-lies.ts';
 import { noteLies } from './liars.ts';
 import { readPools } from './standing.ts';
@@ -32,7 +32,8 @@ export async function noteBadCopies(
       present.some((row) => row.block === block && row.holders.includes(holder));
     const lies = bad.filter((one) => one.why !== 'not_there' || named(one));
     await noteLies(writer, pools, lies, context.clock.nowMs());
-    const changed: PlacedPresence[] = [];
+    const changed: ChangedPresence[] = [];
+    const atMs = context.clock.nowMs();
     for (const row of present) {
       const own = bad.filter(({ block }) => block === row.block);
       if (!row.holders.some((holder) => own.some((one) => one.holder === holder))) continue;
@@ -43,7 +44,9 @@ export async function noteBadCopies(
       const served = all.filter((holder) => !own.some((one) => one.holder === holder && one.why !== 'wrong_proof'));
       const holders = sound.length > 0 ? sound : served;
       if (holders.length === row.holders.length) continue;
-      changed.push({ ...row, space, holders, owed: owedOf(holders, pool) });
+      const first = own.find(({ holder }) => row.holders.includes(holder) && !holders.includes(holder));
+      const fault = first && { why: first.why, node: first.holder, atMs };
+      changed.push({ ...row, space, holders, owed: owedOf(holders, pool), ...(fault && { fault }) });
     }
     await updateHolders(writer, changed);
     return changed.length;

@@ -1,10 +1,10 @@
 /** Makes further copies of blocks from copies that are good, and writes them down - unless the layout changed since that was planned. */
 import type { Block } from '#blocks/block-store.ts';
-import { keepBest, owedOf, ranked } from '#core/copies.ts';
+import { counting, keepBest, owedOf, ranked } from '#core/copies.ts';
 import type { BlockId, SpaceId } from '#core/ids.ts';
 import { newestLayout } from '#meta/clusters.ts';
 import { findPresence, type Presence } from '#meta/contents.ts';
-import { updateHolders, type PlacedPresence } from '#meta/copies.ts';
+import { updateHolders, type ChangedPresence, type PlacedPresence } from '#meta/copies.ts';
 import { addGarbage, copyKey } from '#meta/garbage.ts';
 import { limits } from '#core/limits.ts';
 import { readBlocks } from './block-reader.ts';
@@ -111,14 +111,18 @@ async function record(
     }
     const added = new Map(left.map(({ block, holders }) => [block, holders]));
     const placed = (await readPools(writer)).of(pool);
-    const changed: PlacedPresence[] = [];
+    const changed: ChangedPresence[] = [];
     const before: Presence[] = [];
     for (const [space, ids] of blocksBySpace(tasks))
       for (const row of await findPresence(writer, space, ids, pool)) {
         // Others may have changed it since: what they know is kept.
         const order = context.nodes.order(pool, row.block);
         const holders = (settle ? keepBest : ranked)([...row.holders, ...(added.get(row.block) ?? [])], order, placed);
-        changed.push({ ...row, space, holders, owed: owedOf(holders, placed) });
+        const to = (added.get(row.block) ?? []).filter((node) => !row.holders.includes(node) && holders.includes(node));
+        // What only moves was never missing.
+        const repaired =
+          settle || to.length === 0 ? undefined : { from: counting(row.holders, placed), to, atMs: nowMs };
+        changed.push({ ...row, space, holders, owed: owedOf(holders, placed), ...(repaired && { repaired }) });
         before.push(row);
       }
     await updateHolders(writer, changed);

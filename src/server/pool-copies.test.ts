@@ -14,6 +14,7 @@ import { addGarbage, orderGarbage } from '#meta/garbage.ts';
 import { nodeJoin } from '#protocol/account.ts';
 import { ask } from '#protocol/call.ts';
 import { contents } from '#protocol/contents.ts';
+import { why } from '#protocol/why.ts';
 import {
   files as listFiles,
   nodesDrain,
@@ -250,6 +251,49 @@ test('a copy that a read finds damaged or missing is passed over, owed and made 
     assert.equal(await world.atRisk(), 0);
     await world.checkReadable();
     assert.ok(good.size > 0);
+  }));
+
+test('the story of a file tells which copies were bad and when they were made anew; a mere move is no repair', () =>
+  withWorld(3, async (world) => {
+    const told = async (index: number) => {
+      const { response } = await world.one.ask(why, { space: world.one.space, path: `file ${index}.txt` });
+      assert.ok(response.placed);
+      const { faults, repairs } = response.placed;
+      return { faults, repairs };
+    };
+    const all = async () => Promise.all(world.files.map((_, index) => told(index)));
+    await world.copies(2);
+    await world.write(30);
+    await world.join(new RigNode('txt'));
+    await world.rig.server.settleCopies();
+    assert.ok((await all()).every(({ faults, repairs }) => faults.length + repairs.length === 0));
+
+    const held = new Set(
+      [...(await world.rows())].filter(([, holders]) => holders.includes(1)).map(([block]) => block),
+    );
+    assert.ok(held.size > 0 && held.size < 30);
+    world.node(0).store = new MemoryBlockStore(p);
+    const beganMs = Date.now();
+    await world.checkReadable();
+    await world.rig.server.settleCopies();
+    const stories = await all();
+    const mended = stories.filter(({ repairs }) => repairs.length > 0);
+    assert.ok(mended.length > 0 && mended.length <= held.size);
+    for (const [index, { faults, repairs }] of stories.entries()) {
+      const block = world.files[index]?.blocks[0]?.id;
+      assert.ok(block);
+      if (!held.has(block)) assert.deepEqual([faults, repairs], [[], []]);
+      if (repairs.length === 0) continue;
+      assert.deepEqual(
+        faults.map((one) => [one.node, one.why, one.blocks]),
+        [['node-txt', 'missing', 1]],
+      );
+      assert.deepEqual(
+        repairs.map(({ from, to, blocks }) => [from, to, blocks]),
+        [[['node-txt'], ['node-txt'], 1]],
+      );
+      assert.ok([...faults, ...repairs].every(({ atMs }) => atMs >= beganMs && atMs <= Date.now()));
+    }
   }));
 
 test('a node that is slow to read keeps nobody waiting for what others have, and all the time it needs for what it alone has', () =>
