@@ -1,9 +1,10 @@
 /** The story of a file, told with real processes and two devices. */
 import assert from 'node:assert/strict';
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { addDevice, startCluster, treeOf, untilIdentical, untilInSync } from './cluster.ts';
+import { CopiesPlace } from './copies-place.ts';
 import { run, runJson, until } from './holdfast.ts';
 
 type Story = {
@@ -19,6 +20,13 @@ type Story = {
     nodes: { pool: string; blocks: number }[];
   } | null;
   events: { kind: string; device: { name: string }; size: number | null; path: string; from: string | null }[];
+};
+
+type Mended = {
+  placed: {
+    faults: { node: string; why: string; blocks: number }[];
+    repairs: { from: string[]; to: string[]; blocks: number }[];
+  };
 };
 
 test('why: devices, rule, nodes and moves of a file; who deleted it; and what never was', async (context) => {
@@ -79,4 +87,51 @@ test('why: devices, rule, nodes and moves of a file; who deleted it; and what ne
   const never = await run(['why', 'reprot.txt'], cluster.owner);
   assert.equal(never.code, 3);
   assert.match(never.stderr, /^holdfast: there never was "reprot\.txt".*report\.txt\n$/);
+});
+
+test('why: bytes that were flipped on a node, found by a read and made anew from the other copy', async (context) => {
+  const place = await CopiesPlace.start(context, 2, []);
+  place.write(30, 'file', () => 100_000);
+  await place.inSync();
+  await place.untilWhole();
+  assert.equal(await place.node('a').stop(), 0);
+  const segments = join(place.dataOf('a'), 'segments');
+  for (const name of readdirSync(segments)) {
+    const bytes = readFileSync(join(segments, name));
+    for (let at = 50_000; at < bytes.length; at += 50_000) bytes[at] = (bytes[at] as number) ^ 1;
+    writeFileSync(join(segments, name), bytes);
+  }
+  await place.startNode('a');
+  await until(
+    'it answers',
+    () => place.row('a'),
+    (row) => row?.state === 'ok',
+  );
+  await place.checkFetch(null);
+  await place.untilWhole();
+  await place.checkFetch(2);
+  const device = { ...place.owner, home: join(place.directory, 'home-device') };
+  const found = await until(
+    'a file tells of it',
+    async () => {
+      for (let index = 0; index < 30; index++) {
+        const path = `file-${index}.dat`;
+        const { placed } = await runJson<Mended>(['why', path], device);
+        if (placed.faults.length > 0) return { path, ...placed };
+      }
+      return null;
+    },
+    (one) => one !== null,
+    10_000,
+  );
+  assert.ok(found);
+  assert.deepEqual(
+    found.faults.map(({ node, why, blocks }) => [node, why, blocks]),
+    [['a', 'corrupt', 1]],
+  );
+  assert.equal(found.repairs.length, 1);
+  assert.ok(found.repairs[0]?.blocks === 1 && found.repairs[0].from.every((node) => node !== 'a'));
+  const { stdout } = await run(['why', found.path], device);
+  assert.match(stdout, /^On \d{4}-.* node a had damaged its copy of 1 block\.$/m);
+  assert.match(stdout, /^Repaired on \d{4}-.*: 1 block copied from [bc] to [abc]\.$/m);
 });
