@@ -13,6 +13,8 @@ const TRASH_DAYS_MAX = 30;
 const PATHS_PER_STEP = 500;
 
 type Placing = Placed & { readonly mtimeUs: number };
+/** `timed`: it says the time that it was to be given. */
+type Suspect = { readonly placing: Placing; readonly stat: Stat; readonly timed: boolean };
 
 export async function recover(device: Device): Promise<void> {
   const { boot, state } = device;
@@ -70,7 +72,8 @@ async function bringBackParked({ state, folder, keys, trees, log }: Device): Pro
 
 /**
  * What was being placed. Files may not have reached the disk whole: wrong bytes under our own time - which the disk keeps to the microsecond, or
- * to what it keeps of times - are ours, and fetched again, never uploaded. An edit would have given them another. Where the machine `ranOn` nothing
+ * to what it keeps of times - are ours, and fetched again, never uploaded. An edit would have given them another. The right bytes are ours under any
+ * time: the power may have taken that alone. Where the machine `ranOn` nothing
  * was torn that was not on a disk that somebody pulled, and an edit in the very tick of that time looks the same: both are kept then.
  */
 async function checkPlaced(device: Device, ranOn: boolean): Promise<void> {
@@ -79,14 +82,15 @@ async function checkPlaced(device: Device, ranOn: boolean): Promise<void> {
   for (let at = 0; at < rows.length; at += PATHS_PER_STEP) {
     const some = rows.slice(at, at + PATHS_PER_STEP);
     const seen = await folder.look(some.map(({ path }) => path));
-    const suspects: { readonly placing: Placing; readonly stat: Stat }[] = [];
+    const suspects: Suspect[] = [];
     /** Folders and links: they have no bytes that could be torn. */
     const bare: { readonly placing: Placing; readonly stat: Stat }[] = [];
     for (const [index, placing] of some.entries()) {
       const found = seen[index] ?? null;
       if (found === null || 'kind' in found) continue;
       const { stat, target } = found;
-      if (stat.kind === 'file' && mayBeTime(stat, placing.mtimeUs)) suspects.push({ placing, stat });
+      const timed = mayBeTime(stat, placing.mtimeUs);
+      if (stat.kind === 'file' && (timed || !ranOn)) suspects.push({ placing, stat, timed });
       else if (stat.kind === 'folder' || (stat.kind === 'symlink' && target === placing.text))
         bare.push({ placing, stat });
     }
@@ -100,12 +104,8 @@ async function checkPlaced(device: Device, ranOn: boolean): Promise<void> {
   }
 }
 
-async function judgeSuspects(
-  device: Device,
-  suspects: readonly { readonly placing: Placing; readonly stat: Stat }[],
-  ranOn: boolean,
-): Promise<void> {
-  let batch: (typeof suspects)[number][] = [];
+async function judgeSuspects(device: Device, suspects: readonly Suspect[], ranOn: boolean): Promise<void> {
+  let batch: Suspect[] = [];
   let bytes = 0;
   const flush = async () => {
     await judgeBatch(device, batch, ranOn);
@@ -120,17 +120,14 @@ async function judgeSuspects(
   if (batch.length > 0) await flush();
 }
 
-async function judgeBatch(
-  device: Device,
-  batch: readonly { readonly placing: Placing; readonly stat: Stat }[],
-  ranOn: boolean,
-): Promise<void> {
+async function judgeBatch(device: Device, batch: readonly Suspect[], ranOn: boolean): Promise<void> {
   const { folder, keys, state, trees, dirty } = device;
   await folder.flush(batch.map(({ placing }) => placing.path));
-  for (const { placing, stat } of batch) {
+  for (const { placing, stat, timed } of batch) {
     const content = await contentOf(device, placing.path, stat);
     if (content === 'unreadable') continue;
     const whole = content === placing.text;
+    if (!timed && !whole) continue;
     if (whole && (await takePlaced(device, placing, stat))) continue;
     if (whole || !ranOn) await folder.apply([{ kind: 'remove', path: placing.path, expect: stat }], keys());
     state.transaction(() => {

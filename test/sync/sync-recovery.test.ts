@@ -104,6 +104,34 @@ test('bytes that a power cut tore are fetched again, also where the first try to
   assert.ok(failures < 1);
 });
 
+test('right bytes that lost their time in a power cut are no edit, which would go over what came after them', async () => {
+  for (const text of ['first', 'second']) {
+    writeFileSync(a.path('file'), text);
+    await converged([a, b], { file: text });
+    if (text === 'first') continue;
+    // And back to what bert's state knows, whose last words the power took as well.
+    await b.stop();
+  }
+  const [row] = inState(a, (sql) => sql.prepare(`SELECT * FROM remote WHERE name = 'file'`).all());
+  assert.ok(row);
+  writeFileSync(a.path('file'), 'first');
+  await eventually(
+    () => inState(a, (sql) => sql.prepare(`SELECT content FROM remote`).get())?.['content'] !== row['content'],
+    () => a.client?.status(),
+  );
+  const [first] = inState(a, (sql) => sql.prepare(`SELECT * FROM remote WHERE name = 'file'`).all());
+  inState(b, (sql) => {
+    sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
+    sql.prepare('UPDATE synced SET content = ? WHERE name = ?').run(first?.['content'] as string, 'file');
+    sql
+      .prepare('INSERT INTO placing VALUES (?, ?, ?, ?, ?)')
+      .run('file', row['entry'] as string, row['content'] as string, row['mtime_us'] as number, 'file');
+  });
+  setTime(b.path('file'), BigInt(Date.now() - 5000) * 1_000_000n);
+  b.start();
+  await converged([a, b], { file: 'first' });
+});
+
 test('where the machine ran on, other bytes under our own time are kept beside what was placed: somebody may have written them in that very tick', async () => {
   await placedAs(Buffer.from('written in it'), 2_000_000, 'killed');
   await eventually(
