@@ -6,7 +6,7 @@ import { fateOf, type Condemned, type Found } from './collection.ts';
 const live: Found = { live: true, wantedHere: true, wholeElsewhere: false };
 const dead: Found = { live: false, wantedHere: false, wholeElsewhere: false };
 const surplus: Found = { live: true, wantedHere: false, wholeElsewhere: true };
-const at = (mark: number, nowMs: number) => ({ mark, nowMs, graceMs: 100 });
+const at = (mark: number, nowMs: number, rooted = true) => ({ mark, rooted, nowMs, graceMs: 100 });
 
 test('condemned by one mark, deleted by a later one, and not before its time', () => {
   for (const found of [dead, surplus]) {
@@ -14,6 +14,7 @@ test('condemned by one mark, deleted by a later one, and not before its time', (
     const condemned = { mark: 1, atMs: 0 };
     assert.equal(fateOf(found, condemned, at(1, 1000)), 'keep', 'the same mark, or one that had begun');
     assert.equal(fateOf(found, condemned, at(2, 99)), 'keep');
+    assert.equal(fateOf(found, condemned, at(2, 100, false)), 'keep', 'the newest root may still lead to it');
     assert.equal(fateOf(found, condemned, at(2, 100)), 'delete');
     assert.equal(fateOf(found, { mark: 1, atMs: 500 }, at(2, 100)), 'condemn', 'the clock went back');
   }
@@ -28,11 +29,11 @@ const condemned = fc.option(fc.record<Condemned>({ mark: fc.nat(5), atMs: fc.nat
 
 test('property: nothing goes that anything wants here, or that is the only whole row of what is live', () => {
   fc.assert(
-    fc.property(found, condemned, fc.nat(5), fc.nat(400), (of, before, mark, nowMs) => {
-      const fate = fateOf(of, before, at(mark, nowMs));
+    fc.property(found, condemned, fc.nat(5), fc.nat(400), fc.boolean(), (of, before, mark, nowMs, rooted) => {
+      const fate = fateOf(of, before, at(mark, nowMs, rooted));
       if (fate !== 'delete') return;
       assert.ok(!of.live || (!of.wantedHere && of.wholeElsewhere));
-      assert.ok(before && before.mark < mark && nowMs - before.atMs >= 100);
+      assert.ok(rooted && before && before.mark < mark && nowMs - before.atMs >= 100);
     }),
   );
 });

@@ -1,5 +1,5 @@
 /** Judges the rows of a space by a complete mark, some hundred in a transaction, and lets go of what has waited long enough. */
-import { fateOf, type Condemned, type Fate, type Found } from '#core/collection.ts';
+import { fateOf, type Found } from '#core/collection.ts';
 import { owedOf, QUORUM_COPIES } from '#core/copies.ts';
 import type { ManifestId } from '#core/ids.ts';
 import {
@@ -32,7 +32,8 @@ export type SweepTime = {
   readonly graceMs: number;
 };
 
-type Judge = (found: Found, condemned: Condemned | null) => Fate;
+/** As one step has it. */
+type Now = Omit<SweepTime, 'rootsBefore'> & { readonly rooted: boolean };
 
 export class Sweep {
   readonly #mark: Mark;
@@ -46,36 +47,24 @@ export class Sweep {
 
   /** True when everything was judged. */
   async step(writer: MetaWriter, time: SweepTime): Promise<boolean> {
-    const judge = await this.#judge(writer, time);
-    if (this.#phase === 'contents') return this.#sweepContents(writer, time, judge);
-    if (await this.#sweepPresence(writer, time, judge)) this.#phase = 'contents';
+    const now = { ...time, rooted: await isRooted(writer, time.rootsBefore) };
+    if (this.#phase === 'contents') return this.#sweepContents(writer, now);
+    if (await this.#sweepPresence(writer, now)) this.#phase = 'contents';
     return false;
   }
 
-  /** Nothing goes that the newest root may lead to: what is condemned was so before a root that began after this mark. */
-  async #judge(writer: MetaWriter, time: SweepTime): Promise<Judge> {
-    const newest = await newestRoot(writer);
-    const staying = (await allNodes(writer)).filter(({ standing }) => standing === 'in');
-    const isSafe =
-      newest !== null && newest.seq > time.rootsBefore && newest.nodes >= Math.min(QUORUM_COPIES, staying.length);
-    return (found, condemned) => {
-      const fate = fateOf(found, condemned, time);
-      return fate === 'delete' && !isSafe ? 'keep' : fate;
-    };
-  }
-
-  async #sweepPresence(writer: MetaWriter, time: SweepTime, judge: Judge): Promise<boolean> {
+  async #sweepPresence(writer: MetaWriter, now: Now): Promise<boolean> {
     const { space } = this.#mark;
     const rows = await presenceAfter(writer, space, this.#after, ROWS_PER_STEP);
     const last = rows.at(-1);
     if (!last) return true;
     const rest = await presenceAfter(writer, space, last, POOLS_MAX);
     const page = [...rows, ...rest.filter(({ block }) => block === last.block)];
-    const condemned = { mark: (await collectionState(writer)).mark, atMs: time.nowMs };
+    const condemned = { mark: (await collectionState(writer)).mark, atMs: now.nowMs };
     const pools = await readPools(writer);
     for (const [at, row] of page.entries()) {
       const others = siblings(page, at);
-      const fate = judge(this.#find(row, others, pools), row.condemned);
+      const fate = fateOf(this.#find(row, others, pools), row.condemned, now);
       if (fate === 'spare') await judgePresence(writer, space, row, null);
       else if (fate === 'condemn') await judgePresence(writer, space, row, condemned);
       else if (fate === 'delete') {
@@ -105,13 +94,13 @@ export class Sweep {
     };
   }
 
-  async #sweepContents(writer: MetaWriter, time: SweepTime, judge: Judge): Promise<boolean> {
+  async #sweepContents(writer: MetaWriter, now: Now): Promise<boolean> {
     const { space } = this.#mark;
     const rows = await contentsAfter(writer, space, this.#afterContent, ROWS_PER_STEP);
-    const condemned = { mark: (await collectionState(writer)).mark, atMs: time.nowMs };
+    const condemned = { mark: (await collectionState(writer)).mark, atMs: now.nowMs };
     for (const { manifest, condemned: before } of rows) {
       const live = this.#mark.isKept(manifest);
-      const fate = judge({ live, wantedHere: live, wholeElsewhere: false }, before);
+      const fate = fateOf({ live, wantedHere: live, wholeElsewhere: false }, before, now);
       if (fate === 'spare') await judgeContent(writer, space, manifest, null);
       else if (fate === 'condemn') await judgeContent(writer, space, manifest, condemned);
       else if (fate === 'delete') await removeContent(writer, space, manifest);
@@ -119,6 +108,13 @@ export class Sweep {
     this.#afterContent = rows.at(-1)?.manifest ?? null;
     return rows.length < ROWS_PER_STEP;
   }
+}
+
+/** Whether a root that began after those lies on enough nodes. */
+async function isRooted(writer: MetaWriter, rootsBefore: number): Promise<boolean> {
+  const newest = await newestRoot(writer);
+  const staying = (await allNodes(writer)).filter(({ standing }) => standing === 'in');
+  return newest !== null && newest.seq > rootsBefore && newest.nodes >= Math.min(QUORUM_COPIES, staying.length);
 }
 
 /** The other rows of the same block: they lie beside it. */

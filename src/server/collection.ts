@@ -38,13 +38,13 @@ export class Collection {
   readonly #context: ServerContext;
   readonly #times: CollectionTimes;
   readonly #copies: CopyCollector;
-  readonly #wantRoot: () => void;
+  readonly #wantRoot: (above: number) => void;
   #cycle: Cycle | null = null;
   /** By the monotonic clock; null before the first look of this process. */
   #nextMs: number | null = null;
 
-  /** `wantRoot`: asks for a root that begins from now on. */
-  constructor(context: ServerContext, wantRoot: () => void, times: CollectionTimes = COLLECTION_TIMES) {
+  /** `wantRoot`: asks for a root with a higher number than this. */
+  constructor(context: ServerContext, wantRoot: (above: number) => void, times: CollectionTimes = COLLECTION_TIMES) {
     this.#context = context;
     this.#wantRoot = wantRoot;
     this.#times = times;
@@ -77,7 +77,7 @@ export class Collection {
       const spaces = (await allSpaces(writer)).map(({ space }) => space);
       return { number, rootsBefore: await lastRootSeq(writer), spaces, mark: null, sweep: null };
     });
-    this.#wantRoot();
+    this.#wantRoot(cycle.rootsBefore);
     return cycle;
   }
 
@@ -86,8 +86,8 @@ export class Collection {
     const { meta, clock } = this.#context;
     if (cycle.sweep) {
       const { sweep } = cycle;
-      const { number, rootsBefore } = cycle;
-      const time = { mark: number, rootsBefore, nowMs: clock.nowMs(), graceMs: this.#times.graceMs };
+      const { number: mark, rootsBefore } = cycle;
+      const time = { mark, rootsBefore, nowMs: clock.nowMs(), graceMs: this.#times.graceMs };
       if (await meta.write((writer) => sweep.step(writer, time))) cycle.sweep = null;
       return false;
     }

@@ -52,8 +52,8 @@ export class Roots {
   /** Lacking pools that the last snapshots were offered to. */
   readonly #offered = new Set<string>();
   #making: AsyncGenerator<void, void> | null = null;
-  /** `waiting`: for one that begins from now on; `served`: it has begun. */
-  #wanted: 'no' | 'waiting' | 'served' = 'no';
+  /** One above this number is wanted, also where nothing changed. */
+  #wantedAbove = 0;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(context: ServerContext, pace: RootsPace) {
@@ -85,32 +85,25 @@ export class Roots {
         this.#lookAtMs = clock.monotonicMs() + this.#pace.segmentMs;
         const plan = await this.#look();
         if (!plan) return 'idle';
-        if (this.#wanted === 'waiting') this.#wanted = 'served';
         this.#making = this.#make(plan);
       }
       const { done } = await this.#making.next();
       if (!done) return 'busy';
     } catch (error) {
       this.#making = null;
-      if (this.#wanted === 'served') this.#wanted = 'waiting';
       if (closing.aborted || !(error instanceof HoldfastError)) throw error;
       this.#lookAtMs = clock.monotonicMs() + Math.min(this.#pace.segmentMs, RETRY_MS);
       log.warn('the metadata could not be put into the pools', { code: error.code, detail: error.message });
       return 'idle';
     }
     this.#making = null;
-    if (this.#wanted === 'served') this.#wanted = 'no';
     return 'idle';
   }
 
-  /** One that begins after this is made soon, also where nothing changed. */
-  want(): void {
-    this.#wanted = 'waiting';
+  /** One above that number is made soon, also where nothing changed: asked for with the highest that was given, one that begins from now on. */
+  want(above: number): void {
+    this.#wantedAbove = above;
     this.#lookAtMs = Number.NEGATIVE_INFINITY;
-  }
-
-  get isWanted(): boolean {
-    return this.#wanted !== 'no';
   }
 
   /** Looks at once, and resolves when what changed is in the pools, or cannot be put there now. */
@@ -148,8 +141,10 @@ export class Roots {
     }
     if (left) return { last, kind: 'snapshot', pools };
     const nowMs = clock.nowMs();
-    if (equalBytes(whole.hash, last.root.wholeHash))
-      return this.isWanted || nowMs - last.root.madeMs >= REFRESH_MS ? { last, kind: 'refresh', pools } : null;
+    if (equalBytes(whole.hash, last.root.wholeHash)) {
+      const wanted = last.root.seq <= this.#wantedAbove || nowMs - last.root.madeMs >= REFRESH_MS;
+      return wanted ? { last, kind: 'refresh', pools } : null;
+    }
     const { snapshotMs } = this.#pace;
     const restMs = Math.min(SNAPSHOT_REST * this.#snapshotTookMs, SNAPSHOT_STRETCH_MAX * snapshotMs);
     const old = nowMs - last.root.snapshotMs >= Math.max(snapshotMs, restMs);

@@ -80,7 +80,7 @@ export type ServerOptions = {
   readonly collection?: CollectionTimes;
   /** How often rules that ask for a file's age are asked again, milliseconds. */
   readonly agesMs?: number;
-  /** How often the metadata goes into the pools. Default: `ROOTS_PACE`. Null: only when `makeRoot` asks for it. */
+  /** How often the metadata goes into the pools. Default: `ROOTS_PACE`. Null: only when `makeRoot` or `collectGarbage` asks for it, and so nothing is collected unasked. */
   readonly rootsPace?: RootsPace | null;
   /** Where others reach this server, as `http(s)://host:port`, the best first: asked for each invite. */
   addresses(): readonly string[];
@@ -176,7 +176,7 @@ async function start(options: ServerOptions): Promise<Server> {
   const trim = new JournalTrim(context, options.journalKept);
   const settled = new AbortController();
   const roots = new Roots(context, options.rootsPace ?? ROOTS_PACE);
-  const collection = new Collection(context, () => roots.want(), options.collection);
+  const collection = new Collection(context, (above) => roots.want(above), options.collection);
   const caring = care.run(async () => {
     await finishHolds(context);
     if (options.rootsPace !== null && (await roots.step()) === 'busy') return 'busy';
@@ -201,7 +201,10 @@ async function start(options: ServerOptions): Promise<Server> {
       while ((await placing.step()) === 'busy' || (await mover.step()) === 'busy');
     },
     async collectGarbage() {
-      while ((await collection.step()) === 'busy') if (roots.isWanted) await roots.makeNow();
+      if ((await collection.step()) === 'idle') return;
+      // What a mark asks for as it begins, and nothing goes without.
+      await roots.makeNow();
+      while ((await collection.step()) === 'busy');
     },
     async settleCopies() {
       jobs.wake();
