@@ -1,7 +1,7 @@
 /** `holdfast why PATH`: the story of one file. */
 import { posix } from 'node:path';
 import { ask } from '#protocol/call.ts';
-import { why, type Story, type StoryRow } from '#protocol/why.ts';
+import { why, type CopyFault, type Story, type StoryRow } from '#protocol/why.ts';
 import { when, withServer } from './cluster-commands.ts';
 import type { Context } from './context.ts';
 import { bytesText, shown, table } from './output.ts';
@@ -71,7 +71,7 @@ function placedLines(placed: NonNullable<Story['placed']>): readonly string[] {
   return lines;
 }
 
-const FAULTS: Readonly<Record<NonNullable<Story['placed']>['faults'][number]['why'], string>> = {
+const FAULTS: Readonly<Record<CopyFault, string>> = {
   missing: 'had lost its copy of',
   corrupt: 'had damaged its copy of',
   wrong_bytes: 'sent other bytes for',

@@ -100,7 +100,7 @@ export async function updateHolders({ db }: MetaWriter, rows: readonly ChangedPr
 }
 
 /** What is written down of the blocks' copies, of each the last: only where there is any. */
-export async function mendings(
+export async function faultsAndRepairs(
   { db }: MetaReader,
   space: SpaceId,
   blocks: readonly BlockId[],

@@ -33,6 +33,7 @@ export type StoryRow = z.infer<typeof storyEvent>;
 
 /** As the node itself said, or as its answers showed. */
 export const COPY_FAULTS = ['missing', 'corrupt', 'wrong_proof', 'wrong_bytes', 'not_there'] as const;
+export type CopyFault = (typeof COPY_FAULTS)[number];
 
 /** Where a file's bytes are, and why. */
 const placed = z.strictObject({

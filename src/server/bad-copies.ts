@@ -31,9 +31,9 @@ export async function noteBadCopies(
     const named = ({ block, holder }: BadCopy) =>
       present.some((row) => row.block === block && row.holders.includes(holder));
     const lies = bad.filter((one) => one.why !== 'not_there' || named(one));
-    await noteLies(writer, pools, lies, context.clock.nowMs());
-    const changed: ChangedPresence[] = [];
     const atMs = context.clock.nowMs();
+    await noteLies(writer, pools, lies, atMs);
+    const changed: ChangedPresence[] = [];
     for (const row of present) {
       const own = bad.filter(({ block }) => block === row.block);
       if (!row.holders.some((holder) => own.some((one) => one.holder === holder))) continue;

@@ -61,12 +61,12 @@ export async function copyBlocks(
   const added = new Map([...placed].map(([block, { holders }]) => [block, holders]));
   const counted = await record(context, { pool, layout, tasks, added, settle, fence });
   if (!counted) await nodes.reload();
-  const whole = tasks.filter(({ row, needed }) => (counted?.get(row.block)?.length ?? 0) >= needed);
+  const whole = counted ? tasks.filter(({ row, needed }) => (counted.get(row.block)?.length ?? 0) >= needed) : [];
   const bytes = [...added].reduce(
     (sum, [block, holders]) => sum + holders.length * (found.get(block)?.bytes.length ?? 0),
     0,
   );
-  return { whole: counted ? whole.length : 0, bytes };
+  return { whole: whole.length, bytes };
 }
 
 async function readAll(context: ServerContext, tasks: readonly CopyTask[]): Promise<ReadonlyMap<BlockId, Block>> {

@@ -19,9 +19,9 @@ import { why, type Story } from '#protocol/why.ts';
 import { outlines } from './contents.ts';
 import { deviceRoute, spaceFor, type DeviceIdentity } from './identity.ts';
 import { findByPath, LastPlaces } from './last-places.ts';
-import { mended } from './mended.ts';
 import { Placement } from './placement.ts';
 import type { ServerContext } from './server-context.ts';
+import { whyCopies } from './why-copies.ts';
 
 const SEQS_PER_STEP = 20_000;
 const EVENTS_MAX = 1000;
@@ -170,7 +170,7 @@ async function placedOf(
     nodes: nodes.sort((left, right) =>
       left.pool === right.pool ? right.blocks - left.blocks : left.pool === pool ? -1 : 1,
     ),
-    ...(await mended(reader, space.space, ids, pool)),
+    ...(await whyCopies(reader, space.space, ids, pool)),
   };
 }
 

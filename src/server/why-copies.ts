@@ -1,22 +1,22 @@
 /** What was wrong with the copies of some blocks, and when they were made anew: from the rows, where of each block the last of both stands. */
 import type { BlockId, SpaceId } from '#core/ids.ts';
 import { allNodes } from '#meta/clusters.ts';
-import { mendings } from '#meta/copies.ts';
+import { faultsAndRepairs } from '#meta/copies.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
 import { COPY_FAULTS, type Story } from '#protocol/why.ts';
 
-type Mended = Pick<NonNullable<Story['placed']>, 'faults' | 'repairs'>;
+type CopiesTold = Pick<NonNullable<Story['placed']>, 'faults' | 'repairs'>;
 
 const GROUPS_MAX = 100;
 
 /** The latest first. Nodes that are gone keep their names. */
-export async function mended(
+export async function whyCopies(
   reader: MetaReader,
   space: SpaceId,
   blocks: readonly BlockId[],
   pool: string,
-): Promise<Mended> {
-  const rows = await mendings(reader, space, blocks, pool);
+): Promise<CopiesTold> {
+  const rows = await faultsAndRepairs(reader, space, blocks, pool);
   if (rows.length === 0) return { faults: [], repairs: [] };
   const names = new Map((await allNodes(reader)).map(({ number, name }) => [number, name]));
   const nameOf = (node: number): string => names.get(node) ?? `number ${node}`;
