@@ -30,11 +30,11 @@ export async function compareUnflushed(device: Device): Promise<void> {
   }
   // Not before all are judged: what the trees know of one tells what became of another.
   for (const { one, there } of lost) {
-    const [outcome] =
-      there === null
-        ? [null]
-        : await folder.apply([{ kind: 'remove', path: one.path, expect: there.stat }], device.keys());
-    if (outcome === null || outcome?.kind === 'done') fetchAgain(device, one);
+    if (there !== null) {
+      const [outcome] = await folder.apply([{ kind: 'remove', path: one.path, expect: there.stat }], device.keys());
+      if (outcome?.kind !== 'done') continue;
+    }
+    fetchAgain(device, one);
   }
 }
 

@@ -97,13 +97,10 @@ export class Ignoring {
       const path = row?.kind === 'file' ? trees.localPath(row.entry) : null;
       if (row && path !== null) {
         if (this.#known.get(folder)?.stat !== row.stat) await this.#read(folder, path, parseStat(row.stat));
-      } else if (!this.#known.has(folder)) {
-        continue;
-      } else if (this.#isLeaving(folder)) {
+      } else if (this.#known.has(folder) && this.#isLeaving(folder)) {
         // It may come to stay after all: then what it has no rules for any more is ignored no longer.
         this.#leaving.add(folder);
-      } else {
-        this.#known.delete(folder);
+      } else if (this.#known.delete(folder)) {
         state.transaction(() => {
           state.sql.prepare('DELETE FROM rules WHERE folder = ?').run(folder);
           this.#reconsider(folder);

@@ -177,9 +177,9 @@ export class Judgement {
       .filter((path) => path !== null);
     const seen = await this.#look([...uncertain.map(({ place }) => pathOf(place)), ...oldPaths, ...candidatePaths]);
     const moves: { readonly from: string; readonly to: string }[] = [];
-    const known = await this.#withoutStrangers(uncertain, seen);
+    const checked = await this.#withoutStrangers(uncertain, seen);
     state.transaction(() => {
-      const displaced = this.#moveFound(known, seen, moves);
+      const displaced = this.#moveFound(checked, seen, moves);
       this.#dropGone(due, seen, displaced);
       for (const { place } of uncertain) this.#addWhatRemains(place, seen.get(pathOf(place)), findings);
       this.#uncertain.clear();

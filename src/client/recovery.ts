@@ -73,8 +73,8 @@ async function bringBackParked({ state, folder, keys, trees, log }: Device): Pro
 /**
  * What was being placed. Files may not have reached the disk whole: wrong bytes under our own time - which the disk keeps to the microsecond, or
  * to what it keeps of times - are ours, and fetched again, never uploaded. An edit would have given them another. The right bytes are ours under any
- * time: the power may have taken that alone. Where the machine `ranOn` nothing
- * was torn that was not on a disk that somebody pulled, and an edit in the very tick of that time looks the same: both are kept then.
+ * time: the power may have taken that alone. Where the machine `ranOn` nothing was torn that was not on a disk that somebody pulled, and an edit in
+ * the very tick of that time looks the same: both are kept then.
  */
 async function checkPlaced(device: Device, ranOn: boolean): Promise<void> {
   const { state, folder } = device;
