@@ -9,6 +9,7 @@ import type { Peer } from '#protocol/wire.ts';
 import { SimProcess } from '#world/sim/scheduler.ts';
 import { SimRandom } from '#world/sim/sim-random.ts';
 import type { DeviceMachine } from './device-machine.ts';
+import { textsAt } from './programs.ts';
 import type { World } from './world.ts';
 
 /** Until somebody sees it. */
@@ -62,16 +63,12 @@ export class Decisions {
     const world = this.#world;
     const decision = this.#random.chance(0.5) ? 'approve' : 'reject';
     // What one wants gone, and what one wants undone, need not be there any more.
-    if (decision === 'approve' || hold.rewrites > 0) for (const path of hold.paths) giveUp(world, path);
+    if (decision === 'approve' || hold.rewrites > 0)
+      for (const path of hold.paths)
+        for (const device of world.devices) for (const text of textsAt(device.tree(), path)) world.ledger.gaveUp(text);
     world.decided++;
     world.coverage.add(`held: ${decision}`);
     world.around.onAct('somebody', decision, hold.paths.join(', '));
     await ask(peer, holdsDecide, { hold: hold.hold, decision }, forever);
   }
-}
-
-function giveUp({ devices, ledger }: World, path: string): void {
-  for (const device of devices)
-    for (const [at, node] of device.tree())
-      if (node.kind === 'file' && (at === path || at.startsWith(`${path}/`))) ledger.gaveUp(node.text);
 }

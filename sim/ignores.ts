@@ -7,9 +7,9 @@ import { IGNORE_FILE } from '#core/ignore.ts';
 import { SimRandom } from '#world/sim/sim-random.ts';
 import { choosingDevice } from './choices.ts';
 import { cloningRound } from './cloned.ts';
-import { Decisions } from './decisions.ts';
 import type { DeviceMachine } from './device-machine.ts';
-import { childOf, nameOf } from './programs.ts';
+import { childOf, nameOf, textsAt } from './programs.ts';
+import { untilInSync } from './quiet.ts';
 import { isErrno } from './user.ts';
 import type { World } from './world.ts';
 
@@ -17,14 +17,14 @@ const ACTS_MAX = 5;
 const RULES = ['b\n', 'e\n', '*.txt\n', 'q/\n', 'p\n', '/r\n', '*\n!a\n!p\n', '# none\n'];
 /** Rules of folders that were ignored come to light when the rules above have gone. */
 const DROPS_MAX = 20;
-const QUIET_MS_MAX = 75 * 60_000;
+/** Until a change is seen at the latest, and told. */
+const SEEN_MS = 2000;
 const TASKS_MAX = 600_000;
 
 /** Where nothing else keeps things away from a disk, and nobody makes rules of megabytes: those are told as a problem for as long as they are there. */
 export function keepsRules(world: World, rounds: number): boolean {
-  const random = new SimRandom(`${world.options.seed} rules`);
-  if (world.around.largeShare > 0) return false;
-  return random.chance(0.3) && choosingDevice(world) === null && cloningRound(world, rounds) === null;
+  if (world.around.largeShare > 0 || !new SimRandom(`${world.options.seed} rules`).chance(0.3)) return false;
+  return choosingDevice(world) === null && cloningRound(world, rounds) === null;
 }
 
 /** What people do about rules while they work. */
@@ -54,7 +54,9 @@ function changeRules(world: World, device: DeviceMachine, random: SimRandom): vo
     world.around.onAct(device.name, 'ignore', path);
   } catch (error) {
     if (!isErrno(error)) throw error;
-    world.ledger.tolerate('', device.name);
+    // Whatever the disk had taken by then may be seen by everybody.
+    for (const text of RULES)
+      for (let at = 0; at < text.length; at++) world.ledger.tolerate(text.slice(0, at), device.name);
     device.user.failed = true;
   }
 }
@@ -71,8 +73,7 @@ function drop(world: World, device: DeviceMachine, path: string): void {
 
 /** Whatever somebody made of it. */
 function giveUp({ ledger }: World, { programs }: DeviceMachine, path: string): void {
-  for (const [at, node] of programs.tree())
-    if (node.kind === 'file' && (at === path || at.startsWith(`${path}/`))) ledger.gaveUp(node.text);
+  for (const text of textsAt(programs.tree(), path)) ledger.gaveUp(text);
 }
 
 /** Folders that others deleted, and that stay for what their own rules ignored: nobody else's, until somebody clears them away. */
@@ -93,19 +94,8 @@ function remnants(device: DeviceMachine): readonly string[] {
 
 /** False where it could not be done in bounded time. */
 export async function dropAllRules(world: World): Promise<boolean> {
-  const decisions = new Decisions(world);
-  const inSync = () => {
-    if (world.devices.every((device) => device.isUp && device.inSync)) return true;
-    decisions.look();
-    return false;
-  };
   for (let left = DROPS_MAX; left > 0; left--) {
-    if (!(await world.scheduler.run(inSync, { untilMs: world.scheduler.nowMs + QUIET_MS_MAX, tasksMax: TASKS_MAX }))) {
-      world.violate(
-        ['rules: not in sync in bounded time', ...world.devices.map((device) => device.explain())].join('\n'),
-      );
-      return false;
-    }
+    if (!(await untilInSync(world))) return false;
     let dropped = false;
     for (const device of world.devices) {
       const rules = device.programs.paths().filter(areRules);
@@ -114,9 +104,8 @@ export async function dropAllRules(world: World): Promise<boolean> {
       dropped ||= paths.length > 0;
     }
     if (!dropped) return true;
-    // Seen, before anybody says again that all is in sync.
-    const untilMs = world.scheduler.nowMs + 2000;
-    await world.scheduler.run(() => world.scheduler.nowMs >= untilMs, { untilMs: untilMs + 1000, tasksMax: TASKS_MAX });
+    const seenMs = world.scheduler.nowMs + SEEN_MS;
+    await world.scheduler.run(() => world.scheduler.nowMs >= seenMs, { untilMs: seenMs + 1000, tasksMax: TASKS_MAX });
   }
   world.violate('rules: they come back, however often they are taken away');
   return false;

@@ -198,6 +198,13 @@ export class Programs {
 }
 
 /** For people: how two trees differ, in a few lines. */
+/** Of the file there, or of all files below. */
+export function textsAt(tree: Tree, path: string): string[] {
+  return [...tree].flatMap(([at, node]) =>
+    node.kind === 'file' && (at === path || at.startsWith(`${path}/`)) ? [node.text] : [],
+  );
+}
+
 export function difference(left: Tree, right: Tree): string[] {
   const lines: string[] = [];
   const say = (node: TreeNode | undefined): string => {

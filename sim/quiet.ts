@@ -17,12 +17,9 @@ const LOOK_MS = { min: 50, max: 20_000 };
 export async function untilQuiet(world: World): Promise<boolean> {
   let lookMs = Number.NEGATIVE_INFINITY;
   let pauseMs = LOOK_MS.min;
-  const decisions = new Decisions(world);
+  const inSync = inSyncOf(world);
   const quiet = () => {
-    if (!world.devices.every((device) => device.isUp && device.inSync)) {
-      decisions.look();
-      return false;
-    }
+    if (!inSync()) return false;
     if (world.scheduler.nowMs < lookMs) return false;
     lookMs = world.scheduler.nowMs + pauseMs;
     pauseMs = Math.min(pauseMs * 1.5, LOOK_MS.max);
@@ -30,16 +27,37 @@ export async function untilQuiet(world: World): Promise<boolean> {
     const whole = must(first, 'there is a device').tree();
     return others.every((device) => sameTree(wantedOf(whole, device), device.tree()));
   };
-  const limits = { untilMs: world.scheduler.nowMs + QUIET_MS_MAX, tasksMax: TASKS_MAX };
-  if (await world.scheduler.run(quiet, limits)) return true;
-  const states = world.devices.map((device) => device.explain());
+  if (await world.scheduler.run(quiet, boundedTime(world))) return true;
   const [first, ...others] = world.devices;
   const whole = must(first, 'there is a device').tree();
   const lines = others.flatMap((device, at) =>
     difference(wantedOf(whole, device), device.tree()).map((line) => `  1|${at + 2} ${line}`),
   );
-  world.violate(['convergence: not in sync in bounded time', ...states, ...lines.slice(0, 12)].join('\n'));
+  world.violate([notInSync(world), ...lines.slice(0, 12)].join('\n'));
   return false;
+}
+
+/** True where every device says that it is in sync within bounded time, whatever folders hold. */
+export async function untilInSync(world: World): Promise<boolean> {
+  if (await world.scheduler.run(inSyncOf(world), boundedTime(world))) return true;
+  world.violate(notInSync(world));
+  return false;
+}
+
+/** What is held meanwhile somebody decides on. */
+function inSyncOf(world: World): () => boolean {
+  const decisions = new Decisions(world);
+  return () => {
+    if (world.devices.every((device) => device.isUp && device.inSync)) return true;
+    decisions.look();
+    return false;
+  };
+}
+
+const boundedTime = ({ scheduler }: World) => ({ untilMs: scheduler.nowMs + QUIET_MS_MAX, tasksMax: TASKS_MAX });
+
+function notInSync({ devices }: World): string {
+  return ['convergence: not in sync in bounded time', ...devices.map((device) => device.explain())].join('\n');
 }
 
 /** Of all that is in the space, what this device is to have. */

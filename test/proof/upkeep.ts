@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Listed } from '../cluster.ts';
 import { run, runJson, until, type Ending } from '../holdfast.ts';
-import { UPKEEP_POINTS, type UpkeepPoint } from './points.ts';
+import type { UpkeepPoint } from './points.ts';
 import { arm, disarm, hasEnded, restart, startRoles, type Role, type Roles } from './roles.ts';
 
 const FILES = 60;
@@ -25,7 +25,7 @@ export type UpkeepCounts = {
   readonly reads: number;
 };
 
-/** Each pass moves everything to the other pool, with a kill at each of its points. */
+/** Each pass moves everything to the other pool, with a kill at each of its points, in the order of their work: what was not durable is done once more. */
 export async function runUpkeep(
   ending: Ending,
   directory: string,
@@ -41,11 +41,6 @@ export async function runUpkeep(
   }
   await upkeep.expectNothingLeft(pool);
   return { passes: passes.length, ...upkeep.counts() };
-}
-
-/** In the order of their work. A kill before something is durable has it done once more. */
-export function pointsOf(choose: (point: UpkeepPoint, index: number) => boolean): readonly UpkeepPoint[] {
-  return UPKEEP_POINTS.filter(choose);
 }
 
 class Upkeep {
