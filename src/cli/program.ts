@@ -12,39 +12,16 @@ import * as storageNodes from './nodes.ts';
 import { kit } from './kit.ts';
 import * as rescue from './rescue.ts';
 import { node, serve } from './roles.ts';
+import type { ServerOptions } from './server-options.ts';
 import * as ruling from './rules.ts';
 import { changeSelection, listSelection, type SelectOptions } from './select.ts';
 import { status } from './status.ts';
 import { join, sync } from './sync.ts';
-import { up } from './up.ts';
+import { up, type UpOptions } from './up.ts';
 import { verify } from './verify.ts';
 import { whyCommand } from './why.ts';
 
 const DATA_HELP = "directory of this machine's data (default: $HOLDFAST_DATA, else ./data)";
-const lostAfter = () =>
-  new Option(
-    '--lost-after <seconds>',
-    'a storage node out of reach for so long counts as lost: its copies are made anew',
-  )
-    .argParser(seconds)
-    .default(900);
-const scrubDays = () =>
-  new Option('--scrub-days <days>', 'every copy is read and verified once in so many days').argParser(days).default(28);
-const challengeEvery = () =>
-  new Option(
-    '--challenge-every <seconds>',
-    'seconds between two rounds in which every storage node proves that it holds what it says',
-  )
-    .argParser(seconds)
-    .default(60);
-const collectEvery = () =>
-  new Option(
-    '--collect-every <seconds>',
-    'seconds between two looks for bytes that nothing names any more; what is found is kept for twice that time',
-  )
-    .argParser(seconds)
-    .default(43_200);
-const ROOT_HELP = 'seconds, at most, until a change of names and places is in the pools as well, for a rescue';
 const LISTEN_HELP = 'address to listen on; any but 127.0.0.1 turns TLS on';
 
 function port(text: string): number {
@@ -95,6 +72,51 @@ function days(text: string): number {
   return value;
 }
 
+/** What every command takes that runs a server. */
+function serverOptions(command: Command): Command {
+  return command
+    .option('--data <dir>', DATA_HELP)
+    .addOption(new Option('--listen <host>', LISTEN_HELP).default('127.0.0.1'))
+    .addOption(new Option('--port <n>', 'port of the server').argParser(port).default(12345))
+    .addOption(
+      new Option(
+        '--lost-after <seconds>',
+        'a storage node out of reach for so long counts as lost: its copies are made anew',
+      )
+        .argParser(seconds)
+        .default(900),
+    )
+    .addOption(
+      new Option('--scrub-days <days>', 'every copy is read and verified once in so many days')
+        .argParser(days)
+        .default(28),
+    )
+    .addOption(
+      new Option(
+        '--challenge-every <seconds>',
+        'seconds between two rounds in which every storage node proves that it holds what it says',
+      )
+        .argParser(seconds)
+        .default(60),
+    )
+    .addOption(
+      new Option(
+        '--collect-every <seconds>',
+        'seconds between two looks for bytes that nothing names any more; what is found is kept for twice that time',
+      )
+        .argParser(seconds)
+        .default(43_200),
+    )
+    .addOption(
+      new Option(
+        '--root-every <seconds>',
+        'seconds, at most, until a change of names and places is in the pools as well, for a rescue',
+      )
+        .argParser(seconds)
+        .default(60),
+    );
+}
+
 const collect = (text: string, before: readonly string[]): readonly string[] => [...before, text];
 
 /** Runs one command; the exit code is the contract's. */
@@ -142,53 +164,20 @@ function build(surroundings: Surroundings, version: string): Command {
     return made;
   };
 
-  command<{
-    data?: string;
-    listen: string;
-    port: number;
-    nodePorts: readonly number[];
-    lostAfter: number;
-    scrubDays: number;
-    challengeEvery: number;
-    collectEvery: number;
-    rootEvery: number;
-  }>(
+  const upCommand = command<UpOptions>(
     program,
     'up [folder]',
     'run everything on this machine: server, four storage nodes and, with FOLDER, a device that syncs it',
     (context, [folder], options) => up(context, (folder as string) ?? null, options),
-  )
-    .option('--data <dir>', DATA_HELP)
-    .addOption(new Option('--listen <host>', LISTEN_HELP).default('127.0.0.1'))
-    .addOption(new Option('--port <n>', 'port of the server').argParser(port).default(12345))
-    .addOption(new Option('--root-every <seconds>', ROOT_HELP).argParser(seconds).default(60))
-    .addOption(
-      new Option('--node-ports <a,b,c,d>', 'ports of the nodes mp3, txt, pdf, others')
-        .argParser(fourPorts)
-        .default([9000, 9001, 9002, 9003], '9000,9001,9002,9003'),
-    )
-    .addOption(lostAfter())
-    .addOption(scrubDays())
-    .addOption(challengeEvery())
-    .addOption(collectEvery());
-  command<{
-    data?: string;
-    listen: string;
-    port: number;
-    lostAfter: number;
-    scrubDays: number;
-    challengeEvery: number;
-    collectEvery: number;
-    rootEvery: number;
-  }>(program, 'server', 'run the server alone', (context, _, options) => serve(context, options))
-    .option('--data <dir>', DATA_HELP)
-    .addOption(new Option('--listen <host>', LISTEN_HELP).default('127.0.0.1'))
-    .addOption(new Option('--port <n>', 'port of the server').argParser(port).default(12345))
-    .addOption(lostAfter())
-    .addOption(scrubDays())
-    .addOption(challengeEvery())
-    .addOption(collectEvery())
-    .addOption(new Option('--root-every <seconds>', ROOT_HELP).argParser(seconds).default(60));
+  );
+  serverOptions(upCommand).addOption(
+    new Option('--node-ports <a,b,c,d>', 'ports of the nodes mp3, txt, pdf, others')
+      .argParser(fourPorts)
+      .default([9000, 9001, 9002, 9003], '9000,9001,9002,9003'),
+  );
+  serverOptions(
+    command<ServerOptions>(program, 'server', 'run the server alone', (context, _, options) => serve(context, options)),
+  );
   command<{ data?: string; listen: string; port: number; join?: string; pool?: string; name?: string }>(
     program,
     'node',

@@ -4,35 +4,14 @@ import { hostname } from 'node:os';
 import { ownIdentity } from './linking.ts';
 import type { Running } from './launcher.ts';
 import { dataDirectory, nodeDataDirectory } from './places.ts';
-import { closeAll, DAY_MS, settlingOf, untilEnded } from './up.ts';
-
-export type ServerOptions = {
-  readonly data?: string;
-  readonly listen: string;
-  readonly port: number;
-  /** Seconds. */
-  readonly lostAfter: number;
-  readonly scrubDays: number;
-  /** Seconds. */
-  readonly challengeEvery: number;
-  readonly collectEvery: number;
-  readonly rootEvery: number;
-};
+import { serverPlan, type ServerOptions } from './server-options.ts';
+import { closeAll, settlingOf, untilEnded } from './up.ts';
 
 export async function serve(context: Context, options: ServerOptions): Promise<void> {
   const data = dataDirectory(options.data, context.home);
   const running: Running[] = [];
   try {
-    const server = await context.launcher.startServer({
-      dataDirectory: data,
-      host: options.listen,
-      port: options.port,
-      lostMs: options.lostAfter * 1000,
-      scrubMs: options.scrubDays * DAY_MS,
-      challengeMs: options.challengeEvery * 1000,
-      collectEveryMs: options.collectEvery * 1000,
-      rootEveryMs: options.rootEvery * 1000,
-    });
+    const server = await context.launcher.startServer(serverPlan(data, options));
     running.push(server, settlingOf(server));
     await ownIdentity(context, server, data);
     context.output.value({

@@ -7,23 +7,9 @@ import type { NodePlan, Running, RunningNodes, RunningServer } from './launcher.
 import { linkFolder, ownIdentity } from './linking.ts';
 import { dataDirectory, syncedFolder } from './places.ts';
 import { table } from './output.ts';
+import { serverPlan, type ServerOptions } from './server-options.ts';
 
-export type UpOptions = {
-  readonly data?: string;
-  readonly listen: string;
-  readonly port: number;
-  /** Seconds. */
-  readonly rootEvery: number;
-  readonly nodePorts: readonly number[];
-  /** Seconds. */
-  readonly lostAfter: number;
-  readonly scrubDays: number;
-  /** Seconds. */
-  readonly challengeEvery: number;
-  readonly collectEvery: number;
-};
-
-export const DAY_MS = 24 * 3_600_000;
+export type UpOptions = ServerOptions & { readonly nodePorts: readonly number[] };
 
 /** The original arrangement: a pool for each of three kinds of file, one for all else. */
 const POOLS = ['mp3', 'txt', 'pdf', 'others'] as const;
@@ -38,16 +24,7 @@ export async function up(context: Context, folder: string | null, options: UpOpt
   }
   const running: Running[] = [];
   try {
-    const server = await context.launcher.startServer({
-      dataDirectory: data,
-      host: options.listen,
-      port: options.port,
-      lostMs: options.lostAfter * 1000,
-      scrubMs: options.scrubDays * DAY_MS,
-      challengeMs: options.challengeEvery * 1000,
-      collectEveryMs: options.collectEvery * 1000,
-      rootEveryMs: options.rootEvery * 1000,
-    });
+    const server = await context.launcher.startServer(serverPlan(data, options));
     running.push(server);
     const nodes = await context.launcher.startNodes(await nodePlans(data, options, server), server);
     running.push(nodes, settlingOf(server));
