@@ -3,14 +3,16 @@ import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { sql } from 'kysely';
 import type { BlockId, EntryId } from '#core/ids.ts';
-import { encodeRow, parseRow } from '#core/journal-row.ts';
+import { parseRow } from '#core/journal-row.ts';
 import { parseManifestPublic } from '#core/manifest.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
+import { addPurged, purgedAmong } from '#meta/purging.ts';
 import type { Clock } from '#world/clock.ts';
 import { never, RigNode, ServerRig, type RigDevice, type RigOptions, type SealedFile } from './server-rig.ts';
 
 export const GRACE_MS = 1000;
 export const EVERY_MS = 500;
+const DAY_MS = 24 * 3_600_000;
 
 const text = (bytes: unknown): string => Buffer.from(bytes as Uint8Array).toString('hex');
 
@@ -21,15 +23,19 @@ export class CollectWorld {
   readonly blocks = new Set<BlockId>();
   #meta!: MetaStore;
   #nowMs = Date.UTC(2030, 0, 1);
+  #jumpedMs = 0;
   /** Where a step waits until it is let go on, and whose it is; null: nothing waits. */
   #waiting: { readonly actor: number; readonly go: () => void }[] | null = null;
   readonly #actor = new AsyncLocalStorage<number>();
 
   static async start(options: RigOptions = {}): Promise<CollectWorld> {
-    const world = new CollectWorld();
+    return CollectWorld.started(new CollectWorld(), options);
+  }
+
+  protected static async started<World extends CollectWorld>(world: World, options: RigOptions = {}): Promise<World> {
     const began = world.#nowMs;
     const clock: Clock = {
-      nowMs: () => world.#nowMs,
+      nowMs: () => world.#nowMs + world.#jumpedMs,
       monotonicMs: () => world.#nowMs - began,
       // The server does nothing by itself after its first look around.
       sleep: (_ms, signal) =>
@@ -91,6 +97,11 @@ export class CollectWorld {
     this.#nowMs += ms;
   }
 
+  /** Somebody sets the clock ahead. */
+  jump(ms: number): void {
+    this.#jumpedMs += ms;
+  }
+
   /** One mark, and all that may go by then. */
   async cycle(): Promise<void> {
     this.pass(GRACE_MS);
@@ -103,22 +114,29 @@ export class CollectWorld {
     return file;
   }
 
-  /** What ending an entry's history does to the rows: nothing names its contents any more. */
+  /** As if an entry had lain in the trash for as long as it is kept, and had no history before: nothing names its contents any more. */
   async purge(entry: EntryId): Promise<void> {
     await this.#gate();
-    await this.#meta.write(async ({ db }) => {
-      const rows = await db.selectFrom('journal').select(['space', 'seq', 'row']).execute();
-      const entryBytes = Buffer.from(entry, 'hex');
-      for (const { space, seq, row } of rows) {
+    await this.#meta.write(async (writer) => {
+      const { db } = writer;
+      const rows = await db.selectFrom('journal').select('row').execute();
+      const revisions = rows.flatMap(({ row }) => {
         const parsed = parseRow(row);
-        if (parsed.kind !== 'entry' || parsed.entry.entry !== entry) continue;
-        // The row stays, since cursors may name it; what it says of contents goes.
-        const empty = encodeRow({ ...parsed, entry: { ...parsed.entry, kind: 'folder', content: null } });
-        await db.updateTable('journal').set({ row: empty }).where('space', '=', space).where('seq', '=', seq).execute();
-      }
-      await db.deleteFrom('entry').where('entry', '=', entryBytes).execute();
-      await db.deleteFrom('misplaced').where('entry', '=', entryBytes).execute();
+        return parsed.kind === 'entry' && parsed.entry.entry === entry ? [parsed.entry.revision] : [];
+      });
+      await addPurged(writer, this.one.space, revisions);
+      await db.deleteFrom('entry').where('entry', '=', Buffer.from(entry, 'hex')).execute();
+      await db.deleteFrom('misplaced').where('entry', '=', Buffer.from(entry, 'hex')).execute();
     });
+  }
+
+  /** Days on which the server runs, with what it does once a day. */
+  async days(count: number): Promise<void> {
+    for (let day = 0; day < count; day++) {
+      this.pass(DAY_MS);
+      await this.rig.server.trimJournals();
+      await this.rig.server.purgeHistory();
+    }
   }
 
   async #rows(query: string): Promise<readonly Record<string, unknown>[]> {
@@ -163,12 +181,16 @@ export class CollectWorld {
         assert.ok(found.length > 0, `block ${id} of ${manifest} is not in ${pools?.join() ?? 'any pool'}`);
       }
     };
-    for (const row of await this.#rows('select manifest, pool from entry where manifest is not null'))
-      check(text(row['manifest']), [String(row['pool'])]);
-    for (const { row } of await this.#rows('select row from journal')) {
-      const parsed = parseRow(row as Uint8Array);
-      if (parsed.kind === 'entry' && parsed.entry.content) check(parsed.entry.content.manifestId, null);
-    }
+    const states = await this.#rows('select revision, manifest, pool from entry where manifest is not null');
+    const rows = (await this.#rows('select row from journal')).map(({ row }) => parseRow(row as Uint8Array));
+    const revisions = rows.flatMap((row) => (row.kind === 'entry' ? row.entry.revision : []));
+    const all = [...states.map(({ revision }) => Number(revision)), ...revisions];
+    const purged = await this.#meta.read((reader) => purgedAmong(reader, this.one.space, all));
+    for (const row of states)
+      if (!purged.has(Number(row['revision']))) check(text(row['manifest']), [String(row['pool'])]);
+    for (const row of rows)
+      if (row.kind === 'entry' && row.entry.content && !purged.has(row.entry.revision))
+        check(row.entry.content.manifestId, null);
     for (const { operation } of await this.#rows('select operation from hold_operation')) {
       const { content } = JSON.parse(String(operation)) as { content?: { manifestId: string } | null };
       if (content) check(content.manifestId, null);

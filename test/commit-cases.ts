@@ -51,7 +51,15 @@ export class Space {
           entry,
           all.filter(({ parent }) => parent === entry).map((child) => child.entry),
         );
-    return { device, headSeq: this.headSeq, entries: all, children, changedAfter, heights: new Map() };
+    return {
+      device,
+      headSeq: this.headSeq,
+      entries: all,
+      children,
+      changedAfter,
+      heights: new Map(),
+      purged: new Set(),
+    };
   }
 
   /** No more than `CommitState` asks for. */

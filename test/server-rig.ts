@@ -451,8 +451,8 @@ export class RigDevice {
     return (await this.ask(list, { space: this.space, after: null, trashed: false, limit: 1 })).response.head;
   }
 
-  async listAll() {
-    const { response, parts } = await this.ask(list, { space: this.space, after: null, trashed: false, limit: 1000 });
+  async listAll(trashed = false) {
+    const { response, parts } = await this.ask(list, { space: this.space, after: null, trashed, limit: 1000 });
     return { head: response.head, rows: parseRows(parts[0] as Uint8Array).map(parseRow) };
   }
 }

@@ -54,6 +54,15 @@ function age(text: string): number {
   return value;
 }
 
+/** Days. */
+function history(text: string): number | 'forever' {
+  if (text === 'forever') return text;
+  const days = /^\d+\s*[dwy]$/.test(text.trim()) ? age(text) / 86_400_000 : 0;
+  if (days < 1 || days > 36_500)
+    throw new InvalidArgumentError('history is kept for a day at least, like 30d, 8w, 1y, or for ever: "forever".');
+  return days;
+}
+
 function wholeNumber(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('it is a whole number.');
@@ -240,7 +249,9 @@ function build(surroundings: Surroundings, version: string): Command {
     changeSelection(context, paths as string[], true, options),
   ).option('--folder <folder>', FOLDER_HELP);
 
-  const rules = program.command('rules').description("which pool a file's bytes belong to");
+  const rules = program
+    .command('rules')
+    .description("which pool a file's bytes belong to, and how long its history is kept");
   const withCriteria = (made: Command): Command =>
     made
       .option('--glob <pattern>', 'files like this, as in a .gitignore')
@@ -250,20 +261,25 @@ function build(surroundings: Surroundings, version: string): Command {
       .option('--space <space>', 'in this space')
       .addOption(new Option('--older-than <age>', 'unchanged for so long, e.g. 30d').argParser(age))
       .option('--owner <name>', "in this account's spaces");
+  const HISTORY_HELP = 'how long older versions, and what is deleted, are kept: e.g. 90d, 1y, forever (the default)';
+  const withHistory = (made: Command): Command =>
+    made.addOption(new Option('--history <time>', HISTORY_HELP).argParser(history));
   const withProposal = (made: Command): Command =>
-    withCriteria(made)
+    withHistory(withCriteria(made))
       .option('--file <file>', 'with these rules, as "rules list --json" prints them')
       .option('--remove <rule>', 'without this rule; may be repeated', collect, [])
       .option('--extension <extension>', 'with a further rule: for these files; may be repeated', collect, [])
       .option('--pool <pool>', 'with a further rule: pool that they go to')
       .option('--first', 'the further rule comes before the others', false);
   command(rules, 'list', 'rules in the order in which they are tried', (context) => ruling.listRules(context));
-  withCriteria(
-    command<ruling.CriteriaOptions & { pool: string; first: boolean }>(
-      rules,
-      'add [extensions...]',
-      'add a rule: files with these extensions, and all else that is named, go to a pool',
-      (context, [extensions], options) => ruling.addRule(context, (extensions as string[]) ?? [], options),
+  withHistory(
+    withCriteria(
+      command<ruling.CriteriaOptions & ruling.TreatmentOptions & { first: boolean }>(
+        rules,
+        'add [extensions...]',
+        'add a rule: files with these extensions, and all else that is named, go to a pool',
+        (context, [extensions], options) => ruling.addRule(context, (extensions as string[]) ?? [], options),
+      ),
     ),
   )
     .requiredOption('--pool <pool>', 'pool that they go to')
@@ -273,7 +289,7 @@ function build(surroundings: Surroundings, version: string): Command {
     command<ruling.ProposalOptions & { size: number; age: number }>(
       rules,
       'test [name]',
-      'where a file of that name would go; without NAME, what "rules apply" with the same options would move',
+      'where a file of that name would go; without NAME, what "rules apply" with the same options would move, and which history would end',
       (context, [name], options) =>
         name === undefined ? ruling.tryRules(context, options) : ruling.testRule(context, name as string, options),
     ),
@@ -284,7 +300,7 @@ function build(surroundings: Surroundings, version: string): Command {
     command<ruling.ProposalOptions>(
       rules,
       'apply',
-      'from now on these rules for every file: what is elsewhere is moved in the background',
+      'from now on these rules for every file: what is elsewhere is moved, and history that is over ends, in the background',
       (context, _, options) => ruling.applyRules(context, options),
     ),
   );

@@ -8,10 +8,12 @@ import {
   rulesAdd,
   rulesApply,
   rulesList,
+  rulesPurge,
   rulesRemove,
   rulesTest,
   rulesTry,
   type ProposedRule,
+  type RulesPurged,
   type RulesTried,
 } from '#protocol/cluster.ts';
 import type { Peer } from '#protocol/wire.ts';
@@ -27,7 +29,7 @@ const FEWER_SHOWN = 1000;
 const TRY_MS_MAX = 3_600_000;
 
 type RulesMove = RulesTried['moves'][number];
-type ProposedCriteria = Omit<ProposedRule, 'rule' | 'pool'>;
+type ProposedCriteria = Omit<ProposedRule, 'rule' | 'pool' | 'historyDays'>;
 
 export type CriteriaOptions = {
   readonly glob?: string;
@@ -38,10 +40,13 @@ export type CriteriaOptions = {
   readonly olderThan?: number;
   readonly owner?: string;
 };
+/** What becomes of the files. `history`: days, or for ever. */
+export type TreatmentOptions = { readonly pool: string; readonly history?: number | 'forever' | undefined };
 /** Rules as they might be: those of a file, or the present ones without some and with one more. */
 export type ProposalOptions = CriteriaOptions & {
   readonly extension: readonly string[];
   readonly pool?: string;
+  readonly history?: TreatmentOptions['history'];
   readonly first: boolean;
   readonly remove: readonly string[];
   readonly file?: string;
@@ -50,27 +55,28 @@ export type ProposalOptions = CriteriaOptions & {
 export async function listRules(context: Context): Promise<void> {
   const { response } = await withServer(context, (peer, signal) => ask(peer, rulesList, {}, signal));
   context.output.value(response.rules);
-  const rows = response.rules.map((rule) => [rule.rule, criteriaText(rule), rule.pool]);
-  for (const line of table([['RULE', 'FILES', 'POOL'], ...rows, ['-', 'everything else', 'others']]))
-    context.output.line(line);
+  const rows = response.rules.map((rule) => [rule.rule, criteriaText(rule), rule.pool, historyText(rule.historyDays)]);
+  const others = ['-', 'everything else', 'others', historyText(undefined)];
+  for (const line of table([['RULE', 'FILES', 'POOL', 'HISTORY'], ...rows, others])) context.output.line(line);
   if (response.pending) context.output.note(PENDING);
 }
 
 const PENDING =
-  'The rules were changed; files that were there already stay where they are. "holdfast rules test" says what would move, "holdfast rules apply" moves it.';
+  'The rules were changed; files that were there already stay where they are, and no history ends. "holdfast rules test" says what would move and end, "holdfast rules apply" does it.';
 
 export async function addRule(
   context: Context,
   extensions: readonly string[],
-  options: CriteriaOptions & { readonly pool: string; readonly first: boolean },
+  options: CriteriaOptions & TreatmentOptions & { readonly first: boolean },
 ): Promise<void> {
-  const { pool, first } = options;
+  const { first } = options;
   const rule = await withServer(context, async (peer, signal) => {
     const criteria = await criteriaOf(peer, extensions, options, signal);
-    return (await ask(peer, rulesAdd, { ...criteria, pool, first }, signal)).response.rule;
+    return (await ask(peer, rulesAdd, { ...criteria, ...treatmentOf(options), first }, signal)).response.rule;
   });
   context.output.value(rule);
-  context.output.line(`Rule ${rule.rule}: ${criteriaText(rule)} -> ${rule.pool}, from the next file on.`);
+  const history = rule.historyDays === undefined ? '' : `, history kept ${historyText(rule.historyDays)}`;
+  context.output.line(`Rule ${rule.rule}: ${criteriaText(rule)} -> ${rule.pool}${history}, from the next file on.`);
   if (!context.output.json) context.output.note(PENDING);
 }
 
@@ -101,11 +107,14 @@ export async function testRule(
   );
 }
 
-/** What would move if the rules were applied. Changes nothing. */
+/** What would move if the rules were applied, and which history would end. Changes nothing. */
 export async function tryRules(context: Context, options: ProposalOptions): Promise<void> {
   const found = await withServer(
     context,
-    async (peer, signal) => tryAll(peer, await proposalOf(peer, options, signal), signal),
+    async (peer, signal) => {
+      const proposed = await proposalOf(peer, options, signal);
+      return { ...(await tryAll(peer, proposed, signal)), purged: await tryPurge(peer, proposed, signal) };
+    },
     TRY_MS_MAX,
   );
   context.output.value(found);
@@ -124,6 +133,11 @@ export async function tryRules(context: Context, options: ProposalOptions): Prom
       `At most ${bytesText(found.addedBytes)} are written; at most ${bytesText(found.freedBytes)} become free later, when the old copies are collected.`,
     );
   }
+  const { revisions, deleted } = found.purged;
+  if (revisions.count + deleted.count > 0)
+    context.output.line(
+      `For good end ${revisions.count} older versions (${bytesText(revisions.bytes)}) and ${deleted.count} deleted files (${bytesText(deleted.bytes)}) whose time is over; at most so much becomes free.`,
+    );
   if (found.fewerCopies > 0)
     context.output.line(`${found.fewerCopies} files would have fewer copies than now: ${someOf(found.fewer)}`);
 }
@@ -167,6 +181,19 @@ async function tryAll(peer: Peer, rules: readonly ProposedRule[] | null, signal:
   };
 }
 
+async function tryPurge(peer: Peer, rules: readonly ProposedRule[] | null, signal: AbortSignal) {
+  const sums = { revisions: { count: 0, bytes: 0 }, deleted: { count: 0, bytes: 0 } };
+  for (let at: string | null = null; ; ) {
+    const step: RulesPurged = (await ask(peer, rulesPurge, { rules: rules && [...rules], at }, signal)).response;
+    for (const what of ['revisions', 'deleted'] as const) {
+      sums[what].count += step[what].count;
+      sums[what].bytes += step[what].bytes;
+    }
+    if (step.next === null) return sums;
+    at = step.next;
+  }
+}
+
 function addMove(moves: Map<string, RulesMove>, move: RulesMove): void {
   const key = `${move.from}/${move.to}`;
   const before = moves.get(key);
@@ -186,14 +213,14 @@ async function proposalOf(
   options: ProposalOptions,
   signal: AbortSignal,
 ): Promise<readonly ProposedRule[] | null> {
-  const { file, pool, remove, first, extension } = options;
+  const { file, pool, history, remove, first, extension } = options;
   const adds = extension.length > 0 || hasCriteria(options);
   if (file !== undefined) {
-    if (adds || remove.length > 0 || pool !== undefined)
+    if (adds || remove.length > 0 || pool !== undefined || history !== undefined)
       throw usage('--file names all rules; leave the other options out');
     return readRules(file);
   }
-  if (adds !== (pool !== undefined))
+  if (adds !== (pool !== undefined) || (history !== undefined && !adds))
     throw usage(
       'a further rule has a pool (--pool) and says which files it is for (--extension, --glob, --folder ...)',
     );
@@ -205,7 +232,7 @@ async function proposalOf(
     .filter(({ rule }) => !remove.includes(rule))
     .map(({ position: _position, ...rule }) => rule);
   if (pool === undefined) return kept;
-  const added = { ...(await criteriaOf(peer, extension, options, signal)), pool };
+  const added = { ...(await criteriaOf(peer, extension, options, signal)), ...treatmentOf({ pool, history }) };
   return first ? [added, ...kept] : [...kept, added];
 }
 
@@ -228,6 +255,10 @@ function withoutPosition(row: unknown): unknown {
   if (typeof row !== 'object' || row === null) return row;
   const { position: _position, extensions = [], ...rest } = row as Record<string, unknown>;
   return { extensions, ...rest };
+}
+
+function treatmentOf({ pool, history = 'forever' }: TreatmentOptions): Pick<ProposedRule, 'pool' | 'historyDays'> {
+  return history === 'forever' ? { pool } : { pool, historyDays: history };
 }
 
 function hasCriteria({ glob, minSize, maxSize, folder, space, olderThan, owner }: CriteriaOptions): boolean {
@@ -271,6 +302,14 @@ export function criteriaText(rule: Criteria): string {
   if (rule.space !== undefined) parts.push(`of space ${rule.space.slice(0, 8)}`);
   if (rule.owner !== undefined) parts.push(`owned by ${shown(rule.owner)}`);
   return parts.filter((part) => part !== '').join(', ');
+}
+
+export function daysCount(days: number): string {
+  return `${days} ${days === 1 ? 'day' : 'days'}`;
+}
+
+function historyText(days: number | undefined): string {
+  return days === undefined ? 'for ever' : daysCount(days);
 }
 
 function daysText(ms: number): string {

@@ -5,7 +5,7 @@ import { why, type CopyFault, type Story, type StoryRow } from '#protocol/why.ts
 import { when, withServer } from './cluster-commands.ts';
 import type { Context } from './context.ts';
 import { bytesText, shown, table } from './output.ts';
-import { criteriaText } from './rules.ts';
+import { criteriaText, daysCount } from './rules.ts';
 import { ownSpace } from './spaces.ts';
 
 /** A long journal is read as a whole. */
@@ -32,7 +32,8 @@ function storyLines(story: Story, asked: string): readonly string[] {
   if (deleted) {
     const with_ = deleted.with === null ? '' : `, with all of ${shown(deleted.with)}`;
     const at = deleted.atMs === null ? '' : ` on ${when(deleted.atMs)}`;
-    lines.push(`Deleted by ${shown(deleted.device.name)}${at}${with_}; it is in the trash.`);
+    const left = deleted.purged ? 'its time in the trash is over, and it does not come back' : 'it is in the trash';
+    lines.push(`Deleted by ${shown(deleted.device.name)}${at}${with_}; ${left}.`);
   }
   if (placed) lines.push(...placedLines(placed));
   if (conflictOf)
@@ -57,6 +58,8 @@ function placedLines(placed: NonNullable<Story['placed']>): readonly string[] {
   const lines = [
     `${place}: ${blocks} ${blocks === 1 ? 'block' : 'blocks'}, ${bytesText(storedBytes)} stored, ${protection}.`,
   ];
+  if (rule?.historyDays !== undefined)
+    lines.push(`Older versions of it are kept for ${daysCount(rule.historyDays)}, and so is what is deleted.`);
   if (moved) lines.push(`Moved there from pool ${moved.from} on ${when(moved.atMs)}.`);
   for (const node of placed.nodes)
     lines.push(
@@ -81,7 +84,7 @@ const FAULTS: Readonly<Record<CopyFault, string>> = {
 
 const blocksText = (count: number): string => `${count} ${count === 1 ? 'block' : 'blocks'}`;
 
-function eventCells({ kind, atMs, device, size, path, from }: StoryRow): readonly string[] {
+function eventCells({ kind, atMs, device, size, path, from, kept }: StoryRow): readonly string[] {
   const what = {
     created: `created as ${shown(path)}`,
     known: `as far as is recorded: ${shown(path)}`,
@@ -92,5 +95,10 @@ function eventCells({ kind, atMs, device, size, path, from }: StoryRow): readonl
     restored: `brought back${from === null ? '' : ` from ${shown(from)}`}`,
   }[kind];
   const showsSize = size !== null && (kind === 'created' || kind === 'changed' || kind === 'known');
-  return ['', when(atMs), shown(device.name), `${what}${showsSize ? `, ${bytesText(size)}` : ''}`];
+  return [
+    '',
+    when(atMs),
+    shown(device.name),
+    `${what}${showsSize ? `, ${bytesText(size)}` : ''}${showsSize && !kept ? ' (kept no more)' : ''}`,
+  ];
 }

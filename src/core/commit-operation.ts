@@ -103,6 +103,7 @@ export function judgeMove(context: CommitContext, operation: Of<'move'>): TreeAn
   if (!parentPlace) return conflict(tree.isWithin(operation.parent, present.entry) ? 'cycle' : 'parent_gone');
   if (tree.isWithin(operation.parent, present.entry)) return conflict('cycle');
   const oldPlace = tree.place(present.entry);
+  if (!oldPlace.live && isPurged(context, present)) return conflict('gone');
   const depth = parentPlace.depth + 1;
   if ((!oldPlace.live || depth > oldPlace.depth) && depth + heightOf(context, present) > limits.treeDepthMax)
     return tooDeep();
@@ -120,6 +121,10 @@ export function judgeMove(context: CommitContext, operation: Of<'move'>): TreeAn
     operation.base,
   );
   return applied(seq);
+}
+
+function isPurged({ tree, state }: CommitContext, { entry }: StoredEntry): boolean {
+  return [...state.purged].some((root) => tree.isWithin(entry, root));
 }
 
 /** Levels below `folder`: as stored, and of what this commit has put there since. */

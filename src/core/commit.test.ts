@@ -352,6 +352,33 @@ test('what comes back out of the trash is no deeper than anything may be', () =>
   assert.equal(answer(256), 'invalid');
 });
 
+test('what was purged does not come back, and nothing below it; what lies beside it does', () => {
+  const space = new Space();
+  const [top, below, file, other] = [entryOf(0), entryOf(1), entryOf(2), entryOf(3)];
+  space.commit(deviceOf(0), [
+    [
+      make(0, ROOT_ENTRY, 'a'),
+      make(1, top, 'b'),
+      make(2, below, 'c'),
+      make(3, ROOT_ENTRY, 'd'),
+      make(4, ROOT_ENTRY, 'e'),
+    ],
+  ]);
+  for (const entry of [top, other]) space.commit(deviceOf(0), [[{ kind: 'delete', entry, basis: 5 }]]);
+  const answer = (entry: EntryId, base: number, purged: readonly EntryId[]) => {
+    const back: TreeOperation = { kind: 'move', entry, base, parent: entryOf(4), name: 'back' };
+    const state = { ...space.load(deviceOf(0), [back]), purged: new Set(purged) };
+    const { answers, rows } = decideCommit(state, [[back]], new Map<number, never>());
+    return [answers[0], rows.length];
+  };
+  const gone = [{ kind: 'conflict', why: 'gone' }, 0];
+  assert.deepEqual(answer(top, 6, [top]), gone);
+  assert.deepEqual(answer(below, 2, [top]), gone);
+  assert.deepEqual(answer(file, 3, [top]), gone);
+  assert.deepEqual(answer(other, 7, [top]), [{ kind: 'applied', seq: 8, survivors: 0 }, 1]);
+  assert.deepEqual(answer(file, 3, [other]), [{ kind: 'applied', seq: 8, survivors: 0 }, 1]);
+});
+
 test('where the children of a folder are not known, a delete that would have to choose takes nothing', () => {
   const space = new Space();
   space.commit(deviceOf(0), [[make(0, ROOT_ENTRY, 'a'), make(1, entryOf(0), 'b')]]);

@@ -67,6 +67,8 @@ export type CommitState = {
   readonly changedAfter: readonly EntryId[];
   /** Levels below moved folders, as stored: 0 for a folder without children. Those that are missing count as 0. */
   readonly heights: ReadonlyMap<EntryId, number>;
+  /** Of the trash's own children those that do not come back, nor anything below them: their bytes are kept no more. */
+  readonly purged: ReadonlySet<EntryId>;
 };
 
 /** One journal row to be: seqs are consecutive from `headSeq + 1`. */

@@ -1,4 +1,4 @@
-/** Which pool a file's bytes belong to. Pure: the same file under the same rules goes to the same pool, whoever asks. */
+/** Which pool a file's bytes belong to, and what else its rule says. Pure: the same file under the same rules goes to the same pool, whoever asks. */
 import { globOf } from './ignore.ts';
 import type { SpaceId } from './ids.ts';
 
@@ -25,6 +25,8 @@ export type Rule = Criteria & {
   readonly rule: string;
   readonly position: number;
   readonly pool: string;
+  /** For how many days on which the server runs older revisions, and what is in the trash, are kept at least. None: for ever. */
+  readonly historyDays?: number | undefined;
 };
 
 /** What rules look at. */

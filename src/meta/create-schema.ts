@@ -224,6 +224,8 @@ export const tables: Readonly<Record<keyof MetaSchema, Table>> = {
   rule: { columns: { rule: 'text', position: 'number', criteria: 'text', pool: 'text' }, key: ['rule'] },
   placing: { columns: { one: 'number', pending: 'number', placed_ms: 'number' }, key: ['one'] },
   placing_folder: { columns: { space: 'bytes', folder: 'bytes', after: 'bytes' }, key: ['space', 'folder'] },
+  purged: { columns: { space: 'bytes', chunk: 'number', bits: 'bytes' }, key: ['space', 'chunk'] },
+  purging_folder: { columns: { space: 'bytes', folder: 'bytes', after: 'bytes' }, key: ['space', 'folder'] },
   node: {
     columns: {
       node: 'bytes',

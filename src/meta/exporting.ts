@@ -30,6 +30,8 @@ const TREATMENT: Readonly<Record<TableName, 'by seq' | 'whole' | 'left out'>> = 
   merged_extension: 'whole',
   rule: 'whole',
   placing: 'whole',
+  purged: 'whole',
+  purging_folder: 'whole',
   collection: 'whole',
   node: 'whole',
   layout: 'whole',

@@ -5,15 +5,28 @@ import { lookupSlices } from './slices.ts';
 
 export type JournalMark = { readonly mark: number; readonly seq: number; readonly atMs: number };
 
-/** The newest first. */
-export async function journalMarks({ db }: MetaReader, space: SpaceId): Promise<readonly JournalMark[]> {
-  const rows = await db
+export async function newestMark({ db }: MetaReader, space: SpaceId): Promise<JournalMark | null> {
+  const row = await db
     .selectFrom('journal_mark')
     .select(['mark', 'seq', 'at_ms'])
     .where('space', '=', idBytes(space))
     .orderBy('mark', 'desc')
-    .execute();
-  return rows.map(({ mark, seq, at_ms }) => ({ mark, seq, atMs: at_ms }));
+    .limit(1)
+    .executeTakeFirst();
+  return row ? { mark: row.mark, seq: row.seq, atMs: row.at_ms } : null;
+}
+
+/** How far the journal had come so many days before its newest mark: days on which the server ran. Null: it does not know, or is not that old. */
+export async function seqDaysAgo(reader: MetaReader, space: SpaceId, days: number): Promise<number | null> {
+  const newest = await newestMark(reader, space);
+  if (!newest) return null;
+  const row = await reader.db
+    .selectFrom('journal_mark')
+    .select('seq')
+    .where('space', '=', idBytes(space))
+    .where('mark', '=', newest.mark - days)
+    .executeTakeFirst();
+  return row?.seq ?? null;
 }
 
 export async function addJournalMark({ db }: MetaWriter, space: SpaceId, { mark, seq, atMs }: JournalMark) {
@@ -21,10 +34,6 @@ export async function addJournalMark({ db }: MetaWriter, space: SpaceId, { mark,
     .insertInto('journal_mark')
     .values({ space: idBytes(space), mark, seq, at_ms: atMs })
     .execute();
-}
-
-export async function dropJournalMarks({ db }: MetaWriter, space: SpaceId, below: number): Promise<void> {
-  await db.deleteFrom('journal_mark').where('space', '=', idBytes(space)).where('mark', '<', below).execute();
 }
 
 export type SeqRange = { readonly from: number; readonly below: number };
@@ -63,14 +72,19 @@ export async function presentSeqs(
   return found;
 }
 
+/** The rows go: nothing asks for what they tell any more. */
+export async function dropRows({ db }: MetaWriter, space: SpaceId, seqs: readonly number[]): Promise<void> {
+  for (const slice of lookupSlices(seqs))
+    await db.deleteFrom('journal').where('space', '=', idBytes(space)).where('seq', 'in', slice).execute();
+}
+
 /** The rows go, and no cursor below `horizonSeq` is valid any more. */
 export async function shortenJournal(
-  { db }: MetaWriter,
+  writer: MetaWriter,
   space: SpaceId,
   seqs: readonly number[],
   horizonSeq: number,
 ): Promise<void> {
-  for (const slice of lookupSlices(seqs))
-    await db.deleteFrom('journal').where('space', '=', idBytes(space)).where('seq', 'in', slice).execute();
-  await db.updateTable('space').set({ horizon_seq: horizonSeq }).where('space', '=', idBytes(space)).execute();
+  await dropRows(writer, space, seqs);
+  await writer.db.updateTable('space').set({ horizon_seq: horizonSeq }).where('space', '=', idBytes(space)).execute();
 }

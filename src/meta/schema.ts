@@ -2,7 +2,7 @@
  * The tables of the metadata store, the same on every database. Ids and hashes are byte columns; names too, so that
  * equality is by bytes everywhere. Whole numbers stay below 2^53.
  */
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;
 
 export type MetaSchema = {
   /** One row: which version wrote the store, and whose it is. */
@@ -197,6 +197,10 @@ export type MetaSchema = {
   placing: { one: number; pending: number; placed_ms: number };
   /** Folders whose files are to be judged by the rules anew, and all below them. `after`: those up to this slot were. */
   placing_folder: { space: Uint8Array; folder: Uint8Array; after: Uint8Array };
+  /** Which rows of a journal tell of what is kept no more (`core/purged.ts`): chunk by chunk, where anything is. */
+  purged: { space: Uint8Array; chunk: number; bits: Uint8Array };
+  /** Folders in the trash that were purged, whose files are still to be. */
+  purging_folder: { space: Uint8Array; folder: Uint8Array; after: Uint8Array };
   node: {
     node: Uint8Array;
     number: number;

@@ -62,15 +62,17 @@ const criteria = {
   /** An account's name. */
   owner: label.optional(),
 };
-/** Rules are tried in order of `position`; the first that matches names the pool; none: pool `others`. */
+/** What becomes of them: where their bytes go, and for how many days on which the server runs their history is kept at least; none: for ever. */
+const treatment = { pool: poolName, historyDays: z.number().int().min(1).max(36_500).optional() };
+/** Rules are tried in order of `position`; the first that matches decides; none: pool `others`, and history for ever. */
 export const ruleRow = z.strictObject({
   rule: z.string().regex(/^[a-z0-9]{1,32}$/),
   position: count,
   ...criteria,
-  pool: poolName,
+  ...treatment,
 });
 /** Rules as they might be, in the order in which they are tried. Those that are there already keep their name. */
-const proposedRule = z.strictObject({ rule: ruleRow.shape.rule.optional(), ...criteria, pool: poolName });
+const proposedRule = z.strictObject({ rule: ruleRow.shape.rule.optional(), ...criteria, ...treatment });
 export type ProposedRule = z.infer<typeof proposedRule>;
 export const proposedRules = z.array(proposedRule).max(1000);
 /** Null: the rules as they are. */
@@ -87,7 +89,7 @@ export const rulesList = verb(
 export const rulesAdd = verb(
   'rules-add',
   'owner',
-  z.strictObject({ ...criteria, pool: poolName, first: z.boolean() }),
+  z.strictObject({ ...criteria, ...treatment, first: z.boolean() }),
   z.strictObject({ rule: ruleRow }),
 );
 export const rulesRemove = verb(
@@ -137,6 +139,21 @@ export const rulesTry = verb(
   }),
 );
 export type RulesTried = z.infer<typeof rulesTry.response>;
+/**
+ * What `rules-apply` would purge, step by step: `next` is the next one's `at`; the caller keeps it, the server remembers nothing. `revisions`: older
+ * ones; `deleted`: files in the trash. Bytes of the files themselves, at most: what another revision has as well does not become free.
+ */
+export const rulesPurge = verb(
+  'rules-purge',
+  'owner',
+  z.strictObject({ rules: proposal, at: z.string().max(1_048_576).nullable() }),
+  z.strictObject({
+    revisions: z.strictObject({ count, bytes: sizeBytes }),
+    deleted: z.strictObject({ count, bytes: sizeBytes }),
+    next: z.string().nullable(),
+  }),
+);
+export type RulesPurged = z.infer<typeof rulesPurge.response>;
 /** These rules from now on, for all files: those that are elsewhere are moved in the background. */
 export const rulesApply = verb(
   'rules-apply',

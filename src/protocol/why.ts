@@ -28,6 +28,8 @@ const storyEvent = z.strictObject({
   path: z.string(),
   /** The one before, where it is another. */
   from: z.string().nullable(),
+  /** False: the bytes that it had from then on are kept no more, or what was deleted does not come back. */
+  kept: z.boolean(),
 });
 export type StoryRow = z.infer<typeof storyEvent>;
 
@@ -59,7 +61,7 @@ const placed = z.strictObject({
 
 /**
  * By the path that an entry has, had when it was deleted, or once had. `path` in the answer is where it is now, or was last. `deleted`: by
- * whom, and with which folder where that was deleted with all in it. `conflictOf`, `conflicts`: names. `not_found` names the nearest.
+ * whom, and with which folder where that was deleted with all in it; `purged`: it does not come back. `conflictOf`, `conflicts`: names. `not_found` names the nearest.
  */
 export const why = verb(
   'why',
@@ -69,7 +71,9 @@ export const why = verb(
     entry: entryId,
     kind: z.enum(['file', 'folder', 'symlink', 'mount']),
     path: z.string(),
-    deleted: z.strictObject({ atMs: timeMs.nullable(), device: by, with: z.string().nullable() }).nullable(),
+    deleted: z
+      .strictObject({ atMs: timeMs.nullable(), device: by, with: z.string().nullable(), purged: z.boolean() })
+      .nullable(),
     /** Files that are not empty and not purged. */
     placed: placed.nullable(),
     events: z.array(storyEvent),

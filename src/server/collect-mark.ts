@@ -1,6 +1,6 @@
 /**
  * One complete look at everything in a space that names stored bytes. Kept is what entries have, also those in the trash; every revision that the journal
- * still tells of; and what is held for a person. In that order, since contents pass from holds into entries, and both leave rows at the
+ * still tells of; and what is held for a person; but for what was purged. In that order, since contents pass from holds into entries, and both leave rows at the
  * journal's end, which is read last: what changes its place meanwhile is met later on. What is new meanwhile is spared where it is made.
  */
 import type { TreeOperation } from '#core/commit.ts';
@@ -10,6 +10,7 @@ import { parseRow } from '#core/journal-row.ts';
 import { filesAfter } from '#meta/entries.ts';
 import { heldAfter, type HeldKey } from '#meta/holds.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
+import { purgedAmong } from '#meta/purging.ts';
 import { journalAfter } from '#meta/spaces.ts';
 import { outlines } from './contents.ts';
 
@@ -68,8 +69,11 @@ export class Mark {
       }
       case 'entries': {
         const files = await filesAfter(reader, this.space, this.#afterEntry, ROWS_PER_STEP);
-        const named = files.flatMap(({ content, pool, poolWanted }): Named[] =>
-          content ? [{ manifest: content.manifestId, pools: [pool, poolWanted].filter((one) => one !== null) }] : [],
+        const purged = await this.#purged(reader, files);
+        const named = files.flatMap(({ content, pool, poolWanted, revision }): Named[] =>
+          content && !purged.has(revision)
+            ? [{ manifest: content.manifestId, pools: [pool, poolWanted].filter((one) => one !== null) }]
+            : [],
         );
         await this.#add(reader, named);
         this.#afterEntry = files.at(-1)?.entry ?? this.#afterEntry;
@@ -78,17 +82,27 @@ export class Mark {
       }
       case 'journal': {
         const rows = await journalAfter(reader, this.space, this.#afterSeq, ROWS_PER_STEP);
-        const named = rows.flatMap(({ row: bytes }): Named[] => {
+        const states = rows.flatMap(({ row: bytes }) => {
           const row = parseRow(bytes);
-          return row.kind === 'entry' && row.entry.content
-            ? [{ manifest: row.entry.content.manifestId, pools: [] }]
-            : [];
+          return row.kind === 'entry' ? [row.entry] : [];
         });
+        const purged = await this.#purged(reader, states);
+        const named = states.flatMap(({ content, revision }): Named[] =>
+          content && !purged.has(revision) ? [{ manifest: content.manifestId, pools: [] }] : [],
+        );
         await this.#add(reader, named);
         this.#afterSeq = rows.at(-1)?.seq ?? this.#afterSeq;
         return rows.length < ROWS_PER_STEP;
       }
     }
+  }
+
+  async #purged(reader: MetaReader, states: readonly { readonly revision: number }[]): Promise<ReadonlySet<number>> {
+    return purgedAmong(
+      reader,
+      this.space,
+      states.map(({ revision }) => revision),
+    );
   }
 
   async #add(reader: MetaReader, named: readonly Named[]): Promise<void> {

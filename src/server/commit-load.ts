@@ -12,6 +12,7 @@ import {
   type PooledEntry,
 } from '#meta/entries.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
+import { purgedRoots } from '#meta/purging.ts';
 import type { StoredSpace } from '#meta/spaces.ts';
 
 export type LoadedState = CommitState & { readonly entries: readonly PooledEntry[] };
@@ -49,7 +50,9 @@ export async function loadCommitState(
     );
   }
   const heights = await loadHeights(reader, space, tree, operations);
-  return { device, headSeq: space.headSeq, entries: [...entries.values()], children, changedAfter, heights };
+  const all = [...entries.values()];
+  const purged = await purgedRoots(reader, space.space, all);
+  return { device, headSeq: space.headSeq, entries: all, children, changedAfter, heights, purged };
 }
 
 /** The queries go by seq: a device that is up to date costs nothing, however large the folder that it deletes. */

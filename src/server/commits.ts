@@ -11,7 +11,8 @@ import { limits } from '#core/limits.ts';
 import { findContents, findPresence, insertContents, type Presence, type StoredContent } from '#meta/contents.ts';
 import { entriesWithAncestors, replaceEntries, type PooledEntry } from '#meta/entries.ts';
 import type { MetaWriter } from '#meta/meta-store.ts';
-import { addPlacing } from '#meta/placing.ts';
+import { addFolders } from '#meta/folder-queues.ts';
+import { PLACING } from '#meta/placing.ts';
 import { sparePresence } from '#meta/collection.ts';
 import { addGarbage } from '#meta/garbage.ts';
 import { findOpResult, insertOpResult, lockSpace, type OpResult, type StoredSpace } from '#meta/spaces.ts';
@@ -296,7 +297,7 @@ export async function writeChanges(
     return { ...entry, pool, poolWanted, madeMs: known?.madeMs ?? atMs, revisedMs, pooled };
   });
   await replaceEntries(writer, space.space, changed, (entry) => !before.has(entry));
-  await addPlacing(writer, space.space, foldersToPlace(before, changed, placement));
+  await addFolders(writer, PLACING, space.space, foldersToPlace(before, changed, placement));
   const common = { space: space.space, epoch: space.epoch, device, atMs };
   const rows = decision.rows.map(({ entry, base }): JournalRow => {
     return { kind: 'entry', ...common, seq: entry.seq, base, entry };

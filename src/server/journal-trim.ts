@@ -1,6 +1,6 @@
 /**
  * Shortens journals in bounded steps. What a row says of an entry's present state stays, since listings are made of it; so do the revisions of
- * files and links, which are their history; what goes are moves, deletes and returns that something later has overtaken.
+ * files and links, which are their history, while they are kept; what goes are moves, deletes and returns that something later has overtaken, and what was purged.
  *
  * Age is counted in marks, not read from a clock: one for each day that the server ran, so that a clock which jumps ahead ages
  * nothing by more than a day, and a server that was off for a year has kept everybody's place.
@@ -10,13 +10,14 @@ import { limits } from '#core/limits.ts';
 import type { SpaceId } from '#core/ids.ts';
 import {
   addJournalMark,
-  dropJournalMarks,
   journalBetween,
-  journalMarks,
+  newestMark,
   presentSeqs,
+  seqDaysAgo,
   shortenJournal,
 } from '#meta/journal-marks.ts';
 import type { MetaWriter } from '#meta/meta-store.ts';
+import { purgedAmong } from '#meta/purging.ts';
 import { allSpaces, lockSpace } from '#meta/spaces.ts';
 import type { ServerContext } from './server-context.ts';
 
@@ -58,7 +59,7 @@ export class JournalTrim {
   async #mark(writer: MetaWriter, space: SpaceId): Promise<void> {
     const { clock } = this.#context;
     const nowMs = clock.monotonicMs();
-    const [last] = await journalMarks(writer, space);
+    const last = await newestMark(writer, space);
     const dueAtMs =
       this.#markAtMs.get(space) ?? nowMs + (last ? DAY_MS - within(clock.nowMs() - last.atMs, DAY_MS) : 0);
     this.#markAtMs.set(space, dueAtMs);
@@ -72,21 +73,17 @@ export class JournalTrim {
   /** True where there is more to be shortened now. */
   async #shorten(writer: MetaWriter, space: SpaceId): Promise<boolean> {
     const locked = await lockSpace(writer, space);
-    const oldEnough = (await journalMarks(writer, space))[this.#kept.days];
-    if (!locked || !oldEnough) return false;
-    const untilSeq = Math.min(oldEnough.seq, locked.headSeq - this.#kept.rows);
+    const oldEnoughSeq = await seqDaysAgo(writer, space, this.#kept.days);
+    if (!locked || oldEnoughSeq === null) return false;
+    const untilSeq = Math.min(oldEnoughSeq, locked.headSeq - this.#kept.rows);
     const horizonSeq = Math.min(untilSeq, locked.horizonSeq + ROWS_PER_STEP);
-    if (horizonSeq <= locked.horizonSeq) {
-      await dropJournalMarks(writer, space, oldEnough.mark);
-      return false;
-    }
+    if (horizonSeq <= locked.horizonSeq) return false;
     const rows = await journalBetween(writer, space, { from: locked.horizonSeq, below: horizonSeq });
-    const present = await presentSeqs(
-      writer,
-      space,
-      rows.map(({ seq }) => seq),
-    );
-    const overtaken = rows.filter(({ seq, row }) => !present.has(seq) && !isRevision(row)).map(({ seq }) => seq);
+    const seqs = rows.map(({ seq }) => seq);
+    const present = await presentSeqs(writer, space, seqs);
+    const purged = await purgedAmong(writer, space, seqs);
+    const isKept = ({ seq, row }: (typeof rows)[number]) => present.has(seq) || (isRevision(row) && !purged.has(seq));
+    const overtaken = rows.filter((row) => !isKept(row)).map(({ seq }) => seq);
     await shortenJournal(writer, space, overtaken, horizonSeq);
     return horizonSeq < untilSeq;
   }

@@ -27,6 +27,30 @@ export class LastPlaces {
     return this.#known.get(entry) ?? null;
   }
 
+  /** Loads these in few queries, and all that is above them, or was when it was deleted. */
+  async load(entries: readonly EntryId[]): Promise<void> {
+    const asked = new Set<EntryId>([ROOT_ENTRY]);
+    const isNew = (entry: EntryId) => !this.#known.has(entry) && !asked.has(entry);
+    for (let wanted = entries.filter(isNew); wanted.length > 0; ) {
+      for (const entry of wanted) asked.add(entry);
+      const found = await entriesWithAncestors(this.#reader, this.#space, wanted);
+      for (const one of found) this.#known.set(one.entry, one);
+      wanted = found.flatMap(({ trashedFrom }) => trashedFrom ?? []).filter(isNew);
+    }
+  }
+
+  known(entry: EntryId): PooledEntry | null {
+    return this.#known.get(entry) ?? null;
+  }
+
+  /** Of what is known: where folders are, or were before they were deleted. */
+  readonly folders: Folders = {
+    find: (folder) => {
+      const found = this.known(folder);
+      return found && { name: found.name, parent: found.trashedFrom ?? found.parent };
+    },
+  };
+
   /** By the present names of the folders above. */
   async pathOf(parent: EntryId, name: string, trashedFrom: EntryId | null = null): Promise<string> {
     const names = [name];
@@ -38,11 +62,6 @@ export class LastPlaces {
       at = folder.trashedFrom ?? folder.parent;
     }
     return names.reverse().join('/');
-  }
-
-  async foldersAbove(entry: PooledEntry): Promise<Folders> {
-    await this.find(entry.entry);
-    return { find: (folder) => this.#known.get(folder) ?? null };
   }
 }
 

@@ -8,17 +8,8 @@ import { lookAtAges } from '#core/rules.ts';
 import { allRules } from '#meta/clusters.ts';
 import { entriesWithAncestors, type PooledEntry } from '#meta/entries.ts';
 import type { MetaWriter } from '#meta/meta-store.ts';
-import {
-  addPlacing,
-  addPlacingEverywhere,
-  childrenAfter,
-  nextPlacing,
-  placingState,
-  putPlacing,
-  putPlacingState,
-  wantIn,
-  type PlacingFolder,
-} from '#meta/placing.ts';
+import { addFolders, childrenAfter, nextFolder, noteFolder, type QueuedFolder } from '#meta/folder-queues.ts';
+import { addPlacingEverywhere, PLACING, placingState, putPlacingState, wantIn } from '#meta/placing.ts';
 import { allSpaces, findSpace, lockSpace } from '#meta/spaces.ts';
 import { Placement } from './placement.ts';
 import type { ServerContext } from './server-context.ts';
@@ -39,11 +30,11 @@ export class Placing {
   /** Some hundred entries in one transaction. */
   async step(): Promise<'busy' | 'idle'> {
     const { meta } = this.#context;
-    if ((await meta.read(nextPlacing)) === null && !(await this.#areAgesDue())) return 'idle';
+    if (!(await meta.read((reader) => nextFolder(reader, PLACING))) && !(await this.#areAgesDue())) return 'idle';
     await meta.write(async (writer) => {
       await this.#beginAges(writer);
       for (let left = CHILDREN_PER_STEP; left > 0; ) {
-        const folder = await nextPlacing(writer);
+        const folder = await nextFolder(writer, PLACING);
         if (!folder) return;
         left -= await this.#placeSome(writer, folder, left);
       }
@@ -77,13 +68,13 @@ export class Placing {
   }
 
   /** Answers how much that was, one at least. */
-  async #placeSome(writer: MetaWriter, at: PlacingFolder, limit: number): Promise<number> {
+  async #placeSome(writer: MetaWriter, at: QueuedFolder, limit: number): Promise<number> {
     const space = (await findSpace(writer, at.space)) && (await lockSpace(writer, at.space));
     const above = at.folder === ROOT_ENTRY ? [] : await entriesWithAncestors(writer, at.space, [at.folder]);
     const tree = new CommitTree(above, new Map());
     // What is in the trash keeps its place; a restore brings its folder back here.
     if (!space || !tree.place(at.folder).live) {
-      await putPlacing(writer, at, null);
+      await noteFolder(writer, PLACING, at, null);
       return 1;
     }
     const { children, last } = await childrenAfter(writer, at, limit);
@@ -97,8 +88,8 @@ export class Placing {
     }
     for (const [pool, files] of wanted) await wantIn(writer, at.space, files, pool);
     const folders = children.filter(({ kind }) => kind === 'folder').map(({ entry }) => entry);
-    await putPlacing(writer, at, children.length < limit ? null : last);
-    await addPlacing(writer, at.space, folders);
+    await noteFolder(writer, PLACING, at, children.length < limit ? null : last);
+    await addFolders(writer, PLACING, at.space, folders);
     return children.length + 1;
   }
 }

@@ -1,15 +1,18 @@
-/** The dry run of rules: what would move if they were applied, from the index alone, a page at a time. */
+/** The dry run of rules: what would move if they were applied, and what would be purged, from the index alone, a page at a time. */
 import { CommitTree } from '#core/commit-tree.ts';
+import { HoldfastError } from '#core/errors.ts';
 import type { EntryId, ManifestId, SpaceId } from '#core/ids.ts';
 import type { Rule } from '#core/rules.ts';
 import { findPresence } from '#meta/contents.ts';
 import { entriesWithAncestors, filesAfter, type PooledEntry } from '#meta/entries.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
 import { allSpaces, type StoredSpace } from '#meta/spaces.ts';
-import type { rulesTry } from '#protocol/cluster.ts';
-import type { z } from 'zod';
+import { entryId, seq, sizeBytes, spaceId } from '#protocol/fields.ts';
+import type { rulesPurge, rulesTry } from '#protocol/cluster.ts';
+import { z } from 'zod';
 import { outlines } from './contents.ts';
 import { pathOf } from './files.ts';
+import { HistoryWalk, WALK_START } from './history-walk.ts';
 import { Placement } from './placement.ts';
 import type { ServerContext } from './server-context.ts';
 
@@ -107,4 +110,51 @@ async function addMoves(
 
 function sum(blocks: readonly { readonly storedLength: number }[]): number {
   return blocks.reduce((bytes, { storedLength }) => bytes + storedLength, 0);
+}
+
+const walkPlace = z.strictObject({
+  space: spaceId,
+  seq,
+  folder: z
+    .strictObject({
+      entry: entryId,
+      placed: seq,
+      open: z.array(z.tuple([entryId, z.string().regex(/^([0-9a-f]{2})*$/)])),
+      files: z.number().int().min(0),
+      bytes: sizeBytes,
+    })
+    .nullable(),
+});
+
+/** What would be purged. `at`: null, or where the step before said to go on. */
+export async function tryPurge(
+  reader: MetaReader,
+  rules: readonly Rule[],
+  at: string | null,
+  nowMs: number,
+): Promise<z.infer<typeof rulesPurge.response>> {
+  const spaces = await allSpaces(reader);
+  const begun = at === null ? null : placeIn(at);
+  const from = begun ? spaces.findIndex(({ space }) => space === begun.space) : 0;
+  const space = spaces[from];
+  const found = { revisions: { count: 0, bytes: 0 }, deleted: { count: 0, bytes: 0 } };
+  if (!space) return { ...found, next: null };
+  const walk = await HistoryWalk.of(reader, space, rules, nowMs);
+  const { ended, next } = (await walk?.step(begun ?? WALK_START)) ?? { ended: [], next: null };
+  for (const one of ended) {
+    const sum = one.kind === 'revision' ? found.revisions : found.deleted;
+    sum.count += one.kind === 'revision' ? 1 : one.files;
+    sum.bytes += one.bytes;
+  }
+  const beyond = spaces[from + 1];
+  const following = next ? { ...next, space: space.space } : beyond && { ...WALK_START, space: beyond.space };
+  return { ...found, next: following ? JSON.stringify(following) : null };
+}
+
+function placeIn(at: string): z.infer<typeof walkPlace> {
+  try {
+    return walkPlace.parse(JSON.parse(at));
+  } catch {
+    throw new HoldfastError('invalid_field', 'at: it is not what a step before this one answered');
+  }
 }

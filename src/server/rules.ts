@@ -10,6 +10,7 @@ import {
   rulesAdd,
   rulesApply,
   rulesList,
+  rulesPurge,
   rulesRemove,
   rulesTest,
   rulesTry,
@@ -19,7 +20,7 @@ import { must } from '#core/assert.ts';
 import { ROOT_ENTRY } from '#core/ids.ts';
 import { deviceRoute } from './identity.ts';
 import { Placement } from './placement.ts';
-import { tryRules } from './rules-try.ts';
+import { tryPurge, tryRules } from './rules-try.ts';
 import type { ServerContext } from './server-context.ts';
 
 const RULES_MAX = 1000;
@@ -72,6 +73,12 @@ export function ruleRoutes(context: ServerContext) {
     deviceRoute(rulesTry, async ({ rules, after }) => ({
       response: await meta.read(async (reader) =>
         tryRules(context, reader, await asRules(reader, rules, newName), after),
+      ),
+      parts: [],
+    })),
+    deviceRoute(rulesPurge, async ({ rules, at }) => ({
+      response: await meta.read(async (reader) =>
+        tryPurge(reader, await asRules(reader, rules, newName), at, clock.nowMs()),
       ),
       parts: [],
     })),

@@ -32,6 +32,7 @@ import { installRoutes } from './installs.ts';
 import { createInvite, inviteRoutes } from './invites.ts';
 import { Jobs } from './jobs.ts';
 import { JournalTrim, type JournalKept } from './journal-trim.ts';
+import { Purge } from './purge.ts';
 import { journalRoutes } from './journal-view.ts';
 import { kitRoutes } from './kit-confirmation.ts';
 import { mergeRoutes } from './merging.ts';
@@ -106,6 +107,8 @@ export interface Server {
   settleCopies(): Promise<void>;
   /** Shortens now what is old enough of the journals. The server does so by itself, between heartbeats. */
   trimJournals(): Promise<void>;
+  /** Purges now what is due, in so many steps at most; default: all of it. The server does so by itself, between heartbeats. */
+  purgeHistory(stepsMax?: number): Promise<void>;
   /** Puts now into the pools what changed of the metadata, for a rescue. The server does so by itself, between heartbeats. */
   makeRoot(): Promise<void>;
   /** As `makeRoot`, before an orderly end: gives up after some seconds. */
@@ -174,6 +177,7 @@ async function start(options: ServerOptions): Promise<Server> {
   const placing = new Placing(context, options.agesMs);
   const mover = new Mover(context);
   const trim = new JournalTrim(context, options.journalKept);
+  const purge = new Purge(context);
   const settled = new AbortController();
   const roots = new Roots(context, options.rootsPace ?? ROOTS_PACE);
   const collection = new Collection(context, (above) => roots.want(above), options.collection);
@@ -181,7 +185,7 @@ async function start(options: ServerOptions): Promise<Server> {
     await finishHolds(context);
     if (options.rootsPace !== null && (await roots.step()) === 'busy') return 'busy';
     // Judged first, so that what is moved is moved once.
-    for (const job of [placing, mover, trim, collection]) if ((await job.step()) === 'busy') return 'busy';
+    for (const job of [placing, mover, trim, purge, collection]) if ((await job.step()) === 'busy') return 'busy';
     return 'idle';
   });
   const working = jobs.run();
@@ -212,6 +216,9 @@ async function start(options: ServerOptions): Promise<Server> {
     },
     async trimJournals() {
       while ((await trim.step()) === 'busy');
+    },
+    async purgeHistory(stepsMax = Number.POSITIVE_INFINITY) {
+      for (let steps = 0; steps < stepsMax && (await purge.step()) === 'busy'; steps++);
     },
     makeRoot: () => roots.makeNow(),
     async settle() {

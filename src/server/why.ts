@@ -4,7 +4,7 @@ import { fromUtf8 } from '#core/bytes.ts';
 import { readConflictName } from '#core/conflict-copies.ts';
 import { leastCopies } from '#core/copies.ts';
 import { HoldfastError } from '#core/errors.ts';
-import { ROOT_ENTRY, TRASH_ENTRY, type BlockId, type DeviceId, type EntryId } from '#core/ids.ts';
+import { ROOT_ENTRY, TRASH_ENTRY, type BlockId, type DeviceId, type EntryId, type SpaceId } from '#core/ids.ts';
 import { parseRow } from '#core/journal-row.ts';
 import { nearestNames } from '#core/nearest.ts';
 import { storyOf, type EntryRow } from '#core/story.ts';
@@ -13,6 +13,7 @@ import { findPresence } from '#meta/contents.ts';
 import type { PooledEntry } from '#meta/entries.ts';
 import { holdsInSpace, heldAmong } from '#meta/holds.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
+import { purgedAmong, purgedRoots } from '#meta/purging.ts';
 import { findSpace, journalRowsAt, type StoredSpace } from '#meta/spaces.ts';
 import { journalOfEntry, namesBeginning } from '#meta/stories.ts';
 import { why, type Story } from '#protocol/why.ts';
@@ -58,7 +59,8 @@ async function tell(
     const names: Names = new Map((await devicesOf(reader, identity.account)).map(({ device, name }) => [device, name]));
     const places = new LastPlaces(reader, space.space);
     const entry = must(await places.find(found.entry as EntryId), 'entries are never removed');
-    const events = await eventsOf(rows, places, names);
+    const events = await eventsOf(reader, space.space, rows, places, names);
+    const deleted = await deletedOf(reader, space, places, entry, names);
     const conflictOf = readConflictName(entry.name);
     const holds = (await holdsInSpace(reader, space.space, { state: 'open' })).map(({ hold }) => hold);
     const held: string[] = [];
@@ -67,8 +69,8 @@ async function tell(
       entry: entry.entry,
       kind: entry.kind,
       path: await places.pathOf(entry.parent, entry.name, entry.trashedFrom),
-      deleted: await deletedOf(reader, space, places, entry, names),
-      placed: await placedOf(context, reader, space, places, entry),
+      deleted,
+      placed: deleted?.purged ? null : await placedOf(context, reader, space, places, entry),
       events: events.slice(-EVENTS_MAX),
       more: events.length > EVENTS_MAX,
       conflictOf,
@@ -97,8 +99,20 @@ function nameOf(names: Names, device: DeviceId) {
   return { device, name: names.get(device) ?? 'another device' };
 }
 
-async function eventsOf(rows: readonly EntryRow[], places: LastPlaces, names: Names): Promise<Story['events']> {
+async function eventsOf(
+  reader: MetaReader,
+  space: SpaceId,
+  rows: readonly EntryRow[],
+  places: LastPlaces,
+  names: Names,
+): Promise<Story['events']> {
   const events: Story['events'] = [];
+  const purged = await purgedAmong(
+    reader,
+    space,
+    rows.flatMap(({ seq, entry }) => [seq, entry.revision]),
+  );
+  const revisionAt = new Map(rows.map(({ seq, entry }) => [seq, entry.revision]));
   for (const { kind, seq, atMs, device, size, parent, name, before } of storyOf(rows))
     events.push({
       kind,
@@ -108,6 +122,7 @@ async function eventsOf(rows: readonly EntryRow[], places: LastPlaces, names: Na
       size,
       path: await places.pathOf(parent, name),
       from: before && (await places.pathOf(before.parent, before.name)),
+      kept: !purged.has(seq) && !purged.has(revisionAt.get(seq) ?? seq),
     });
   return events;
 }
@@ -129,6 +144,7 @@ async function deletedOf(
     atMs: row?.atMs ?? null,
     device: nameOf(names, at.placedBy),
     with: at.entry === entry.entry ? null : await places.pathOf(at.parent, at.name, at.trashedFrom),
+    purged: (await purgedRoots(reader, space, [at])).size > 0,
   };
 }
 
@@ -142,8 +158,9 @@ async function placedOf(
   const { content, pool, poolWanted, parent, name, revisedMs, pooled } = entry;
   if (!content || pool === null) return null;
   const placement = await Placement.load(reader, space, context.clock.nowMs());
-  const folders = await places.foldersAbove(entry);
-  const { rule } = placement.find(folders, { parent, name, size: content.size, revisedMs });
+  await places.load([entry.entry]);
+  const from = entry.trashedFrom ?? parent;
+  const { rule } = placement.find(places.folders, { parent: from, name, size: content.size, revisedMs });
   const outline = (await outlines(reader, space.space, [content.manifestId])).get(content.manifestId);
   const ids = [...new Set((outline?.blocks ?? []).map(({ id }) => id))];
   const copiesWanted = context.nodes.copies(pool);

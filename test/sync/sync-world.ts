@@ -92,7 +92,7 @@ export type Gate = {
 };
 
 /** What a test may have otherwise than a server by itself. */
-export type WorldOptions = Partial<Pick<ServerOptions, 'clock' | 'journalKept'>>;
+export type WorldOptions = Partial<Pick<ServerOptions, 'clock' | 'journalKept' | 'collection'>>;
 
 export class SyncWorld {
   readonly directory: string;

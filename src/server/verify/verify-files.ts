@@ -16,6 +16,7 @@ import {
 } from '#core/manifest.ts';
 import { findContents, findPresence, type Presence } from '#meta/contents.ts';
 import type { PooledEntry } from '#meta/entries.ts';
+import { purgedAmong } from '#meta/purging.ts';
 import { findSpace } from '#meta/spaces.ts';
 import { entriesAfter } from '#meta/surveying.ts';
 import type { Finding, VerifyTally } from '#protocol/safety.ts';
@@ -92,13 +93,20 @@ async function prepare(
   const page = await entriesAfter(reader, space, lastDone, ENTRIES_PER_STEP);
   const files = page.filter(({ kind }) => kind === 'file');
   const ways = await waysOf(reader, space, files);
+  const purged = await purgedAmong(
+    reader,
+    space,
+    files.map(({ revision }) => revision),
+  );
+  // What is live has its bytes, whatever else is said of it.
+  const isPurged = ({ entry, revision }: PooledEntry) => purged.has(revision) && ways.get(entry)?.end === 'trash';
   const work: Work[] = [];
   const findings: Finding[] = [];
   let blocksLeft = BLOCKS_PER_STEP;
   let bytesLeft = BYTES_PER_STEP;
   let done: EntryId | null = lastDone;
   for (const entry of page) {
-    if (!entry.content) {
+    if (!entry.content || isPurged(entry)) {
       done = entry.entry;
       continue;
     }

@@ -77,6 +77,29 @@ test('what is whole is found whole, each thing once', async (context) => {
   assert.ok(full.sums.copies >= 2 && full.sums.metadataBlocks >= 2);
 });
 
+test('what was purged is missed in the trash alone: what is live has its bytes, whatever is said of it', async (context) => {
+  const it = await world(context);
+  const files: SealedFile[] = [];
+  const entry = newId<EntryId>();
+  await it.device.each([it.device.createFile(it.dir, 'gone.txt', files, Buffer.from('gone'), entry)], files);
+  await it.device.each([{ kind: 'delete', entry, basis: (await it.device.head()).seq }]);
+  await tamper(
+    it,
+    "delete from content where manifest = (select manifest from entry where name = cast('gone.txt' as blob))",
+  );
+  const missing = ['(in the trash)/gone.txt'];
+  const found = async () =>
+    (await verify(it, true)).findings.filter(({ about }) => about === 'file').map(({ path }) => path);
+  assert.deepEqual(await found(), missing);
+  await tamper(it, 'insert into purged select space, 0, ? from space', new Uint8Array(1024).fill(255));
+  assert.deepEqual(await found(), []);
+  await tamper(
+    it,
+    "delete from content where manifest = (select manifest from entry where name = cast('a.txt' as blob))",
+  );
+  assert.deepEqual(await found(), ['dir/a.txt']);
+});
+
 test('a block that a node lost is found by asking; one that it damaged, or changed for another, by reading', async (context) => {
   const it = await world(context);
   const { store } = node(it, 'txt');
