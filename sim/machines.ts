@@ -26,7 +26,7 @@ export type Surroundings = {
   /** Whether people use names that some disks do not tell apart. */
   readonly twinNames: boolean;
   /** Where the server keeps less of its journals than it usually does. */
-  readonly journalKept: JournalKept | null;
+  readonly journalKept: JournalKept;
   readonly onLog: (machine: string, level: 'info' | 'warn' | 'error', message: string, facts: unknown) => void;
 };
 

@@ -57,6 +57,7 @@ export function required(): readonly string[] {
     'round: all at once',
     'round: a part left out',
     'round: rules come and go',
+    'round: history ended',
     'choices: all selected again',
     'cloned: a machine',
     'cloned: apart',

@@ -9,6 +9,7 @@ import { actAtClone, checkClone, cloningRound, planClone } from './cloned.ts';
 import { buildCopies, checkCopies, keepsCopies, stirCopies } from './copies.ts';
 import type { Counts } from './coverage.ts';
 import { plainFileSystem } from './files.ts';
+import { historyEnds, noteEnded } from './history.ts';
 import { dropAllRules, keepsRules, stirRules } from './ignores.ts';
 import { Programs, type Tree } from './programs.ts';
 import { checkDurability, checkQuiet, checkStillness, copyTree, untilQuiet, withoutOthers } from './quiet.ts';
@@ -132,6 +133,7 @@ async function runRound(
   for (const device of world.devices) device.user.failed = false;
   if (choosing && choosing.notWanted().size > 0) world.coverage.add('round: a part left out');
   if (ignoring) world.coverage.add('round: rules come and go');
+  if (historyEnds(seed)) await noteEnded(world);
   await checkQuiet(world, expected);
   checkClone(world);
   if (keepsCopies(seed) && world.violations.length === 0) await checkCopies(world);

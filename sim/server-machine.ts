@@ -69,7 +69,7 @@ export class ServerMachine extends Machine {
         return nodeConnectionOf(net.peer(process, 'server', address, caller), primitives);
       },
       addresses: () => [SERVER_ADDRESS],
-      ...(this.around.journalKept ? { journalKept: this.around.journalKept } : {}),
+      journalKept: this.around.journalKept,
     });
     this.server = server;
     net.listen(SERVER_ADDRESS, process, server.handler);

@@ -8,6 +8,7 @@ import { Coverage } from './coverage.ts';
 import { DeviceMachine } from './device-machine.ts';
 import { Ledger } from './ledger.ts';
 import type { Machine, Surroundings } from './machines.ts';
+import { historyEnds, journalKeptIn, letHistoryEnd } from './history.ts';
 import { NodeMachine } from './node-machine.ts';
 import { ServerMachine } from './server-machine.ts';
 import { watchAnswers } from './answers.ts';
@@ -64,7 +65,7 @@ export class World {
       net: this.net,
       largeShare: new SimRandom(`${options.seed} large`).chance(0.05) ? 0.1 : 0,
       twinNames: new SimRandom(`${options.seed} names`).chance(0.3),
-      journalKept: new SimRandom(`${options.seed} journal`).chance(0.3) ? { days: 0, rows: 3 } : null,
+      journalKept: journalKeptIn(options.seed),
       onAct: (device, operation, path) => {
         this.coverage.add(`person: ${operation}`);
         if (options.traceLines > 0) this.scheduler.trace.lines.push(`  ${device} PERSON: ${operation} ${path}`);
@@ -94,6 +95,7 @@ export class World {
       await this.drive(this.#startNode(`node-${pool}`, pool, ticket));
     }
     await this.drive(must(this.server.server, 'the server runs').greetNodes());
+    if (historyEnds(this.options.seed)) await this.drive(letHistoryEnd(this));
     for (let number = 1; number <= this.options.devices; number++) await this.addDevice(`device${number}`);
   }
 

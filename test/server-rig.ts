@@ -39,6 +39,7 @@ import { nodeJoin, redeem, spaces } from '#protocol/account.ts';
 import { ask, type Answered } from '#protocol/call.ts';
 import { attach, commit, list, pull, type Answer, type Operation } from '#protocol/sync.ts';
 import type { Caller, Peer, Verb } from '#protocol/wire.ts';
+import type { JournalKept } from '#server/journal-trim.ts';
 import { startServer, type Server } from '#server/server.ts';
 import type { CareSettings } from '#server/care-settings.ts';
 import type { RootKeeper } from '#server/root-keeper.ts';
@@ -102,7 +103,7 @@ export type RigOptions = {
   readonly clock?: Clock;
   readonly nodes?: readonly RigNode[];
   readonly wrapMeta?: (store: MetaStore) => MetaStore;
-  readonly journalKept?: { readonly days: number; readonly rows: number };
+  readonly journalKept?: JournalKept;
   readonly collection?: { readonly everyMs: number; readonly graceMs: number };
   /** Of pools that are to keep another number than one. */
   readonly copies?: Readonly<Record<string, number>>;

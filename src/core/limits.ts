@@ -33,7 +33,7 @@ export const limits = {
   /** FORMAT: a layout names its nodes by u16. Not removed ones; more would need a finer table (docs/scale.md). */
   poolNodesMax: 4096,
   /** At least: a device that was away for longer reads the space anew. Days are those on which the server ran. */
-  journalKept: { days: 90, rows: 100_000 },
+  journalKept: { days: 90, rows: 100_000, dayMs: 24 * 3_600_000 },
   /** What lets a person be asked before a change is made (`holds.ts`): entries younger than this do not count, */
   holdYoungMs: 24 * 3_600_000,
   /** changes of a device within this time are judged as one, */

@@ -8,6 +8,7 @@ import { list, type Operation } from '#protocol/sync.ts';
 import type { Clock } from '#world/clock.ts';
 import { realClock } from '#world/real/clock.ts';
 import { nodePrimitives as p } from '#world/real/primitives.ts';
+import type { JournalKept } from './journal-trim.ts';
 import { folder, newId, ServerRig, type RigDevice, type SealedFile } from '../../test/server-rig.ts';
 
 const DAY_MS = 24 * 3_600_000;
@@ -33,11 +34,11 @@ function handClock() {
 }
 
 async function withTrimmed(
-  kept: { readonly days: number; readonly rows: number },
+  kept: Omit<JournalKept, 'dayMs'>,
   work: (rig: ServerRig, hand: ReturnType<typeof handClock>) => Promise<void>,
 ): Promise<void> {
   const hand = handClock();
-  const rig = await ServerRig.start({ clock: hand.clock, journalKept: kept });
+  const rig = await ServerRig.start({ clock: hand.clock, journalKept: { ...kept, dayMs: DAY_MS } });
   try {
     await work(rig, hand);
   } finally {

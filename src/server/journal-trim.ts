@@ -21,12 +21,11 @@ import { purgedAmong } from '#meta/purging.ts';
 import { allSpaces, lockSpace } from '#meta/spaces.ts';
 import type { ServerContext } from './server-context.ts';
 
-const DAY_MS = 24 * 3_600_000;
-const LOOK_MS = 3_600_000;
+const LOOKS_PER_DAY = 24;
 const ROWS_PER_STEP = 500;
 
-/** What is kept of a journal at least, whatever its rows say. */
-export type JournalKept = { readonly days: number; readonly rows: number };
+/** What is kept of a journal at least, whatever its rows say. `dayMs`: in the simulator days are short. */
+export type JournalKept = { readonly days: number; readonly rows: number; readonly dayMs: number };
 
 export class JournalTrim {
   readonly #context: ServerContext;
@@ -51,23 +50,23 @@ export class JournalTrim {
       });
       if (more) return 'busy';
     }
-    this.#lookAtMs = nowMs + LOOK_MS;
+    this.#lookAtMs = nowMs + this.#kept.dayMs / LOOKS_PER_DAY;
     return 'idle';
   }
 
   /** Between two marks lies a day by the monotonic clock, or, over a restart, one by both marks' own times. */
   async #mark(writer: MetaWriter, space: SpaceId): Promise<void> {
     const { clock } = this.#context;
+    const { dayMs } = this.#kept;
     const nowMs = clock.monotonicMs();
     const last = await newestMark(writer, space);
-    const dueAtMs =
-      this.#markAtMs.get(space) ?? nowMs + (last ? DAY_MS - within(clock.nowMs() - last.atMs, DAY_MS) : 0);
+    const dueAtMs = this.#markAtMs.get(space) ?? nowMs + (last ? dayMs - within(clock.nowMs() - last.atMs, dayMs) : 0);
     this.#markAtMs.set(space, dueAtMs);
     if (nowMs < dueAtMs) return;
     const locked = await lockSpace(writer, space);
     if (!locked) return;
     await addJournalMark(writer, space, { mark: (last?.mark ?? 0) + 1, seq: locked.headSeq, atMs: clock.nowMs() });
-    this.#markAtMs.set(space, nowMs + DAY_MS);
+    this.#markAtMs.set(space, nowMs + dayMs);
   }
 
   /** True where there is more to be shortened now. */

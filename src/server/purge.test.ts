@@ -193,7 +193,7 @@ test('a folder in the trash is kept whole, for as long as the one of its files t
   }));
 
 test('rows of purged revisions go with the horizon, and those of deleted entries stay', async () => {
-  const world = await PurgeWorld.start({ journalKept: { days: 4, rows: 0 } });
+  const world = await PurgeWorld.start({ journalKept: { days: 4, rows: 0, dayMs: 86_400_000 } });
   try {
     await world.rule({ glob: '*', historyDays: 1 });
     const file = await world.create('a');

@@ -3,6 +3,7 @@
  * finds that nothing names the bytes. Once for each day that the server ran, and where rules were applied: what is over is found by walking through the journal.
  */
 import type { EntryId, SpaceId } from '#core/ids.ts';
+import { limits } from '#core/limits.ts';
 import { allRules } from '#meta/clusters.ts';
 import type { PooledEntry } from '#meta/entries.ts';
 import { addFolders, childrenAfter, nextFolder, noteFolder, type QueuedFolder } from '#meta/folder-queues.ts';
@@ -15,20 +16,23 @@ import { HistoryWalk, WALK_START, type Ended, type WalkPlace } from './history-w
 import type { ServerContext } from './server-context.ts';
 
 const CHILDREN_PER_STEP = 500;
-const LOOK_MS = 60_000;
+const LOOKS_PER_DAY = 1440;
 
 type Walk = { readonly space: SpaceId; readonly occasion: string; readonly place: WalkPlace };
 
 export class Purge {
   readonly #context: ServerContext;
+  readonly #lookMs: number;
   /** For which occasion a space was walked through to its end. */
   readonly #walked = new Map<SpaceId, string>();
   #walk: Walk | null = null;
   /** By the monotonic clock. */
   #lookAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(context: ServerContext) {
+  /** `dayMs`: what a day is long (`JournalKept`). */
+  constructor(context: ServerContext, dayMs: number = limits.journalKept.dayMs) {
     this.#context = context;
+    this.#lookMs = dayMs / LOOKS_PER_DAY;
   }
 
   async step(): Promise<'busy' | 'idle'> {
@@ -52,7 +56,7 @@ export class Purge {
       this.#walk = { space, occasion, place: WALK_START };
       return 'busy';
     }
-    this.#lookAtMs = nowMs + LOOK_MS;
+    this.#lookAtMs = nowMs + this.#lookMs;
     return 'idle';
   }
 

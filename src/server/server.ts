@@ -177,7 +177,7 @@ async function start(options: ServerOptions): Promise<Server> {
   const placing = new Placing(context, options.agesMs);
   const mover = new Mover(context);
   const trim = new JournalTrim(context, options.journalKept);
-  const purge = new Purge(context);
+  const purge = new Purge(context, options.journalKept?.dayMs);
   const settled = new AbortController();
   const roots = new Roots(context, options.rootsPace ?? ROOTS_PACE);
   const collection = new Collection(context, (above) => roots.want(above), options.collection);

@@ -20,7 +20,7 @@ let b: Device;
 let witness: Device;
 let runs = 0;
 before(async () => {
-  world = await SyncWorld.start({ clock, journalKept: { days: 1, rows: 0 } });
+  world = await SyncWorld.start({ clock, journalKept: { days: 1, rows: 0, dayMs: DAY_MS } });
 });
 after(() => world.end());
 beforeEach(async () => {

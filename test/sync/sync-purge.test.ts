@@ -26,7 +26,7 @@ for (const horizon of [false, true])
   test(`deletes hold, edits live on, and nothing comes back that was purged, ${horizon ? 'past' : 'within'} the journal’s horizon`, async () => {
     const world = await SyncWorld.start({
       clock,
-      journalKept: { days: 1, rows: horizon ? 0 : 100_000 },
+      journalKept: { days: 1, rows: horizon ? 0 : 100_000, dayMs: DAY_MS },
       collection: { everyMs: DAY_MS, graceMs: 0 },
     });
     const days = async (count: number) => {
