@@ -4,6 +4,7 @@ import type { Net } from '#world/net.ts';
 import { hasCode } from '#core/errors.ts';
 import { id32Of, type Pin } from '#core/ids.ts';
 import { nodePrimitives } from '#world/real/primitives.ts';
+import type { Acknowledged } from './acknowledged.ts';
 import { sqliteImages } from './sqlite-images.ts';
 import { Scheduler, SimProcess } from '#world/sim/scheduler.ts';
 import { simClock, type Wall } from '#world/sim/sim-clock.ts';
@@ -27,6 +28,7 @@ export type Surroundings = {
   readonly twinNames: boolean;
   /** Where the server keeps less of its journals than it usually does. */
   readonly journalKept: JournalKept;
+  readonly acknowledged: Acknowledged;
   readonly onLog: (machine: string, level: 'info' | 'warn' | 'error', message: string, facts: unknown) => void;
 };
 

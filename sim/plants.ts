@@ -94,12 +94,21 @@ export const plants: readonly Plant[] = [
     'if (there && there.stat.kind === row.kind && !this.#isAnothers(row, there)) continue;',
     '',
   ),
-  one(
-    'a folder that cannot be read counts as empty',
-    'src/world/real/folder/list.ts',
-    "if (directory === null) return { kind: 'missing' };\n    return list(grip.fs, directory, directory === grip.root);\n  } catch (error) {\n    return failureOf(error, path);",
-    "if (directory === null) return { kind: 'missing' };\n    return list(grip.fs, directory, directory === grip.root);\n  } catch (error) {\n    void failureOf(error, path); return { kind: 'found', stat: grip.root.stat(), entries: [], unnameable: [] };",
-  ),
+  {
+    name: 'a folder that cannot be read counts as empty',
+    edits: [
+      {
+        file: 'src/world/real/folder/list.ts',
+        find: "if (directory === null) return { kind: 'missing' };\n    return list(grip.fs, directory, directory === grip.root);\n  } catch (error) {\n    return failureOf(error, path);",
+        put: "if (directory === null) return { kind: 'missing' };\n    return list(grip.fs, directory, directory === grip.root);\n  } catch (error) {\n    void failureOf(error, path); return { kind: 'found', stat: grip.root.stat(), entries: [], unnameable: [] };",
+      },
+      {
+        file: 'src/world/real/folder/list.ts',
+        find: 'return entryAt(grip.fs, spot.directory, spot.name);\n  } catch (error) {\n    return failureOf(error, path);',
+        put: 'return entryAt(grip.fs, spot.directory, spot.name);\n  } catch (error) {\n    return failureOf(error, path) && null;',
+      },
+    ],
+  },
   {
     name: 'an unmounted folder counts as emptied',
     edits: [
@@ -112,6 +121,11 @@ export const plants: readonly Plant[] = [
         file: 'src/world/real/folder/root.ts',
         find: 'if (expected === null || readRootId(grip) === expected) return;',
         put: 'if (expected !== "") return;',
+      },
+      {
+        file: 'src/client/engine.ts',
+        find: 'if (known === mark) return;',
+        put: 'if (known === mark || known !== null) return;',
       },
     ],
   },

@@ -101,10 +101,24 @@ function checkContents(world: World, tree: Tree): void {
       );
 }
 
+export type ServerTree = ReadonlyMap<string, { readonly entry: string; readonly kind: string }>;
+
 /** 6: the server's tree is well-formed, and is what the devices show. */
 async function checkServerTree(world: World, tree: Tree): Promise<void> {
+  const paths = await serverTree(world);
+  if (!paths) return;
+  const shown = withoutOthers(tree);
+  for (const [path, node] of shown)
+    if (paths.get(path)?.kind !== node.kind)
+      world.violate(`the devices have a ${node.kind} at ${path}, the server ${paths.get(path)?.kind ?? 'nothing'}`);
+  for (const [path, { kind }] of paths)
+    if (!shown.has(path)) world.violate(`the server has a ${kind} at ${path}, the devices nothing`);
+}
+
+/** By path, what is live. Null where the server is down. */
+export async function serverTree(world: World): Promise<ServerTree | null> {
   const { meta } = world.server;
-  if (!meta) return;
+  if (!meta) return null;
   type Row = { entry: Uint8Array; parent: Uint8Array; name: Uint8Array; kind: string };
   const rows = await world.drive(
     meta.read(
@@ -112,7 +126,7 @@ async function checkServerTree(world: World, tree: Tree): Promise<void> {
     ),
   );
   const byId = new Map(rows.map((row) => [hex(row.entry), row]));
-  const paths = new Map<string, string>();
+  const paths = new Map<string, { readonly entry: string; readonly kind: string }>();
   for (const row of rows) {
     const names: string[] = [];
     let at: Row | undefined = row;
@@ -127,7 +141,7 @@ async function checkServerTree(world: World, tree: Tree): Promise<void> {
       if (parent === ROOT_ENTRY) {
         const path = names.join('/');
         if (paths.has(path)) world.violate(`the server has two entries at ${path}`);
-        paths.set(path, row.kind);
+        paths.set(path, { entry: hex(row.entry), kind: row.kind });
         break;
       }
       at = byId.get(parent);
@@ -137,12 +151,7 @@ async function checkServerTree(world: World, tree: Tree): Promise<void> {
       }
     }
   }
-  const shown = withoutOthers(tree);
-  for (const [path, node] of shown)
-    if (paths.get(path) !== node.kind)
-      world.violate(`the devices have a ${node.kind} at ${path}, the server ${paths.get(path) ?? 'nothing'}`);
-  for (const [path, kind] of paths)
-    if (!shown.has(path)) world.violate(`the server has a ${kind} at ${path}, the devices nothing`);
+  return paths;
 }
 
 function hex(bytes: Uint8Array): string {

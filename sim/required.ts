@@ -18,7 +18,7 @@ const ACTS = each(
 );
 
 const ANSWERS = each(
-  'applied, conflict changed, conflict gone, conflict parent_gone, conflict exists, name_taken, group_failed, pool_unavailable, ' +
+  'applied, conflict changed, conflict gone, conflict parent_gone, conflict exists, conflict cycle, name_taken, group_failed, pool_unavailable, ' +
     'settle answered, settle void, prepare ready, prepare pool_unavailable, pull rows, pull reset epoch_changed, pull reset cursor_expired, ' +
     'attach attached, attach reconcile, contents found, contents unavailable, blocks found, blocks storage_unavailable, ' +
     'node-put stored, node-put held, node-put no_space, node-get found',
@@ -41,7 +41,7 @@ const ENDS = each(
 );
 
 /*
- * Left out, since no world has it: `forbidden` and `invalid` (no honest client sends what is refused so), `conflict cycle` and `not_empty` (other answers
+ * Left out, since no world has it: `forbidden` and `invalid` (no honest client sends what is refused so), `not_empty` (other answers
  * come first), `need_blocks` and `unknown` (what is collected is named by nobody), damaged blocks on a node's disk (nothing damages what was synced). And
  * since hardly any has it: `held` (what people do here is ordinary, and nothing is older than a day).
  */
@@ -58,6 +58,8 @@ export function required(): readonly string[] {
     'round: a part left out',
     'round: rules come and go',
     'round: history ended',
+    'round: what nobody touched',
+    'people: into each other',
     'choices: all selected again',
     'cloned: a machine',
     'cloned: apart',

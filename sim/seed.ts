@@ -14,7 +14,9 @@ import { dropAllRules, keepsRules, stirRules } from './ignores.ts';
 import { Programs, type Tree } from './programs.ts';
 import { checkDurability, checkQuiet, checkStillness, copyTree, untilQuiet, withoutOthers } from './quiet.ts';
 import { checkRescue } from './rescue-check.ts';
+import { planMeeting } from './meetings.ts';
 import { makeScript, type ScriptRound, type SeedOptions } from './script.ts';
+import { checkUntouched, noteBefore } from './untouched.ts';
 import { said, World } from './world.ts';
 
 export type SeedOutcome = {
@@ -91,6 +93,7 @@ async function runRound(
   // Who sees a part alone is not known exactly to all others.
   let seesAll = lone !== choosing || lone.notWanted().size === 0;
   if (shadow) copyTree(lone.tree(), shadow);
+  const before = shadow && (await noteBefore(world, shadow));
   const endMs = scheduler.nowMs + round.lengthMs;
   for (const device of world.devices) device.user.shadow = shadow;
   for (const operation of round.operations) {
@@ -99,6 +102,7 @@ async function runRound(
       device.act(new SimRandom(`${seed} operation ${operation.number}`));
     });
   }
+  if (!shadow) planMeeting(world, new SimRandom(`${seed} meeting ${number}`), round.lengthMs);
   if (keepsCopies(seed)) stirCopies(world, new SimRandom(`${seed} cluster ${number}`));
   if (choosing && !(shadow && seesAll && lone === choosing))
     stirChoices(world, choosing, new SimRandom(`${seed} choices ${number}`), round.lengthMs);
@@ -129,12 +133,14 @@ async function runRound(
     decided === world.decided &&
     world.devices.every(({ user }) => !user.failed);
   const expected: Tree | null = exact ? must(shadow, 'one person works alone').tree() : null;
+  const isLeftAlone = faults.exact && cloning === null && !ignoring && world.devices.every(({ user }) => !user.failed);
   world.coverage.add(expected ? 'round: alone, exactly' : shadow ? 'round: alone' : 'round: all at once');
   for (const device of world.devices) device.user.failed = false;
   if (choosing && choosing.notWanted().size > 0) world.coverage.add('round: a part left out');
   if (ignoring) world.coverage.add('round: rules come and go');
   if (historyEnds(seed)) await noteEnded(world);
   await checkQuiet(world, expected);
+  if (shadow && before && isLeftAlone) await checkUntouched(world, before, shadow.tree());
   checkClone(world);
   if (keepsCopies(seed) && world.violations.length === 0) await checkCopies(world);
 }

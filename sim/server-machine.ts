@@ -2,7 +2,7 @@
 import { must } from '#core/assert.ts';
 import { parseInvite, type Invite } from '#core/invite.ts';
 import type { RecoveryKit } from '#core/root-key.ts';
-import type { MetaStore } from '#meta/meta-store.ts';
+import type { MetaReader, MetaStore } from '#meta/meta-store.ts';
 import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
 import { nodeConnectionOf } from '#server/node-connection.ts';
 import type { RootKeeper } from '#server/root-keeper.ts';
@@ -35,6 +35,7 @@ export class ServerMachine extends Machine {
   /** The server is down: its index is what it was at some earlier time, as from a file that somebody copied back by hand. */
   putIndexBack(image: Uint8Array): void {
     this.sql.put(META_PATH, image);
+    this.around.acknowledged.forget();
   }
 
   /** What a person wrote down. */
@@ -51,6 +52,8 @@ export class ServerMachine extends Machine {
     const { net, scheduler } = this.around;
     const meta = await openSqliteMetaStore(this.sql.opener(process), META_PATH);
     this.meta = meta;
+    const fault = this.around.acknowledged.faultOf(await meta.read(headOf));
+    if (fault) this.around.onDefect(this.name, new Error(fault));
     const server = await startServer({
       version: 'simulated',
       meta: stepping(meta, scheduler, process),
@@ -74,6 +77,11 @@ export class ServerMachine extends Machine {
     this.server = server;
     net.listen(SERVER_ADDRESS, process, server.handler);
   }
+}
+
+async function headOf({ db }: MetaReader): Promise<number> {
+  const row = await db.selectFrom('space').select('head_seq').executeTakeFirst();
+  return row?.head_seq ?? 0;
 }
 
 /** A server may end before a transaction, and between its commit and what follows from it. */

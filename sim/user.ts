@@ -82,6 +82,10 @@ export class User {
     random.pick(operations)();
   }
 
+  moveInto(from: string, folder: string): void {
+    this.#moveTo('move folder', from, childOf(folder, nameOf(from)));
+  }
+
   #text(lengthOf?: number): string {
     const { name, largeShare } = this.#options;
     const random = this.#random;

@@ -4,6 +4,7 @@ import type { Invite } from '#core/invite.ts';
 import { Scheduler, type SimProcess } from '#world/sim/scheduler.ts';
 import { SimNet, FAIR } from '#world/sim/sim-net.ts';
 import { SimRandom } from '#world/sim/sim-random.ts';
+import { Acknowledged } from './acknowledged.ts';
 import { Coverage } from './coverage.ts';
 import { DeviceMachine } from './device-machine.ts';
 import { Ledger } from './ledger.ts';
@@ -38,6 +39,7 @@ export class World {
   readonly server: ServerMachine;
   readonly nodes: NodeMachine[] = [];
   readonly devices: DeviceMachine[] = [];
+  readonly #acknowledged = new Acknowledged();
   /** Machines that are to stay down until they are brought up. */
   readonly #heldDown = new Set<Machine>();
 
@@ -53,11 +55,15 @@ export class World {
       },
     });
     this.scheduler.trace.linesMax = options.traceLines;
+    const watch = watchAnswers(this.coverage);
     this.net = new SimNet({
       scheduler: this.scheduler,
       random: new SimRandom(`${options.seed} net`),
       onEvent: (event, verbName) => this.coverage.add(`net: ${event} ${verbName}`),
-      onAnswer: watchAnswers(this.coverage),
+      onAnswer: (host, verbName, request, answer) => {
+        watch(host, verbName, request, answer);
+        this.#acknowledged.heard(verbName, answer);
+      },
     });
     this.around = {
       seed: options.seed,
@@ -66,6 +72,7 @@ export class World {
       largeShare: new SimRandom(`${options.seed} large`).chance(0.05) ? 0.1 : 0,
       twinNames: new SimRandom(`${options.seed} names`).chance(0.3),
       journalKept: journalKeptIn(options.seed),
+      acknowledged: this.#acknowledged,
       onAct: (device, operation, path) => {
         this.coverage.add(`person: ${operation}`);
         if (options.traceLines > 0) this.scheduler.trace.lines.push(`  ${device} PERSON: ${operation} ${path}`);
