@@ -70,7 +70,8 @@ export class MemoryBlockStore implements NodeBlockStore {
 
   async status(): Promise<BlockStoreStatus> {
     const freeBytes = this.#capacityBytes - this.#storedBytes;
-    return { state: 'ok', blocks: this.#blocks.size, storedBytes: this.#storedBytes, freeBytes, quarantined: 0 };
+    const { size } = this.#blocks;
+    return { state: 'ok', blocks: size, storedBytes: this.#storedBytes, deadBytes: 0, freeBytes, quarantined: 0 };
   }
 
   async close(): Promise<void> {}

@@ -8,6 +8,8 @@ export type BlockStoreStatus = {
   readonly blocks: number;
   /** Of the blocks alone, without what stores them. */
   readonly storedBytes: number;
+  /** That mean nothing any more, and that compaction frees in time. */
+  readonly deadBytes: number;
   readonly freeBytes: number;
   /** Places that were found damaged and are not made good yet. */
   readonly quarantined: number;

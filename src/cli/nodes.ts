@@ -30,7 +30,7 @@ export function nodeLine(node: NodeRow): readonly string[] {
     node.address,
     node.standing === 'in' ? node.state : node.state === 'ok' ? node.standing : `${node.state}, ${node.standing}`,
     `${counted(node.blocks, 'block')}`,
-    bytesText(node.storedBytes),
+    `${bytesText(node.storedBytes)}${node.deadBytes > 0 ? `, ${bytesText(node.deadBytes)} to compact` : ''}`,
     `${bytesText(node.freeBytes)} free`,
   ];
 }
@@ -74,6 +74,8 @@ const JOB_TEXTS: Readonly<Record<string, string>> = {
   readopt: 'reading what it holds:',
   repair: 'making owed copies in',
   rebalance: 'moving blocks to their nodes in',
+  collection: 'looking for what nothing names any more,',
+  purge: 'ending history that is over',
 };
 
 /** Null where it goes without saying. */
@@ -83,7 +85,7 @@ export function jobLine(job: JobRow, nodes: readonly NodeRow[]): string | null {
   const subject = nodes.find(({ node }) => node === job.subject)?.name ?? job.subject;
   const left = job.left === null ? '' : `, ${counted(job.left, 'block')} left`;
   const rate = job.bytesPerS > 0 ? `, ${bytesText(job.bytesPerS)}/s` : '';
-  return `  ${job.name}: ${what} ${shown(subject)}${left}${rate}${timeLeft(job.secondsLeft)}`;
+  return `  ${job.name}: ${what}${subject === '' ? '' : ` ${shown(subject)}`}${left}${rate}${timeLeft(job.secondsLeft)}`;
 }
 
 /** `which`: a node's id, the beginning of it, or its name. */

@@ -209,6 +209,8 @@ const nodeRow = z.strictObject({
     .nullable(),
   blocks: count,
   storedBytes: sizeBytes,
+  /** In its log, of what it holds no more: compaction frees them. */
+  deadBytes: sizeBytes,
   freeBytes: sizeBytes,
   quarantined: count,
   lastSeenMs: timeMs.nullable(),

@@ -78,6 +78,8 @@ export const nodeStatus = verb(
     state: z.enum(['ok', 'read_only', 'failed']),
     blocks: count,
     storedBytes: sizeBytes,
+    /** That mean nothing any more: compaction frees them. */
+    deadBytes: sizeBytes,
     freeBytes: sizeBytes,
     quarantined: count,
   }),

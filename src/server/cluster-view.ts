@@ -211,6 +211,7 @@ function rowOf(
     drain,
     blocks: status?.blocks ?? 0,
     storedBytes: status?.storedBytes ?? 0,
+    deadBytes: status?.deadBytes ?? 0,
     freeBytes: status?.freeBytes ?? 0,
     quarantined: status?.quarantined ?? 0,
     lastSeenMs,

@@ -67,6 +67,22 @@ test('what nothing names goes after two marks and its time; what anything names 
     await world.checkWhole();
   }));
 
+test('the status says that a collection is under way, and what is still to go', () =>
+  withWorld(async (world) => {
+    const entry = await made(world, 'gone.txt', world.seal(randomBytes(400)));
+    await world.purge(entry);
+    const jobs = async () =>
+      (await world.one.ask(serverStatus, {})).response.jobs.map(({ name, subject }) => [name, subject]);
+    const isShown = (rows: string[][]) => rows.some(([name]) => name === 'collection');
+    assert.ok(!isShown(await jobs()));
+    world.pass(GRACE_MS);
+    await world.rig.server.collectGarbage(1);
+    const rows = await jobs();
+    assert.ok(isShown(rows), JSON.stringify(rows));
+    await world.rig.server.collectGarbage();
+    assert.ok(!isShown(await jobs()));
+  }));
+
 test('nothing goes before enough nodes have a root that was made since it was condemned', () =>
   withWorld(async (world) => {
     const entry = await made(world, 'gone.txt', world.seal(randomBytes(400)));

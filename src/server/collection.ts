@@ -9,6 +9,8 @@ import { allSpaces } from '#meta/spaces.ts';
 import { CopyCollector } from './collect-copies.ts';
 import { Mark } from './collect-mark.ts';
 import { Sweep } from './collect-sweep.ts';
+import type { JobRow } from '#protocol/cluster.ts';
+import { rated } from './jobs.ts';
 import type { ServerContext } from './server-context.ts';
 
 export type CollectionTimes = {
@@ -32,6 +34,7 @@ type Cycle = {
   readonly spaces: SpaceId[];
   mark: Mark | null;
   sweep: Sweep | null;
+  steps: number;
 };
 
 export class Collection {
@@ -51,9 +54,17 @@ export class Collection {
     this.#copies = new CopyCollector(context, times.graceMs);
   }
 
+  /** While one is under way. */
+  row(): JobRow | null {
+    if (!this.#cycle) return null;
+    const subject = this.#cycle.sweep ? 'sweep' : 'mark';
+    return { name: 'collection', subject, done: this.#cycle.steps, left: null, ...rated(undefined, null) };
+  }
+
   async step(): Promise<'busy' | 'idle'> {
     this.#cycle ??= await this.#begin();
     if (this.#cycle) {
+      this.#cycle.steps++;
       if (await this.#go(this.#cycle)) this.#cycle = null;
       return 'busy';
     }
@@ -75,7 +86,7 @@ export class Collection {
       const number = state.mark + 1;
       await putCollectionState(writer, { ...state, mark: number, markedMs: clock.nowMs() });
       const spaces = (await allSpaces(writer)).map(({ space }) => space);
-      return { number, rootsBefore: await lastRootSeq(writer), spaces, mark: null, sweep: null };
+      return { number, rootsBefore: await lastRootSeq(writer), spaces, mark: null, sweep: null, steps: 0 };
     });
     this.#wantRoot(cycle.rootsBefore);
     return cycle;

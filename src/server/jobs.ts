@@ -39,17 +39,22 @@ export type StandingWork = {
   row(): Promise<JobRow | null>;
 };
 
+export type Shown = { row(): JobRow | null };
+
 export class Jobs {
   readonly #context: ServerContext;
   readonly #works: readonly (JobKind | StandingWork)[];
+  readonly #alsoShown: readonly Shown[];
   readonly #speeds = new Map<string, Speed>();
   /** Monotonic: jobs that could not go on are not tried again before. */
   readonly #notBeforeMs = new Map<string, number>();
   #turn: Promise<unknown> = Promise.resolve();
   #wake = new AbortController();
 
-  constructor(context: ServerContext, works: readonly (JobKind | StandingWork)[]) {
+  /** `alsoShown`: work that others step through. */
+  constructor(context: ServerContext, works: readonly (JobKind | StandingWork)[], alsoShown: readonly Shown[] = []) {
     this.#context = context;
+    this.#alsoShown = alsoShown;
     this.#works = works;
   }
 
@@ -156,7 +161,7 @@ export class Jobs {
         if (row) rows.push(row);
       }
     }
-    return rows;
+    return [...rows, ...this.#alsoShown.flatMap((work) => work.row() ?? [])];
   }
 
   #rowOf(job: StoredJob): JobRow {

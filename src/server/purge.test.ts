@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { ROOT_ENTRY, type EntryId } from '#core/ids.ts';
-import { rulesAdd, rulesApply, rulesList, rulesPurge, type ProposedRule, type RulesPurged } from '#protocol/cluster.ts';
+import {
+  rulesAdd,
+  rulesApply,
+  rulesList,
+  rulesPurge,
+  serverStatus,
+  type ProposedRule,
+  type RulesPurged,
+} from '#protocol/cluster.ts';
 import { contents } from '#protocol/contents.ts';
 import type { Operation } from '#protocol/sync.ts';
 import { why } from '#protocol/why.ts';
@@ -304,6 +312,11 @@ test('a large folder is purged in bounded steps, also over a restart; what other
     let steps = 0;
     for (; (await world.count('purging_folder')) === 0; steps++) await world.rig.server.purgeHistory(1);
     assert.ok(steps >= 4, `${steps} steps until it was found`);
+    const { jobs } = (await world.one.ask(serverStatus, {})).response;
+    assert.ok(
+      jobs.some(({ name }) => name === 'purge'),
+      JSON.stringify(jobs),
+    );
     await world.rig.server.purgeHistory(1);
     assert.ok((await world.count('purging_folder')) > 0, 'it takes more than one step');
     await world.rig.restart();

@@ -12,7 +12,9 @@ import type { MetaReader, MetaWriter } from '#meta/meta-store.ts';
 import { placingState, wantIn } from '#meta/placing.ts';
 import { addPurged, PURGING } from '#meta/purging.ts';
 import { allSpaces, lockSpace, type StoredSpace } from '#meta/spaces.ts';
+import type { JobRow } from '#protocol/cluster.ts';
 import { HistoryWalk, WALK_START, type Ended, type WalkPlace } from './history-walk.ts';
+import { rated } from './jobs.ts';
 import type { ServerContext } from './server-context.ts';
 
 const CHILDREN_PER_STEP = 500;
@@ -26,6 +28,7 @@ export class Purge {
   /** For which occasion a space was walked through to its end. */
   readonly #walked = new Map<SpaceId, string>();
   #walk: Walk | null = null;
+  #isBusy = false;
   /** By the monotonic clock. */
   #lookAtMs = Number.NEGATIVE_INFINITY;
 
@@ -35,7 +38,19 @@ export class Purge {
     this.#lookMs = dayMs / LOOKS_PER_DAY;
   }
 
+  /** While there is something to do. `done`: seqs of the journal that were walked through. */
+  row(): JobRow | null {
+    if (!this.#isBusy) return null;
+    return { name: 'purge', subject: '', done: this.#walk?.place.seq ?? 0, left: null, ...rated(undefined, null) };
+  }
+
   async step(): Promise<'busy' | 'idle'> {
+    const outcome = await this.#step();
+    this.#isBusy = outcome === 'busy';
+    return outcome;
+  }
+
+  async #step(): Promise<'busy' | 'idle'> {
     const { meta, clock } = this.#context;
     if ((await meta.read((reader) => nextFolder(reader, PURGING))) !== null) {
       await meta.write((writer) => this.#purgeSome(writer));

@@ -101,8 +101,8 @@ export interface Server {
   greetNodes(): Promise<void>;
   /** Moves now what the rules want in another pool. The server does so by itself, between heartbeats. */
   moveMisplaced(): Promise<void>;
-  /** A whole round of garbage collection, as far as its times let it go. The server does so by itself, between heartbeats. */
-  collectGarbage(): Promise<void>;
+  /** A whole round of garbage collection, or so many steps of it, as far as its times let it go. The server does so by itself, between heartbeats. */
+  collectGarbage(stepsMax?: number): Promise<void>;
   /** Does now what can be done of recounts, repair, moves and their like; scrub goes at its own pace. The server does so by itself. */
   settleCopies(): Promise<void>;
   /** Shortens now what is old enough of the journals. The server does so by itself, between heartbeats. */
@@ -168,7 +168,10 @@ async function start(options: ServerOptions): Promise<Server> {
     rebalance(context),
     scrub(context),
   ];
-  const jobs = new Jobs(context, works);
+  const purge = new Purge(context, options.journalKept?.dayMs);
+  const roots = new Roots(context, options.rootsPace ?? ROOTS_PACE);
+  const collection = new Collection(context, (above) => roots.want(above), options.collection);
+  const jobs = new Jobs(context, works, [collection, purge]);
   await nodes.reload();
   await beginScrub(context);
   const watch = new NodeWatch(context);
@@ -177,10 +180,7 @@ async function start(options: ServerOptions): Promise<Server> {
   const placing = new Placing(context, options.agesMs);
   const mover = new Mover(context);
   const trim = new JournalTrim(context, options.journalKept);
-  const purge = new Purge(context, options.journalKept?.dayMs);
   const settled = new AbortController();
-  const roots = new Roots(context, options.rootsPace ?? ROOTS_PACE);
-  const collection = new Collection(context, (above) => roots.want(above), options.collection);
   const caring = care.run(async () => {
     await finishHolds(context);
     if (options.rootsPace !== null && (await roots.step()) === 'busy') return 'busy';
@@ -204,11 +204,11 @@ async function start(options: ServerOptions): Promise<Server> {
     async moveMisplaced() {
       while ((await placing.step()) === 'busy' || (await mover.step()) === 'busy');
     },
-    async collectGarbage() {
+    async collectGarbage(stepsMax = Number.POSITIVE_INFINITY) {
       if ((await collection.step()) === 'idle') return;
       // What a mark asks for as it begins, and nothing goes without.
       await roots.makeNow();
-      while ((await collection.step()) === 'busy');
+      for (let steps = 1; steps < stepsMax && (await collection.step()) === 'busy'; steps++);
     },
     async settleCopies() {
       jobs.wake();

@@ -100,6 +100,7 @@ test('identity, keys and blocks outlive a restart; each start is counted', async
         state: 'ok',
         blocks: boot === 1 ? 0 : 1,
         storedBytes: boot === 1 ? 0 : 100,
+        deadBytes: 0,
         freeBytes: 0,
         quarantined: 0,
       },

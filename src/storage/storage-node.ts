@@ -89,6 +89,5 @@ async function statusOf(
   blocks: NodeBlockStore,
 ): Promise<NodeStatus> {
   const { node, cluster, boot, pool } = identity;
-  const { state, blocks: count, storedBytes, freeBytes, quarantined } = await blocks.status();
-  return { node, cluster, version, boot, run, pool, state, blocks: count, storedBytes, freeBytes, quarantined };
+  return { node, cluster, version, boot, run, pool, ...(await blocks.status()) };
 }

@@ -250,6 +250,10 @@ export class BlockIndex {
     return Number(this.#sql.prepare('SELECT count(*) AS n FROM quarantine').get()?.['n']);
   }
 
+  deadBytes(): number {
+    return Number(this.#sql.prepare('SELECT coalesce(sum(dead), 0) AS n FROM segment').get()?.['n']);
+  }
+
   /** The finished segment with the largest part of dead bytes, where that is `share` at least; none in which there is damage, and none of `not`. */
   mostlyDead(share: number, not: ReadonlySet<number>): number | null {
     const rows = this.#sql

@@ -170,6 +170,9 @@ test('a segment that is mostly dead goes, whatever is alive in it stays, and rea
     gone.map(({ id }) => id),
     { number: 1, fence: 1 },
   );
+  const dead = (await store.status()).deadBytes;
+  const goneBytes = gone.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  assert.ok(dead >= goneBytes && dead < 1.2 * goneBytes, `${dead} of ${goneBytes} deleted are to be compacted`);
   let rounds = 0;
   const reading = (async () => {
     for (let more = true; more; rounds++) {
@@ -179,6 +182,7 @@ test('a segment that is mostly dead goes, whatever is alive in it stays, and rea
   })();
   await Promise.all([reading, compactAll(store)]);
   await expectFound(store, kept);
+  assert.ok((await store.status()).deadBytes < dead / 3, 'they were');
   const after = segmentFiles(directory);
   assert.ok(
     before.slice(0, -1).every((file) => !after.includes(file)),

@@ -185,6 +185,7 @@ class DiskBlockStore implements NodeBlockStore {
       state: failed ? 'failed' : isShort ? 'read_only' : 'ok',
       blocks: this.#index.blocks,
       storedBytes: this.#index.storedBytes,
+      deadBytes: this.#indexed((index) => index.deadBytes()),
       freeBytes,
       quarantined: this.#indexed((index) => index.quarantined()),
     };
