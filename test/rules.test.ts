@@ -111,11 +111,14 @@ test('rules as a file, a rule by name, and what cannot be a rule', async (contex
   assert.deepEqual((await runJson<Tried>(['rules', 'test', '--remove', added.rule], cluster.owner)).moves, []);
   await runJson(['rules', 'remove', added.rule], cluster.owner);
 
-  // History: said, shown, and part of what a dry run tells.
-  await runJson(['rules', 'add', 'log', '--pool', 'others', '--history', '2w', '--first'], cluster.owner);
+  // History and compression: said, shown, and part of what a dry run tells.
+  await runJson(
+    ['rules', 'add', 'log', '--pool', 'others', '--history', '2w', '--compression', 'strong', '--first'],
+    cluster.owner,
+  );
   const listed = await run(['rules'], cluster.owner);
-  assert.match(listed.stdout, /\*\.log +others +14 days\n/);
-  assert.match(listed.stdout, /everything else +others +for ever\n/);
+  assert.match(listed.stdout, /\*\.log +others +14 days +strong\n/);
+  assert.match(listed.stdout, /everything else +others +for ever +usual\n/);
   const withHistory = ['rules', 'test', '--glob', '*', '--pool', 'others', '--history', '1d'];
   const { purged } = await runJson<{ purged: unknown }>(withHistory, cluster.owner);
   assert.deepEqual(purged, { revisions: { count: 0, bytes: 0 }, deleted: { count: 0, bytes: 0 } });
@@ -124,6 +127,7 @@ test('rules as a file, a rule by name, and what cannot be a rule', async (contex
     [['rules', 'add', 'x', '--pool', 'txt', '--history', '12h'], 2],
     [['rules', 'add', 'x', '--pool', 'txt', '--history', '0d'], 2],
     [['rules', 'test', '--history', '9d'], 2],
+    [['rules', 'add', 'x', '--pool', 'txt', '--compression', 'much'], 2],
     [['rules', 'add', '--pool', 'txt'], 2],
     [['rules', 'add', 'x', '--pool', 'nowhere'], 2],
     [['rules', 'add', '--glob', '[', '--pool', 'txt'], 2],

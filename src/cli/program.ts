@@ -262,17 +262,20 @@ function build(surroundings: Surroundings, version: string): Command {
       .addOption(new Option('--older-than <age>', 'unchanged for so long, e.g. 30d').argParser(age))
       .option('--owner <name>', "in this account's spaces");
   const HISTORY_HELP = 'how long older versions, and what is deleted, are kept: e.g. 90d, 1y, forever (the default)';
-  const withHistory = (made: Command): Command =>
-    made.addOption(new Option('--history <time>', HISTORY_HELP).argParser(history));
+  const COMPRESSION_HELP = 'how new blocks of these files are compressed (default: usual)';
+  const withTreatment = (made: Command): Command =>
+    made
+      .addOption(new Option('--history <time>', HISTORY_HELP).argParser(history))
+      .addOption(new Option('--compression <how>', COMPRESSION_HELP).choices(['none', 'usual', 'strong']));
   const withProposal = (made: Command): Command =>
-    withHistory(withCriteria(made))
+    withTreatment(withCriteria(made))
       .option('--file <file>', 'with these rules, as "rules list --json" prints them')
       .option('--remove <rule>', 'without this rule; may be repeated', collect, [])
       .option('--extension <extension>', 'with a further rule: for these files; may be repeated', collect, [])
       .option('--pool <pool>', 'with a further rule: pool that they go to')
       .option('--first', 'the further rule comes before the others', false);
   command(rules, 'list', 'rules in the order in which they are tried', (context) => ruling.listRules(context));
-  withHistory(
+  withTreatment(
     withCriteria(
       command<ruling.CriteriaOptions & ruling.TreatmentOptions & { first: boolean }>(
         rules,

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { HoldfastError } from '#core/errors.ts';
 import type { Criteria } from '#core/rules.ts';
+import type { Compression } from '#core/seal.ts';
 import { ask } from '#protocol/call.ts';
 import {
   proposedRules,
@@ -29,7 +30,8 @@ const FEWER_SHOWN = 1000;
 const TRY_MS_MAX = 3_600_000;
 
 type RulesMove = RulesTried['moves'][number];
-type ProposedCriteria = Omit<ProposedRule, 'rule' | 'pool' | 'historyDays'>;
+type Treatment = Pick<ProposedRule, 'pool' | 'historyDays' | 'compression'>;
+type ProposedCriteria = Omit<ProposedRule, 'rule' | keyof Treatment>;
 
 export type CriteriaOptions = {
   readonly glob?: string;
@@ -41,12 +43,17 @@ export type CriteriaOptions = {
   readonly owner?: string;
 };
 /** What becomes of the files. `history`: days, or for ever. */
-export type TreatmentOptions = { readonly pool: string; readonly history?: number | 'forever' | undefined };
+export type TreatmentOptions = {
+  readonly pool: string;
+  readonly history?: number | 'forever' | undefined;
+  readonly compression?: Compression | undefined;
+};
 /** Rules as they might be: those of a file, or the present ones without some and with one more. */
 export type ProposalOptions = CriteriaOptions & {
   readonly extension: readonly string[];
   readonly pool?: string;
   readonly history?: TreatmentOptions['history'];
+  readonly compression?: TreatmentOptions['compression'];
   readonly first: boolean;
   readonly remove: readonly string[];
   readonly file?: string;
@@ -55,9 +62,10 @@ export type ProposalOptions = CriteriaOptions & {
 export async function listRules(context: Context): Promise<void> {
   const { response } = await withServer(context, (peer, signal) => ask(peer, rulesList, {}, signal));
   context.output.value(response.rules);
-  const rows = response.rules.map((rule) => [rule.rule, criteriaText(rule), rule.pool, historyText(rule.historyDays)]);
-  const others = ['-', 'everything else', 'others', historyText(undefined)];
-  for (const line of table([['RULE', 'FILES', 'POOL', 'HISTORY'], ...rows, others])) context.output.line(line);
+  const rows = response.rules.map((rule) => [rule.rule, criteriaText(rule), rule.pool, ...treatmentCells(rule)]);
+  const others = ['-', 'everything else', 'others', ...treatmentCells({})];
+  for (const line of table([['RULE', 'FILES', 'POOL', 'HISTORY', 'COMPRESSION'], ...rows, others]))
+    context.output.line(line);
   if (response.pending) context.output.note(PENDING);
 }
 
@@ -76,7 +84,10 @@ export async function addRule(
   });
   context.output.value(rule);
   const history = rule.historyDays === undefined ? '' : `, history kept ${historyText(rule.historyDays)}`;
-  context.output.line(`Rule ${rule.rule}: ${criteriaText(rule)} -> ${rule.pool}${history}, from the next file on.`);
+  const compression = rule.compression === undefined ? '' : `, compression ${rule.compression}`;
+  context.output.line(
+    `Rule ${rule.rule}: ${criteriaText(rule)} -> ${rule.pool}${history}${compression}, from the next file on.`,
+  );
   if (!context.output.json) context.output.note(PENDING);
 }
 
@@ -213,14 +224,15 @@ async function proposalOf(
   options: ProposalOptions,
   signal: AbortSignal,
 ): Promise<readonly ProposedRule[] | null> {
-  const { file, pool, history, remove, first, extension } = options;
+  const { file, pool, history, compression, remove, first, extension } = options;
   const adds = extension.length > 0 || hasCriteria(options);
+  const says = history !== undefined || compression !== undefined;
   if (file !== undefined) {
-    if (adds || remove.length > 0 || pool !== undefined || history !== undefined)
+    if (adds || remove.length > 0 || pool !== undefined || says)
       throw usage('--file names all rules; leave the other options out');
     return readRules(file);
   }
-  if (adds !== (pool !== undefined) || (history !== undefined && !adds))
+  if (adds !== (pool !== undefined) || (says && !adds))
     throw usage(
       'a further rule has a pool (--pool) and says which files it is for (--extension, --glob, --folder ...)',
     );
@@ -232,7 +244,10 @@ async function proposalOf(
     .filter(({ rule }) => !remove.includes(rule))
     .map(({ position: _position, ...rule }) => rule);
   if (pool === undefined) return kept;
-  const added = { ...(await criteriaOf(peer, extension, options, signal)), ...treatmentOf({ pool, history }) };
+  const added = {
+    ...(await criteriaOf(peer, extension, options, signal)),
+    ...treatmentOf({ pool, history, compression }),
+  };
   return first ? [added, ...kept] : [...kept, added];
 }
 
@@ -257,8 +272,12 @@ function withoutPosition(row: unknown): unknown {
   return { extensions, ...rest };
 }
 
-function treatmentOf({ pool, history = 'forever' }: TreatmentOptions): Pick<ProposedRule, 'pool' | 'historyDays'> {
-  return history === 'forever' ? { pool } : { pool, historyDays: history };
+function treatmentOf({ pool, history = 'forever', compression = 'usual' }: TreatmentOptions): Treatment {
+  return {
+    pool,
+    ...(history === 'forever' ? {} : { historyDays: history }),
+    ...(compression === 'usual' ? {} : { compression }),
+  };
 }
 
 function hasCriteria({ glob, minSize, maxSize, folder, space, olderThan, owner }: CriteriaOptions): boolean {
@@ -310,6 +329,10 @@ export function daysCount(days: number): string {
 
 function historyText(days: number | undefined): string {
   return days === undefined ? 'for ever' : daysCount(days);
+}
+
+function treatmentCells({ historyDays, compression }: Omit<Treatment, 'pool'>): readonly string[] {
+  return [historyText(historyDays), compression ?? 'usual'];
 }
 
 function daysText(ms: number): string {

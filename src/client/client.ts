@@ -17,6 +17,7 @@ import type { Log } from '#world/log.ts';
 import type { Random } from '#world/random.ts';
 import type { SqlOpener } from '#world/sql.ts';
 import type { Watcher } from '#world/watcher.ts';
+import { Compressing } from './compressing.ts';
 import { Deferrals } from './deferrals.ts';
 import type { Device } from './device.ts';
 import { Dirty } from './dirty.ts';
@@ -151,6 +152,7 @@ class RunningClient implements Client {
       deferrals: new Deferrals(dirty, problems, clock, random),
       held: new Held({ state: this.#state, trees, dirty, problems }),
       line,
+      compressing: new Compressing({ line, clock, space, signal: this.#stop.signal }),
       wake,
       unflushed: new UnflushedFiles(this.#state, trees, folder, clock),
       keys: () => must(this.#keys, 'the keys were asked for at the start'),

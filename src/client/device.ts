@@ -8,6 +8,7 @@ import type { Folder } from '#world/folder.ts';
 import type { Log } from '#world/log.ts';
 import type { Random } from '#world/random.ts';
 import type { Watcher } from '#world/watcher.ts';
+import type { Compressing } from './compressing.ts';
 import type { Deferrals } from './deferrals.ts';
 import type { Dirty } from './dirty.ts';
 import type { Ignoring } from './ignoring.ts';
@@ -38,6 +39,7 @@ export type Device = {
   readonly log: Log;
   readonly primitives: Primitives;
   readonly line: Line;
+  readonly compressing: Compressing;
   readonly wake: Wake;
   readonly unflushed: UnflushedFiles;
   /** Names this start of the machine. Null where nobody can tell: then any may be another one. */

@@ -126,7 +126,7 @@ export class LargeUploads {
 
   /** False where the file moved under the reader. */
   async #upload(order: UploadOrder): Promise<boolean> {
-    const { folder, line, space, signal, keys } = this.#device;
+    const { folder, line, space, signal, keys, compressing } = this.#device;
     const upload = await this.#open(order);
     const size = parseStat(order.stat).size;
     const { response } = await line.ask(
@@ -137,7 +137,10 @@ export class LargeUploads {
     const answer = response.files[0];
     if (answer?.kind === 'pool_unavailable') throw new HoldfastError('storage_unavailable', answer.detail);
     const previous = await this.#previous(order);
-    const sealing = await folder.openSealing({ path: order.path, expect: parseStat(order.stat) }, keys(), previous);
+    await compressing.learn();
+    const { path } = order;
+    const file = { path, expect: parseStat(order.stat), compression: compressing.of(path, size) };
+    const sealing = await folder.openSealing(file, keys(), previous);
     if (!('next' in sealing)) {
       if (sealing.kind === 'failed') throw new HoldfastError(sealing.code, sealing.detail);
       return false;

@@ -31,7 +31,7 @@ export class Reader {
 
   /** Small files only, `BATCH_PLAIN_BYTES_MAX` in all. Null where it moved, is gone or cannot be read: the entry is deferred then. */
   async read(orders: readonly ReadOrder[]): Promise<Map<EntryId, Read | null>> {
-    const { folder, keys, clock } = this.#device;
+    const { folder, keys, clock, compressing } = this.#device;
     const results = new Map<EntryId, Read | null>();
     const asked: ReadOrder[] = [];
     for (const order of orders) {
@@ -40,9 +40,13 @@ export class Reader {
       else asked.push(order);
     }
     if (asked.length === 0) return results;
+    await compressing.learn();
     const startedMs = clock.nowMs();
     const outcomes = await folder.seal(
-      asked.map(({ row, path }) => ({ path, expect: parseStat(row.stat) })),
+      asked.map(({ row, path }) => {
+        const expect = parseStat(row.stat);
+        return { path, expect, compression: compressing.of(path, expect.size) };
+      }),
       keys(),
     );
     asked.forEach((order, index) => {

@@ -1,5 +1,7 @@
 import type { Bytes } from './bytes.ts';
 
+export type ZstdLevel = 1 | 3 | 12;
+
 /**
  * Cryptography and compression as plain, synchronous, deterministic functions. `core` lays formats out and never
  * names a library; `world/real` implements this with node:crypto and node:zlib. All results are freshly allocated:
@@ -14,8 +16,8 @@ export interface Primitives {
   aes256GcmSeal(key: Bytes, nonce: Bytes, associated: Bytes, pieces: readonly Bytes[], prefix?: Bytes): Uint8Array;
   /** `sealed` = ciphertext | 16-byte tag. Null where the tag does not verify; no plain byte is shown before it does. */
   aes256GcmOpen(key: Bytes, nonce: Bytes, associated: Bytes, sealed: Bytes): Uint8Array | null;
-  /** One zstd frame that states its content size, no dictionary, level 1 or 3. */
-  zstdCompress(bytes: Bytes, level: 1 | 3): Uint8Array;
+  /** One zstd frame that states its content size, no dictionary. */
+  zstdCompress(bytes: Bytes, level: ZstdLevel): Uint8Array;
   /** Null unless `frame` is exactly one complete frame whose plain length is `lengthMax` at most. */
   zstdDecompress(frame: Bytes, lengthMax: number): Uint8Array | null;
   /** Ed25519 (RFC 8032); `seed` is the 32-byte private key. */

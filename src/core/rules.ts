@@ -1,6 +1,7 @@
 /** Which pool a file's bytes belong to, and what else its rule says. Pure: the same file under the same rules goes to the same pool, whoever asks. */
 import { globOf } from './ignore.ts';
 import type { SpaceId } from './ids.ts';
+import type { Compression } from './seal.ts';
 
 /** All that are named must hold. A rule that names none matches nothing: it would hide every rule after it. */
 export type Criteria = {
@@ -27,6 +28,8 @@ export type Rule = Criteria & {
   readonly pool: string;
   /** For how many days on which the server runs older revisions, and what is in the trash, are kept at least. None: for ever. */
   readonly historyDays?: number | undefined;
+  /** Of blocks that are sealed from now on; none: `usual`. */
+  readonly compression?: Compression | undefined;
 };
 
 /** What rules look at. */

@@ -8,6 +8,7 @@ import { must } from './assert.ts';
 import { concat, fromHex, toHex, utf8 } from './bytes.ts';
 import { MIB } from './limits.ts';
 import {
+  SEAL_OVERHEAD_BYTES,
   blockIdOf,
   blockKeyOf,
   deriveSealKey,
@@ -62,7 +63,7 @@ for (const row of golden.blocks) {
     const block =
       row.codec === 'zstd'
         ? sealZstdFrame(p, key, hex(row.frame), row.padding)
-        : sealData(p, key, plain, { compress: false, padding: row.padding });
+        : sealData(p, key, plain, { compression: 'none', padding: row.padding });
     assert.equal(toHex(block.subarray(8, 40)), row.siv);
     if (row.block !== undefined) assert.equal(toHex(block), row.block);
     assert.equal(blockIdOf(p, block), row.id);
@@ -89,7 +90,7 @@ test('one chunk never meets one block key with other bytes', () => {
       const key = deriveSealKey(p, version, kind);
       for (const padding of ['none', 'padme'] as const) {
         const blocks = frames.map((frame) => sealZstdFrame(p, key, frame, padding));
-        blocks.push(sealData(p, key, plain, { compress: false, padding }));
+        blocks.push(sealData(p, key, plain, { compression: 'none', padding }));
         blockKeys.push(...blocks.map((block) => toHex(must(blockKeyOf(p, key, block), 'a whole block'))));
       }
     }
@@ -103,13 +104,13 @@ test('what is sealed opens, with and without compression and padding, and is the
     fc.property(
       fc.uint8Array({ minLength: 1, maxLength: 300 }),
       fc.integer({ min: 1, max: 40 }),
-      fc.boolean(),
+      fc.constantFrom('none' as const, 'usual' as const, 'strong' as const),
       fc.constantFrom('none' as const, 'padme' as const),
-      (piece, times, compress, padding) => {
+      (piece, times, compression, padding) => {
         const plain = concat(...Array.from({ length: times }, () => piece));
         const plainHash = p.sha256(plain);
-        const block = sealData(p, dataKey, plain, { compress, padding });
-        assert.deepEqual(sealData(p, dataKey, plain, { compress, padding, plainHash }), block);
+        const block = sealData(p, dataKey, plain, { compression, padding });
+        assert.deepEqual(sealData(p, dataKey, plain, { compression, padding, plainHash }), block);
         assert.deepEqual(openBlock(p, dataKey, block, plain.length), plain);
         assert.deepEqual(openClaimedBlock(p, dataKey, block, { plainLength: plain.length, plainHash }), plain);
         const blockKey = must(blockKeyOf(p, dataKey, block), 'a whole block');
@@ -231,4 +232,20 @@ test('open refuses every frame that is not one whole honest one', () => {
 test('data beyond the limits is a defect of the caller', () => {
   assert.throws(() => sealData(p, dataKey, new Uint8Array(0)), { name: 'Defect' });
   assert.throws(() => sealData(p, dataKey, new Uint8Array(ample + 1)), { name: 'Defect' });
+});
+
+test('compression: never, as usual, or strong; each opens to the same bytes, and what is not worth it is left alone', () => {
+  const words = Array.from({ length: 500 }, (_, at) => toHex(p.sha256(utf8(String(at)))).slice(0, 3 + (at % 6)));
+  const picks = Array.from({ length: 1500 }, (_, at) => [...p.sha256(utf8(`pick ${at}`)).subarray(0, 8)]).flat();
+  const text = utf8(picks.map((pick, at) => words[(pick * (at % 7)) % words.length]).join(' '));
+  const sealed = (plain: Uint8Array, compression?: 'none' | 'usual' | 'strong') =>
+    sealData(p, dataKey, plain, compression === undefined ? {} : { compression });
+  const [none, usual, strong] = [sealed(text, 'none'), sealed(text, 'usual'), sealed(text, 'strong')];
+  assert.equal(none.length, text.length + SEAL_OVERHEAD_BYTES);
+  assert.ok(usual.length < 0.7 * text.length && strong.length < usual.length, `${usual.length} ${strong.length}`);
+  assert.deepEqual(sealed(text), usual);
+  for (const block of [none, usual, strong]) assert.deepEqual(openBlock(p, dataKey, block, text.length), text);
+  const noise = concat(...Array.from({ length: 400 }, (_, index) => p.sha256(utf8(String(index)))));
+  assert.deepEqual(sealed(noise, 'strong'), sealed(noise, 'none'));
+  assert.equal(sealed(new Uint8Array(5000), 'none').length, 5000 + SEAL_OVERHEAD_BYTES);
 });

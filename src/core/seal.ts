@@ -8,7 +8,7 @@ import { assert } from './assert.ts';
 import { concat, equalBytes, utf8, viewOf, type Bytes } from './bytes.ts';
 import { id32Of, type BlockId } from './ids.ts';
 import { KIB, limits, MIB } from './limits.ts';
-import type { Primitives } from './primitives.ts';
+import type { Primitives, ZstdLevel } from './primitives.ts';
 
 /** data: a chunk of a file; manifest: a manifest's sealed part; metadata: what the server keeps of itself in pools. */
 export type BlockKind = 'data' | 'manifest' | 'metadata';
@@ -22,9 +22,12 @@ export type SealKey = {
   readonly blockKeyKey: Bytes;
 };
 
+/** `none`: never. Else where a trial says that it is worth it: `usual`, faster than disks and networks; `strong`, slower than they are, and smaller. */
+export type Compression = 'none' | 'usual' | 'strong';
+
 export type SealOptions = {
-  /** Default: true, but for manifests, which hold hashes. */
-  readonly compress?: boolean;
+  /** Default: `usual`, but `none` for manifests, which hold hashes. */
+  readonly compression?: Compression;
   /** Hides lengths a little: a setting of the space. Readers need not know it. */
   readonly padding?: 'none' | 'padme';
   /** SHA-256 of `plain` where the caller has it already. */
@@ -54,6 +57,9 @@ const CODEC_ZSTD = 1;
 const COMPRESS_BYTES_MIN = 128;
 const TRIAL_BYTES = 64 * KIB;
 const WORTH_KEEPING = 0.97;
+/** Of zstd. */
+const TRIAL_LEVEL = 1;
+const LEVELS = { usual: 1, strong: 12 } as const;
 
 /** `key`: a version of the space key; for `metadata` the root key. */
 export function deriveSealKey(p: Primitives, key: Bytes, kind: BlockKind): SealKey {
@@ -70,8 +76,8 @@ export function deriveSealKey(p: Primitives, key: Bytes, kind: BlockKind): SealK
 export function sealData(p: Primitives, sealKey: SealKey, plain: Bytes, options: SealOptions = {}): Uint8Array {
   const limit = KINDS[sealKey.kind].dataBytesMax;
   assert(plain.length > 0 && plain.length <= limit, 'data of a block has 1 byte at least, and its limit at most');
-  const compress = options.compress ?? sealKey.kind !== 'manifest';
-  const frame = compress ? frameWorthKeeping(p, plain) : null;
+  const compression = options.compression ?? (sealKey.kind === 'manifest' ? 'none' : 'usual');
+  const frame = compression === 'none' ? null : frameWorthKeeping(p, plain, LEVELS[compression]);
   const padded = (options.padding ?? 'none') === 'padme';
   if (frame !== null) return sealInner(p, sealKey, CODEC_ZSTD, frame, p.sha256(frame), padded);
   return sealInner(p, sealKey, CODEC_NONE, plain, options.plainHash ?? p.sha256(plain), padded);
@@ -233,13 +239,13 @@ function prefixOf(kind: BlockKind): Uint8Array {
 }
 
 /** The choice looks at the bytes alone, so that equal chunks make equal choices whatever their files are called. */
-function frameWorthKeeping(p: Primitives, plain: Bytes): Uint8Array | null {
+function frameWorthKeeping(p: Primitives, plain: Bytes, level: ZstdLevel): Uint8Array | null {
   if (plain.length < COMPRESS_BYTES_MIN) return null;
   const trial = plain.subarray(0, TRIAL_BYTES);
-  const trialFrame = p.zstdCompress(trial, 1);
+  const trialFrame = p.zstdCompress(trial, TRIAL_LEVEL);
   if (trialFrame.length >= WORTH_KEEPING * trial.length) return null;
-  if (trial.length === plain.length) return trialFrame;
-  const frame = p.zstdCompress(plain, 1);
+  if (trial.length === plain.length && level === TRIAL_LEVEL) return trialFrame;
+  const frame = p.zstdCompress(plain, level);
   return frame.length < WORTH_KEEPING * plain.length ? frame : null;
 }
 

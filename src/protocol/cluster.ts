@@ -62,8 +62,14 @@ const criteria = {
   /** An account's name. */
   owner: label.optional(),
 };
-/** What becomes of them: where their bytes go, and for how many days on which the server runs their history is kept at least; none: for ever. */
-const treatment = { pool: poolName, historyDays: z.number().int().min(1).max(36_500).optional() };
+/** What becomes of them. */
+const treatment = {
+  pool: poolName,
+  /** For how many days on which the server runs their history is kept at least; none: for ever. */
+  historyDays: z.number().int().min(1).max(36_500).optional(),
+  /** How devices are to seal their new blocks; none: `usual`. */
+  compression: z.enum(['none', 'usual', 'strong']).optional(),
+};
 /** Rules are tried in order of `position`; the first that matches decides; none: pool `others`, and history for ever. */
 export const ruleRow = z.strictObject({
   rule: z.string().regex(/^[a-z0-9]{1,32}$/),
@@ -78,12 +84,12 @@ export const proposedRules = z.array(proposedRule).max(1000);
 /** Null: the rules as they are. */
 const proposal = proposedRules.nullable();
 
-/** `pending`: rules were changed and not yet applied to the files that were there. */
+/** `pending`: rules were changed and not yet applied to the files that were there. `owner`: name of the caller's account, for rules that ask for one. */
 export const rulesList = verb(
   'rules-list',
   'device',
   z.strictObject({}),
-  z.strictObject({ rules: z.array(ruleRow), pending: z.boolean() }),
+  z.strictObject({ rules: z.array(ruleRow), pending: z.boolean(), owner: label }),
 );
 /** Takes effect for the next file at once; what is there stays where it is until `rules-apply`. The pool must exist. */
 export const rulesAdd = verb(

@@ -2,6 +2,7 @@
 import { toHex } from '#core/bytes.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { judgeCriteria, type Rule } from '#core/rules.ts';
+import { findAccount } from '#meta/accounts.ts';
 import { allPools, allRules, insertRules, removeRule, replaceRules, shiftRules } from '#meta/clusters.ts';
 import type { MetaReader, MetaWriter } from '#meta/meta-store.ts';
 import { addPlacingEverywhere, placingState, putPlacingState } from '#meta/placing.ts';
@@ -31,10 +32,11 @@ export function ruleRoutes(context: ServerContext) {
   const { meta, random, clock } = context;
   const newName = () => toHex(random.bytes(4));
   return [
-    deviceRoute(rulesList, async () => ({
+    deviceRoute(rulesList, async (_request, { identity }) => ({
       response: await meta.read(async (reader) => ({
         rules: (await allRules(reader)).map(rowOf),
         pending: (await placingState(reader)).pending,
+        owner: must(await findAccount(reader, identity.account), 'a device has an account').name,
       })),
       parts: [],
     })),

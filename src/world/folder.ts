@@ -11,6 +11,7 @@ import type { FileContent } from '#core/entry.ts';
 import type { BlockId, ContentId } from '#core/ids.ts';
 import type { NameProfile } from '#core/name-profile.ts';
 import type { SealKeys } from '#core/keyring.ts';
+import type { Compression } from '#core/seal.ts';
 
 export type FolderKind = 'file' | 'folder' | 'symlink' | 'other';
 
@@ -119,6 +120,9 @@ export type StepOutcome =
   | { readonly kind: 'stale' }
   | Failure;
 
+/** `compression`: of new blocks; default `usual`. */
+export type FileToSeal = { readonly path: string; readonly expect: Stat; readonly compression?: Compression };
+
 export interface Folder {
   root(): Promise<RootState>;
   /** Creates the root where it is missing and writes `.holdfast/root-id`, durably, whatever id was there: a link that had it will stop and say so. */
@@ -132,13 +136,10 @@ export interface Folder {
   /** Null where there is nothing. Where letter case or Unicode's forms do not count, the name of an answer may be spelled otherwise. */
   look(paths: readonly string[]): Promise<readonly (ListedEntry | null | Failure)[]>;
   /** Reads, cuts and seals small files: stable reads, `limits.batchBytesMax` of plain bytes in one call at most. */
-  seal(
-    files: readonly { readonly path: string; readonly expect: Stat }[],
-    keys: SealKeys,
-  ): Promise<readonly SealOutcome[]>;
+  seal(files: readonly FileToSeal[], keys: SealKeys): Promise<readonly SealOutcome[]>;
   /** `previous`: the manifest of the entry's last revision, whose chunks need not be sealed again and whose chunker is kept. */
   openSealing(
-    file: { readonly path: string; readonly expect: Stat },
+    file: FileToSeal,
     keys: SealKeys,
     previous: Uint8Array | null,
   ): Promise<Sealing | { readonly kind: 'changed' | 'missing' } | Failure>;

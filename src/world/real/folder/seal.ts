@@ -6,9 +6,9 @@ import type { Keyring } from '#core/keyring.ts';
 import { limits } from '#core/limits.ts';
 import { sealManifest, type Manifest, type ManifestChunk } from '#core/manifest.ts';
 import type { Primitives } from '#core/primitives.ts';
-import { blockIdOf, sealData } from '#core/seal.ts';
+import { blockIdOf, sealData, type Compression } from '#core/seal.ts';
 import type { FileSystem } from '../../file-system.ts';
-import type { SealedBlock, SealOutcome, Stat } from '../../folder.ts';
+import type { FileToSeal, SealedBlock, SealOutcome, Stat } from '../../folder.ts';
 import { failureOf, hasErrno } from './failure.ts';
 import type { Grip } from './grip.ts';
 import type { Slices } from './slices.ts';
@@ -23,15 +23,16 @@ const TICK_MS = 12;
 export type ChunkSealer = {
   readonly primitives: Primitives;
   readonly keyring: Keyring;
+  readonly compression: Compression;
 };
 
 /** Seals one chunk under the current key. */
 export function sealChunk(
-  { primitives, keyring }: ChunkSealer,
+  { primitives, keyring, compression }: ChunkSealer,
   plain: Bytes,
   plainHash: Bytes = primitives.sha256(plain),
 ): { readonly chunk: ManifestChunk; readonly block: SealedBlock } {
-  const bytes = sealData(primitives, keyring.currentSealKey('data'), plain, { plainHash });
+  const bytes = sealData(primitives, keyring.currentSealKey('data'), plain, { plainHash, compression });
   const id = blockIdOf(primitives, bytes);
   return {
     chunk: {
@@ -56,12 +57,12 @@ export class SmallFiles {
     this.#nowMs = nowMs;
   }
 
-  *seal(grip: Grip, file: { readonly path: string; readonly expect: Stat }, keyring: Keyring): Slices<SealOutcome> {
+  *seal(grip: Grip, file: FileToSeal, keyring: Keyring): Slices<SealOutcome> {
     try {
       const opened = yield* openExpected(grip, file.path, file.expect, this.#nowMs);
       if (typeof opened !== 'number') return opened;
       try {
-        return yield* this.#sealOpened(grip.fs, opened, file.expect, keyring);
+        return yield* this.#sealOpened(grip.fs, opened, file, keyring);
       } finally {
         grip.fs.close(opened);
       }
@@ -70,14 +71,15 @@ export class SmallFiles {
     }
   }
 
-  *#sealOpened(fs: FileSystem, fd: number, expect: Stat, keyring: Keyring): Slices<SealOutcome> {
+  *#sealOpened(fs: FileSystem, fd: number, file: FileToSeal, keyring: Keyring): Slices<SealOutcome> {
+    const { expect, compression = 'usual' } = file;
     if (expect.size > limits.batchBytesMax) {
       return { kind: 'failed', code: 'too_large', detail: 'the file is too large to be sealed in one step' };
     }
     this.#buffer ??= new Uint8Array(limits.batchBytesMax);
     const count = yield* readInTurns(fs, fd, this.#buffer, expect.size);
     if (count !== expect.size || !isUnchanged(expect, fs.fstat(fd))) return { kind: 'changed' };
-    const sealer = { primitives: this.#primitives, keyring };
+    const sealer = { primitives: this.#primitives, keyring, compression };
     const sealed = sealPlain(sealer, this.#buffer.subarray(0, count));
     const { bytes, manifestId, contentId } = sealManifest(this.#primitives, keyring, sealed.manifest);
     return {

@@ -11,12 +11,12 @@ import { EXACT_NAMES, type NameProfile } from '#core/name-profile.ts';
 import type { FileSystem } from '../../file-system.ts';
 import type {
   Failure,
+  FileToSeal,
   FolderStep,
   ListedEntry,
   Listing,
   RootState,
   SealOutcome,
-  Stat,
   StepOutcome,
 } from '../../folder.ts';
 import { Applying } from './apply.ts';
@@ -36,7 +36,6 @@ import { sweepTmp, sweepTrash } from './sweep.ts';
 import { Taking } from './take.ts';
 import { Unflushed } from './unflushed.ts';
 
-export type SealFile = { readonly path: string; readonly expect: Stat };
 export type OldFile = { readonly path: string; readonly manifest: Uint8Array };
 type Staged = { readonly contentId: ContentId; readonly stage: Stage };
 type Opened = { readonly kind: 'open'; readonly sealing: number } | { readonly kind: 'changed' | 'missing' } | Failure;
@@ -106,21 +105,22 @@ export class FolderWork {
     }, '');
   }
 
-  seal(files: readonly SealFile[], keys: SealKeys): readonly SealOutcome[] {
+  seal(files: readonly FileToSeal[], keys: SealKeys): readonly SealOutcome[] {
     return drained(this.sealInTurns(files, keys), this.#wait);
   }
 
-  *sealInTurns(files: readonly SealFile[], keys: SealKeys): Slices<readonly SealOutcome[]> {
+  *sealInTurns(files: readonly FileToSeal[], keys: SealKeys): Slices<readonly SealOutcome[]> {
     const keyring = this.#keyrings.of(keys);
     return yield* this.#eachInTurn(files, (grip, file) => this.#smallFiles.seal(grip, file, keyring));
   }
 
-  openSealing(file: SealFile, keys: SealKeys, previous: Uint8Array | null): Opened {
+  openSealing(file: FileToSeal, keys: SealKeys, previous: Uint8Array | null): Opened {
     return drained(this.openSealingInTurns(file, keys, previous), this.#wait);
   }
 
-  *openSealingInTurns(file: SealFile, keys: SealKeys, previous: Uint8Array | null): Slices<Opened> {
-    const sealer = { primitives: this.#primitives, keyring: this.#keyrings.of(keys) };
+  *openSealingInTurns(file: FileToSeal, keys: SealKeys, previous: Uint8Array | null): Slices<Opened> {
+    const { compression = 'usual' } = file;
+    const sealer = { primitives: this.#primitives, keyring: this.#keyrings.of(keys), compression };
     const [opened] = yield* this.#eachInTurn([file], (grip) =>
       FileSealing.open(grip, file, sealer, previous, this.#nowMs),
     );
