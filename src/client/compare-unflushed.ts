@@ -9,24 +9,39 @@ import type { Unflushed } from './unflushed-files.ts';
 
 const PATHS_PER_STEP = 500;
 
+type Found = { readonly one: Known; readonly there: ListedEntry | null };
 type Known = { readonly entry: EntryId; readonly path: string; readonly rows: readonly Unflushed[] };
 
 export async function compareUnflushed(device: Device): Promise<void> {
   const { folder } = device;
   const known = knownOf(device);
   const stats = known.flatMap(({ rows }) => rows.flatMap(({ stat }) => (stat === null ? [] : [parseStat(stat)])));
-  const lost: { readonly one: Known; readonly there: ListedEntry | null }[] = [];
+  const lost: Found[] = [];
+  const judge = async (one: Known, there: ListedEntry | null) => {
+    if (there === null || (await wasTakenBack(device, one, there, stats))) lost.push({ one, there });
+  };
+  const absent: Found[] = [];
   for (let at = 0; at < known.length; at += PATHS_PER_STEP) {
     const some = known.slice(at, at + PATHS_PER_STEP);
     const seen = await folder.look(some.map(({ path }) => path));
-    for (const [index, known] of some.entries()) {
-      const found = seen[index] ?? null;
-      if (found !== null && 'kind' in found) continue;
-      const moved = isItsFile(found, known.rows) ? null : await whereItWasMoved(device, known);
-      const one = moved ? { ...known, path: moved.path } : known;
-      const there = moved?.found ?? found;
-      if (there === null || (await wasTakenBack(device, one, there, stats))) lost.push({ one, there });
+    for (const [index, one] of some.entries()) {
+      const there = seen[index] ?? null;
+      if (there !== null && 'kind' in there) continue;
+      if (isItsFile(there, one.rows)) await judge(one, there);
+      else {
+        const moved = await whereItWasMoved(device, one);
+        if (moved) await judge({ ...one, path: moved.path }, moved.found);
+        else absent.push({ one, there });
+      }
     }
+  }
+  const elsewhere = await findElsewhere(
+    device,
+    absent.map(({ one }) => one),
+  );
+  for (const { one, there } of absent) {
+    const found = elsewhere.get(one.entry);
+    await (found ? judge({ ...one, path: found.path }, found.there) : judge(one, there));
   }
   // Not before all are judged: what the trees know of one tells what became of another.
   for (const { one, there } of lost) {
@@ -67,6 +82,37 @@ async function whereItWasMoved(
   if (!path || path === before) return null;
   const [found] = await folder.look([path]);
   return found && !('kind' in found) && isItsFile(found, rows) ? { path, found } : null;
+}
+
+/**
+ * A person may have moved the very file, and nobody had seen that yet: the next scan would know it again by its inode and its time, and believe
+ * its bytes. Looks through the whole folder, as that scan does, and only where something is not in its place. A file that is another entry's
+ * as well is not taken from it.
+ */
+async function findElsewhere({ folder, trees, signal }: Device, absent: readonly Known[]) {
+  const wanted = new Map<string, EntryId>();
+  for (const { entry, rows } of absent)
+    for (const { stat } of rows) {
+      const inode = stat === null ? null : inodeText(parseStat(stat));
+      if (inode !== null && trees.localByInode(inode).every((row) => row.entry === entry)) wanted.set(inode, entry);
+    }
+  const found = new Map<EntryId, { readonly path: string; readonly there: ListedEntry }>();
+  const open = wanted.size > 0 ? [''] : [];
+  while (open.length > 0 && !signal.aborted) {
+    const some = open.splice(0, PATHS_PER_STEP);
+    const listings = await folder.list(some);
+    for (const [index, listing] of listings.entries()) {
+      if (listing.kind !== 'found') continue;
+      for (const there of listing.entries) {
+        const above = some[index] ?? '';
+        const path = above === '' ? there.name : `${above}/${there.name}`;
+        const entry = there.stat.kind === 'file' ? wanted.get(inodeText(there.stat)) : undefined;
+        if (entry !== undefined) found.set(entry, { path, there });
+        if (there.stat.kind === 'folder') open.push(path);
+      }
+    }
+  }
+  return found;
 }
 
 /**

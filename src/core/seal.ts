@@ -238,7 +238,7 @@ function prefixOf(kind: BlockKind): Uint8Array {
   return prefix;
 }
 
-/** The choice looks at the bytes alone, so that equal chunks make equal choices whatever their files are called. */
+/** The choice looks at the bytes, so that at one level equal chunks make equal choices whatever their files are called. */
 function frameWorthKeeping(p: Primitives, plain: Bytes, level: ZstdLevel): Uint8Array | null {
   if (plain.length < COMPRESS_BYTES_MIN) return null;
   const trial = plain.subarray(0, TRIAL_BYTES);

@@ -86,7 +86,7 @@ export async function planBlocks(
 }
 
 /** Of what is new, and of the rest as it is before the commit: a file that exists keeps the place that the space knows it by. */
-function placesOf(items: readonly CommitItem[], entries: readonly PooledEntry[]): Folders {
+export function placesOf(items: readonly CommitItem[], entries: readonly PooledEntry[]): Folders {
   const places = new Map(entries.map(({ entry, parent, name }) => [entry, { parent, name }]));
   for (const { operation } of items) if (operation.kind === 'create') places.set(operation.entry, operation);
   return { find: (entry) => places.get(entry) ?? null };

@@ -119,7 +119,7 @@ async function prepare(
     );
     const sources = { inline, uploads, placement, currentKeyVersion: space.keyVersion, entries };
     const plan = await planBlocks(reader, space.space, items, sources);
-    const source = { space: space.space, device: identity.device, nowMs: context.clock.nowMs() };
+    const source = { space: space.space, device: identity.device, nowMs: context.clock.nowMs(), placement };
     const weighed = await weigh(reader, source, items);
     return { request, identity, bodyHash, items, plan, uploads, keyVersion: space.keyVersion, weighed };
   });

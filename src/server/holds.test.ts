@@ -7,6 +7,7 @@ import { limits } from '#core/limits.ts';
 import { entriesWithAncestors } from '#meta/entries.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import { holdsDecide, holdsList, holdsWithdraw } from '#protocol/holds.ts';
+import { rulesAdd } from '#protocol/cluster.ts';
 import { commit, pull, type Answer, type Operation } from '#protocol/sync.ts';
 import { realClock } from '#world/real/clock.ts';
 import { folder, newId, ServerRig, type RigDevice, type SealedFile } from '../../test/server-rig.ts';
@@ -281,6 +282,19 @@ test('texts deleted beside new noise under their names are held; packed ones are
     assert.deepEqual(kinds(await sendDeletes(one, idsOf(made.slice(0, 250)))), ['applied']);
     await makeFiles(one, ROOT_ENTRY, 250, (index) => `${index + 300}.txt.locked`, noise);
     assert.deepEqual(kinds(await sendDeletes(one, idsOf(made.slice(300, 550)))), ['held']);
+  }));
+
+test('where a rule says that nothing is compressed, noise and texts are as long as one another, and prove nothing', () =>
+  withDay(async (day) => {
+    const one = await day.rig.link('one');
+    await one.ask(rulesAdd, { extensions: ['plain'], pool: 'others', compression: 'none', first: true });
+    const plain = await makeFiles(one, ROOT_ENTRY, 600, (index) => `${index}.plain`, text);
+    const others = await makeFiles(one, ROOT_ENTRY, 300, (index) => `${index}.txt`, text);
+    day.pass();
+    assert.deepEqual(kinds(await rewrite(one, plain.slice(0, 300), noise)), ['applied']);
+    await makeFiles(one, ROOT_ENTRY, 250, (index) => `${index + 300}.txt.plain`, noise);
+    assert.deepEqual(kinds(await sendDeletes(one, idsOf(plain.slice(300, 550)))), ['applied']);
+    assert.deepEqual(kinds(await rewrite(one, others, noise)), ['held']);
   }));
 
 test('files emptied in place count like deleted ones', () =>

@@ -11,8 +11,10 @@ import { entriesAt, entriesWithAncestors, type PooledEntry } from '#meta/entries
 import type { MetaReader } from '#meta/meta-store.ts';
 import { journalRowsAt } from '#meta/spaces.ts';
 import { filesNamedLike, weighBelow } from '#meta/weights.ts';
+import { placesOf } from './commit-blocks.ts';
 import { isClaim, type Claim, type CommitItem } from './commit-claims.ts';
 import { outlines } from './contents.ts';
+import type { Folders, Placement } from './placement.ts';
 
 /** Manifests looked at together: some are large. */
 const MANIFESTS_AT_ONCE = 64;
@@ -26,7 +28,12 @@ export type Weighed = {
 
 export const WEIGHS_NOTHING: Weighed = { weights: new Map(), moved: [] };
 
-type Source = { readonly space: SpaceId; readonly device: DeviceId; readonly nowMs: number };
+type Source = {
+  readonly space: SpaceId;
+  readonly device: DeviceId;
+  readonly nowMs: number;
+  readonly placement: Placement;
+};
 type Of<Kind extends TreeOperation['kind']> = Extract<TreeOperation, { kind: Kind }>;
 type Going = { readonly position: number; readonly entry: PooledEntry };
 
@@ -45,6 +52,7 @@ class Weighing {
   readonly #items: readonly CommitItem[];
   readonly #entries: ReadonlyMap<EntryId, PooledEntry>;
   readonly #tree: CommitTree;
+  readonly #places: Folders;
   readonly #generated = new Map<EntryId, boolean>([[ROOT_ENTRY, false]]);
   readonly #weights = new Map<number, Weight>();
   readonly #moved: Weighed['moved'][number][] = [];
@@ -56,6 +64,7 @@ class Weighing {
     this.#items = items;
     this.#entries = new Map(loaded.map((entry) => [entry.entry, entry]));
     this.#tree = new CommitTree(loaded, new Map());
+    this.#places = placesOf(items, loaded);
     const operations = items.map(({ operation }) => operation);
     this.#deleted = new Set(operations.filter(({ kind }) => kind === 'delete').map(({ entry }) => entry));
   }
@@ -186,7 +195,9 @@ class Weighing {
   }
 
   async #weighRewrites(rewritten: readonly (Going & { readonly claim: Claim })[]): Promise<void> {
-    const hardened = rewritten.filter(({ claim }) => isHard(packedOf(claim)));
+    const hardened = rewritten.filter(
+      ({ entry, claim }) => isHard(packedOf(claim)) && !this.#isNeverCompressed(entry, claim.content.size),
+    );
     const before = await this.#packed(hardened.map(({ entry }) => entry));
     for (const { position, entry } of hardened) {
       const old = before.get(entry.entry);
@@ -207,10 +218,18 @@ class Weighing {
       gone.map(({ entry: { parent, name } }) => [`${parent}/${twinStem(name)}`, { parent, stem: twinStem(name) }]),
     );
     const near = (await filesNamedLike(this.#reader, space, [...ranges.values()], nowMs - limits.holdYoungMs)).filter(
-      ({ entry, revisedBy }) => revisedBy === this.#source.device && !this.#deleted.has(entry),
+      (made) =>
+        made.revisedBy === this.#source.device &&
+        !this.#deleted.has(made.entry) &&
+        !this.#isNeverCompressed(made, made.content?.size ?? 0),
     );
     const made = this.#items.flatMap(({ operation, claim }) =>
-      operation.kind === 'create' && isClaim(claim) && isHard(packedOf(claim)) ? [operation] : [],
+      operation.kind === 'create' &&
+      isClaim(claim) &&
+      isHard(packedOf(claim)) &&
+      !this.#isNeverCompressed(operation, claim.content.size)
+        ? [operation]
+        : [],
     );
     const beside = new Map<EntryId, { readonly name: string; readonly stored: PooledEntry | null }[]>();
     const note = (parent: EntryId, name: string, stored: PooledEntry | null) => {
@@ -233,6 +252,12 @@ class Weighing {
       if (!before || !isCompressible(before) || after === undefined || (after && !isHard(after))) continue;
       this.#weights.set(position, { ...(this.#weights.get(position) ?? NO_WEIGHT), hardened: 1 });
     }
+  }
+
+  /** Where a rule says that nothing is compressed, stored lengths tell nothing. */
+  #isNeverCompressed({ parent, name }: { readonly parent: EntryId; readonly name: string }, size: number): boolean {
+    const { rule } = this.#source.placement.find(this.#places, { parent, name, size, revisedMs: null });
+    return rule?.compression === 'none';
   }
 
   /** From the public parts of manifests: nobody reads a byte of a file for it. */

@@ -340,6 +340,40 @@ export function folderContract(name: string, make: () => FolderUnderTest): void 
         assert.deepEqual(ended.blocks, []);
       });
 
+      test('blocks are compressed as is said, in both ways alike; the content is the same', async () => {
+        const text = 'Measured again, as ever: '.repeat(20_000);
+        under.other.write('root/text', text);
+        const expect = await statAt('text');
+        const lengths: number[] = [];
+        const contents = new Set<string>();
+        for (const compression of ['none', 'usual', 'strong'] as const) {
+          const [small] = await folder.seal([{ path: 'text', expect, compression }], keys);
+          assert(small?.kind === 'sealed', told(small));
+          const sealing = await folder.openSealing({ path: 'text', expect, compression }, keys, null);
+          assert(!('kind' in sealing), told(sealing));
+          let inSteps = 0;
+          for (;;) {
+            const step = await sealing.next(signal);
+            if (step.kind === 'end') {
+              contents.add(step.content.contentId).add(small.content.contentId);
+              assert.equal(step.content.manifestId, small.content.manifestId);
+              break;
+            }
+            assert(step.kind === 'blocks', told(step));
+            for (const { bytes } of step.blocks) inSteps += bytes?.length ?? 0;
+          }
+          await sealing.close();
+          assert.equal(
+            small.blocks.reduce((sum, { bytes }) => sum + bytes.length, 0),
+            inSteps,
+          );
+          lengths.push(inSteps);
+        }
+        assert.equal(contents.size, 1);
+        const [none = 0, usual = 0, strong = 0] = lengths;
+        assert(none > text.length && usual < text.length / 10 && strong <= usual, lengths.join());
+      });
+
       test('a file that is written to meanwhile is changed, not torn', async () => {
         under.other.write('root/large', noise(9 * MIB));
         const sealing = await folder.openSealing({ path: 'large', expect: await statAt('large') }, keys, null);

@@ -379,6 +379,50 @@ test('a file that this device had moved, and a power cut tore before the state k
   await converged([a, b], { after: 'text' });
 });
 
+test('files that a person had moved, and nobody had seen that, are compared where they lie: torn ones are fetched again', async () => {
+  await a.stop();
+  flushesNothing(a);
+  a.start();
+  const texts = {
+    torn: 'was torn',
+    whole: 'is whole',
+    one: 'the first',
+    two: 'the second, torn',
+    linked: 'by two names',
+  };
+  for (const [name, text] of Object.entries(texts)) writeFileSync(a.path(name), text);
+  linkSync(a.path('linked'), a.path('its other name'));
+  mkdirSync(a.path('p'));
+  await converged([a, b]);
+  await a.stop();
+  flushesAgain(a);
+  inState(a, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+  for (const name of ['torn', 'whole']) renameSync(a.path(name), a.path(`p/${name}`));
+  renameSync(a.path('one'), a.path('aside'));
+  renameSync(a.path('two'), a.path('one'));
+  renameSync(a.path('aside'), a.path('two'));
+  unlinkSync(a.path('linked'));
+  for (const name of ['p/torn', 'one', 'its other name']) {
+    const { mtimeNs, size } = statSync(a.path(name), { bigint: true });
+    writeFileSync(a.path(name), Buffer.alloc(Number(size)));
+    setTime(a.path(name), mtimeNs);
+  }
+  a.start();
+  await eventually(
+    () => JSON.stringify(Object.values(a.tree()).toSorted()) === JSON.stringify(Object.values(b.tree()).toSorted()),
+    () => [a.tree(), b.tree()],
+  );
+  await converged([a, b]);
+  const tree = a.tree();
+  assert.deepEqual(
+    Object.values(tree).filter((text) => text.includes('\0')),
+    [],
+  );
+  for (const text of Object.values(texts))
+    assert.ok(Object.values(tree).includes(text), `${text}: ${JSON.stringify(tree)}`);
+  assert.equal(tree['p/whole'], 'is whole');
+});
+
 test('two files that changed places, one of them seen, and changed back in a power cut, are both there', async () => {
   await a.stop();
   flushesNothing(a);
