@@ -79,6 +79,7 @@ export class ModelWorld {
       if (!isSame(here, there))
         assert.deepEqual(sorted(here), sorted(there), `${client.name} holds what the server holds`);
       checkAliases(client);
+      checkBases(client, left);
       client.dirtyAll();
       const made = client.makePlan();
       client.dirty.clear();
@@ -123,6 +124,26 @@ function checkAliases({ name, trees }: ModelClient): void {
     if (row.alias === null || spotOf(trees.names, row.alias) === spotOf(trees.names, row.name)) continue;
     const isNeeded = trees.refuses(row.parent, row.name) || trees.localAt(row.parent, row.name) !== null;
     assert.ok(isNeeded, `${name} calls ${row.name} ${row.alias}`);
+  }
+}
+
+/** What is the same on both sides is agreed on, or the next change of one side would be taken for one of both. What was `left` waits. */
+function checkBases({ name, trees }: ModelClient, left: ReadonlySet<EntryId>): void {
+  for (const remote of trees.remoteRows.values()) {
+    const { entry, parent, kind, content, target, exec, revision, placed } = remote;
+    if (!trees.local(entry) || left.has(entry)) continue;
+    const base = trees.synced(entry);
+    const contentId = content?.contentId ?? null;
+    const isAgreed =
+      base?.presence === 'here' &&
+      base.revision === revision &&
+      base.placed === placed &&
+      base.contentId === contentId &&
+      base.name === remote.name;
+    if (isAgreed && base.parent === parent && base.kind === kind && base.target === target && base.exec === exec)
+      continue;
+    const agreed = { entry, parent, name: remote.name, kind, contentId, target, exec, revision, placed };
+    assert.deepEqual(base, { ...agreed, presence: 'here' }, `${name} knows what it agrees on`);
   }
 }
 
