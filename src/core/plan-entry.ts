@@ -31,7 +31,7 @@ function fileMove(remote: Entry, local: LocalEntry, base: SyncedEntry | null): C
   const theirs = remote.content?.contentId ?? null;
   const ours = local.contentId;
   if (base && theirs === base.contentId) {
-    if (ours === null || ours !== base.contentId) return 'up';
+    if (ours !== base.contentId) return 'up';
     if (local.exec === remote.exec) return 'none';
     return local.exec === base.exec ? 'down' : 'up';
   }

@@ -75,7 +75,7 @@ function parentsFirst<Action>(circle: readonly PlanNode<Action>[]): readonly Pla
   if (circle.length === 1) return circle;
   const members = new Map(circle.map((node) => [node.entry, node]));
   const needs = (node: PlanNode<Action>) => node.needs.filter((need) => need.what === 'placed').map((need) => need.on);
-  const sorted = sortByNeeds([...members.keys()].sort(), (entry) => needs(must(members.get(entry), 'a member')));
+  const sorted = sortByNeeds([...members.keys()], (entry) => needs(must(members.get(entry), 'a member')));
   return must(sorted, 'parents form no circle').map((entry) => must(members.get(entry), 'a member'));
 }
 
@@ -91,7 +91,7 @@ type CircleStep<Action> =
 function openCircle<Action>(circle: readonly PlanNode<Action>[], disk: Disk): readonly CircleStep<Action>[] {
   if (circle.length === 1) return circle.map((node) => ({ parks: false, node }));
   const members = new Map(circle.map((node) => [node.entry, node]));
-  const candidates = [...members.keys()].filter((entry) => disk.mayPark(entry) && isAwaited(entry, circle)).sort();
+  const candidates = [...members.keys()].filter((entry) => disk.mayPark(entry) && isAwaited(entry, circle));
   const parked = new Set<EntryId>();
   for (const candidate of candidates) {
     for (const entry of members.keys()) {
@@ -110,7 +110,7 @@ function isAwaited<Action>(entry: EntryId, circle: readonly PlanNode<Action>[]):
 const PARK = 'park ';
 
 function stepKeys<Action>(members: ReadonlyMap<EntryId, PlanNode<Action>>, parked: ReadonlySet<EntryId>): string[] {
-  return [...[...parked].sort().map((entry) => PARK + entry), ...[...members.keys()].sort()];
+  return [...[...parked].map((entry) => PARK + entry), ...members.keys()];
 }
 
 function stepNeeds<Action>(
@@ -122,7 +122,7 @@ function stepNeeds<Action>(
   const leaves = (entry: EntryId) => (parked.has(entry) ? PARK + entry : entry);
   if (key.startsWith(PARK)) {
     const outer = key.slice(PARK.length) as EntryId;
-    return [...members.keys()].filter((inner) => inner !== outer && disk.isInside(inner, outer)).map(leaves);
+    return [...members.keys()].filter((inner) => disk.isInside(inner, outer)).map(leaves);
   }
   const node = must(members.get(key as EntryId), 'a member');
   const needs = node.needs.map((need) => (need.what === 'gone' ? leaves(need.on) : need.on));
