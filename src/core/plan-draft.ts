@@ -533,14 +533,11 @@ export class PlanDraft {
 
   /** Files do not wait for a folder above that is on its way. */
   #needParentUp(parent: EntryId, isFolder: boolean, needs: Need[]): void {
-    if (parent === ROOT_ENTRY) return;
-    const above = this.#view.remote(parent) && !isFolder ? null : this.#places.actsUpAt(parent);
-    if (above !== null) this.#need(above, 'placed', needs);
+    if (isFolder || !this.#view.remote(parent)) this.#need(this.#places.actsUpAt(parent), 'placed', needs);
   }
 
   #needParentDown(parent: EntryId, needs: Need[]): void {
-    const above = this.#places.actsDownAt(parent);
-    if (above !== null) this.#need(above, 'placed', needs);
+    this.#need(this.#places.actsDownAt(parent), 'placed', needs);
   }
 
   /** False in a parked folder: nothing in it can be read or placed before that is back. */

@@ -4,7 +4,7 @@
  */
 import { editedSince, contentMove, isBehind, samePlace, unchangedSince } from './plan-entry.ts';
 import { PlanMoves } from './plan-moves.ts';
-import type { PlanView } from './plan-view.ts';
+import { remembered, type PlanView } from './plan-view.ts';
 import type { Entry } from './entry.ts';
 import { ROOT_ENTRY, type EntryId } from './ids.ts';
 import { nameHere, type Absence, type LocalEntry, type SyncedEntry } from './plan.ts';
@@ -53,7 +53,7 @@ export class Fates {
   readonly #view: PlanView;
   readonly #known = new Map<EntryId, Fate>();
   readonly #covered = new Map<EntryId, 'gone' | 'leaving' | 'kept'>();
-  readonly #returns = new Map<EntryId, boolean>([[ROOT_ENTRY, false]]);
+  readonly #returns = new Map<EntryId, boolean>();
 
   constructor(view: PlanView) {
     this.#view = view;
@@ -61,11 +61,7 @@ export class Fates {
   }
 
   of(entry: EntryId): Fate {
-    const known = this.#known.get(entry);
-    if (known) return known;
-    const fate = this.#judge(entry);
-    this.#known.set(entry, fate);
-    return fate;
+    return remembered(this.#known, entry, () => this.#judge(entry));
   }
 
   #judge(entry: EntryId): Fate {
@@ -173,29 +169,21 @@ export class Fates {
 
   /** True in what was deleted here under a folder that another moved meanwhile: it comes back whole. */
   #returnsWith(folder: EntryId): boolean {
-    const known = this.#returns.get(folder);
-    if (known !== undefined) return known;
-    const remote = this.#view.remote(folder);
-    const base = this.#view.base(folder);
-    const deleted = remote !== null && base !== null && this.#view.local(folder) === null;
-    const returns = deleted && (!samePlace(remote, base) || this.#returnsWith(remote.parent));
-    this.#returns.set(folder, returns);
-    return returns;
+    return remembered(this.#returns, folder, () => {
+      const remote = this.#view.remote(folder);
+      const base = this.#view.base(folder);
+      const deleted = remote !== null && base !== null && this.#view.local(folder) === null;
+      return deleted && (!samePlace(remote, base) || this.#returnsWith(remote.parent));
+    });
   }
 
   /** Whether everything in a folder that was deleted here was deleted with it, as this device knew it. */
   #cover(folder: EntryId): 'gone' | 'leaving' | 'kept' {
-    const known = this.#covered.get(folder);
-    if (known) return known;
-    let cover: 'gone' | 'leaving' | 'kept' = 'gone';
-    for (const child of this.#view.remoteChildren(folder)) {
-      const one = this.#coverOne(child);
-      if (one === 'gone') continue;
-      cover = one;
-      if (one === 'kept') break;
-    }
-    this.#covered.set(folder, cover);
-    return cover;
+    return remembered(this.#covered, folder, () => {
+      const covers = this.#view.remoteChildren(folder).map((child) => this.#coverOne(child));
+      if (covers.includes('kept')) return 'kept';
+      return covers.includes('leaving') ? 'leaving' : 'gone';
+    });
   }
 
   #coverOne(entry: EntryId): 'gone' | 'leaving' | 'kept' {

@@ -1,9 +1,9 @@
 /** What places a plan can count on: free names for copies, and the folders above that have to be in their place first. */
-import { ROOT_ENTRY, type EntryId } from './ids.ts';
+import type { EntryId } from './ids.ts';
 import { conflictName } from './name.ts';
 import { isMovedDown, type Fates } from './plan-fate.ts';
 import type { PlanNames } from './plan-names.ts';
-import type { PlanView } from './plan-view.ts';
+import { remembered, type PlanView } from './plan-view.ts';
 import type { PlanOptions } from './plan.ts';
 
 export class Places {
@@ -11,8 +11,8 @@ export class Places {
   readonly #fates: Fates;
   readonly #names: PlanNames;
   readonly #options: PlanOptions;
-  readonly #actsUp = new Map<EntryId, EntryId | null>([[ROOT_ENTRY, null]]);
-  readonly #actsDown = new Map<EntryId, EntryId | null>([[ROOT_ENTRY, null]]);
+  readonly #actsUp = new Map<EntryId, EntryId>();
+  readonly #actsDown = new Map<EntryId, EntryId>();
 
   constructor(view: PlanView, fates: Fates, names: PlanNames, options: PlanOptions) {
     this.#view = view;
@@ -29,32 +29,22 @@ export class Places {
   }
 
   /**
-   * The nearest folder that is made or moved on the server, from `folder` itself upwards in the tree to be. It goes first: so every
-   * folder is moved to where all above it lies in its place already, and never into itself.
+   * The nearest folder that is made or moved on the server, from `folder` itself upwards in the tree to be; the root where none is. It goes
+   * first: so every folder is moved to where all above it lies in its place already, and never into itself.
    */
-  actsUpAt(folder: EntryId): EntryId | null {
-    return this.#nearest(this.#actsUp, folder, () => !this.#view.remote(folder) || this.#fates.moves.isLocal(folder));
-  }
-
-  /** The same for the disk. */
-  actsDownAt(folder: EntryId): EntryId | null {
-    return this.#nearest(this.#actsDown, folder, () => {
-      const fate = this.#fates.of(folder);
-      return !this.#view.local(folder) || isMovedDown(fate) || fate.kind === 'unpark';
+  actsUpAt(folder: EntryId): EntryId {
+    return remembered(this.#actsUp, folder, () => {
+      const remote = this.#view.remote(folder);
+      return !remote || this.#fates.moves.isLocal(folder) ? folder : this.actsUpAt(remote.parent);
     });
   }
 
-  #nearest(known: Map<EntryId, EntryId | null>, folder: EntryId, acts: () => boolean): EntryId | null {
-    const found = known.get(folder);
-    if (found !== undefined) return found;
-    const nearest = acts() ? folder : this.#above(known, folder);
-    known.set(folder, nearest);
-    return nearest;
-  }
-
-  #above(known: Map<EntryId, EntryId | null>, folder: EntryId): EntryId | null {
-    const above = this.#fates.moves.mergedParent(folder);
-    if (above === null) return null;
-    return known === this.#actsUp ? this.actsUpAt(above) : this.actsDownAt(above);
+  /** The same for the disk. */
+  actsDownAt(folder: EntryId): EntryId {
+    return remembered(this.#actsDown, folder, () => {
+      const local = this.#view.local(folder);
+      const fate = this.#fates.of(folder);
+      return !local || isMovedDown(fate) || fate.kind === 'unpark' ? folder : this.actsDownAt(local.parent);
+    });
   }
 }

@@ -1,6 +1,6 @@
 /** The trees as one plan sees them: every row is asked for once, since each is looked at from several sides. */
 import type { Entry } from './entry.ts';
-import { ROOT_ENTRY, type EntryId } from './ids.ts';
+import type { EntryId } from './ids.ts';
 import { spotOf, type NameProfile } from './name-profile.ts';
 import { samePlace, type Place } from './plan-entry.ts';
 import type { LocalEntry, SyncedEntry, TreesView, Unwanted } from './plan.ts';
@@ -10,8 +10,8 @@ export class PlanView {
   readonly #remote = new Map<EntryId, Entry | null>();
   readonly #local = new Map<EntryId, LocalEntry | null>();
   readonly #synced = new Map<EntryId, SyncedEntry | null>();
-  readonly #unwanted = new Map<EntryId, Unwanted | null>([[ROOT_ENTRY, null]]);
-  readonly #parkedAbove = new Map<EntryId, EntryId | null>([[ROOT_ENTRY, null]]);
+  readonly #unwanted = new Map<EntryId, Unwanted | null>();
+  readonly #parkedAbove = new Map<EntryId, EntryId | null>();
 
   constructor(trees: TreesView) {
     this.#trees = trees;
@@ -58,12 +58,10 @@ export class PlanView {
 
   /** Why a remote entry is not to be on this disk, be it for a folder above it. */
   unwanted(entry: EntryId): Unwanted | null {
-    const known = this.#unwanted.get(entry);
-    if (known !== undefined) return known;
-    const remote = this.remote(entry);
-    const why = remote && (this.unwanted(remote.parent) ?? this.#trees.unwanted(remote));
-    this.#unwanted.set(entry, why);
-    return why;
+    return remembered(this.#unwanted, entry, () => {
+      const remote = this.remote(entry);
+      return remote && (this.unwanted(remote.parent) ?? this.#trees.unwanted(remote));
+    });
   }
 
   /**
@@ -98,12 +96,10 @@ export class PlanView {
 
   /** The parked folder that `folder` is, or lies in: nothing in it has a path until it is back. */
   parkedAbove(folder: EntryId): EntryId | null {
-    const known = this.#parkedAbove.get(folder);
-    if (known !== undefined) return known;
-    const local = this.local(folder);
-    const found = !local ? null : local.parked ? folder : this.parkedAbove(local.parent);
-    this.#parkedAbove.set(folder, found);
-    return found;
+    return remembered(this.#parkedAbove, folder, () => {
+      const local = this.local(folder);
+      return local?.parked ? folder : local && this.parkedAbove(local.parent);
+    });
   }
 
   /** True where `inner` lies somewhere below `outer` on the disk. */
@@ -113,7 +109,8 @@ export class PlanView {
   }
 }
 
-function remembered<Value>(known: Map<EntryId, Value>, entry: EntryId, ask: () => Value): Value {
+/** `ask` is asked once for each entry. */
+export function remembered<Value>(known: Map<EntryId, Value>, entry: EntryId, ask: () => Value): Value {
   const found = known.get(entry);
   if (found !== undefined) return found;
   const value = ask();

@@ -5,59 +5,22 @@ import type { Absence } from './plan.ts';
 import { plan } from './planner.ts';
 import { MemoryTrees } from './trees.ts';
 import { ModelWorld } from '../../test/planner/model-world.ts';
-import type { Chance, ModelClient } from '../../test/planner/model-client.ts';
-
-type Act = (client: ModelClient) => void;
-const file = (content: string) => ({ kind: 'file', content }) as const;
-const folder = { kind: 'folder' } as const;
-const at = (client: ModelClient, path: string) => client.at(path);
-const parentOf = (client: ModelClient, path: string) => client.at(path.slice(0, path.lastIndexOf('/')));
-const nameOf = (path: string) => path.slice(path.lastIndexOf('/') + 1);
-
-const make =
-  (path: string, made: Parameters<ModelClient['make']>[2]): Act =>
-  (client) =>
-    client.make(parentOf(client, path), nameOf(path), made);
-const makeUnread =
-  (path: string, content: string): Act =>
-  (client) =>
-    client.make(parentOf(client, path), nameOf(path), file(content), false);
-const edit =
-  (path: string, content: string): Act =>
-  (client) =>
-    client.edit(at(client, path), content);
-const editUnread =
-  (path: string, content: string): Act =>
-  (client) =>
-    client.edit(at(client, path), content, false);
-const touch =
-  (path: string): Act =>
-  (client) =>
-    client.touch(at(client, path));
-const move =
-  (from: string, to: string): Act =>
-  (client) =>
-    client.move(at(client, from), parentOf(client, to), nameOf(to));
-const remove =
-  (path: string): Act =>
-  (client) =>
-    client.remove(at(client, path));
-const rotate =
-  (...paths: string[]): Act =>
-  (client) => {
-    const entries = paths.map((path) => at(client, path));
-    const places = paths.map((path) => [parentOf(client, path), nameOf(path)] as const);
-    entries.forEach((entry, index) => client.move(entry, ROOT_ENTRY, `between ${index}`));
-    entries.forEach((entry, index) => client.move(entry, ...places[(index + 1) % places.length]!));
-  };
-const exec =
-  (path: string, isExec: boolean): Act =>
-  (client) =>
-    client.change(at(client, path), { exec: isExec });
-const aim =
-  (path: string, target: string): Act =>
-  (client) =>
-    client.change(at(client, path), { target });
+import {
+  aim,
+  edit,
+  editUnread,
+  exec,
+  file,
+  folder,
+  make,
+  makeUnread,
+  move,
+  remove,
+  rotate,
+  touch,
+  type Act,
+} from '../../test/planner/acts.ts';
+import type { Chance } from '../../test/planner/model-client.ts';
 
 const COPY = '(conflicted copy, device2, 2030-01-02)';
 
