@@ -195,7 +195,7 @@ export class PlanDraft {
     if (alias === null || spotOf(names, alias) === spotOf(names, name) || this.#view.refuses(local)) return;
     if (!this.#names.isFree(local, entry)) {
       // What it was given to may not come after all.
-      if (this.#names.isClashing(local, entry)) this.#waiting.add(entry);
+      if (this.#names.isClashing(local)) this.#waiting.add(entry);
       return;
     }
     // Until its folder is known by the id that it keeps.
@@ -204,7 +204,7 @@ export class PlanDraft {
       this.#waiting.add(entry);
       return;
     }
-    this.#names.give(local, entry);
+    this.#names.give(local);
     const needs: Need[] = [];
     this.#needParentDown(parent, needs);
     this.#needPath(local, needs);
@@ -303,12 +303,12 @@ export class PlanDraft {
     const needs: Need[] = [];
     this.#block(entry);
     this.#waiting.add(entry);
-    const place = remote && this.#isFreeNow(remote, entry) ? { ...remote, alias: null } : this.#oldPlace(local);
+    const place = remote && this.#isFreeNow(remote) ? { ...remote, alias: null } : this.#oldPlace(local);
     const { parent, name, alias } = place;
     // The folder has another id from this plan on, which is not known yet.
     if (parent !== ROOT_ENTRY && this.#fates.of(parent).kind === 'renew') return;
     const spot = { parent, name: nameHere(place) };
-    this.#names.give(spot, entry);
+    this.#names.give(spot);
     this.#givenBack.add(this.#view.spot(spot));
     const above = this.#view.parkedAbove(parent);
     if (above !== null) this.#need(above, 'placed', needs);
@@ -332,12 +332,12 @@ export class PlanDraft {
     }
   }
 
-  #isFreeNow(place: Place, entry: EntryId): boolean {
+  #isFreeNow(place: Place): boolean {
     const { parent, name } = place;
     const isThere = parent === ROOT_ENTRY || this.#view.local(parent) !== null;
     if (!isThere || this.#view.parkedAbove(parent) !== null || this.#view.refuses(place)) return false;
     if (this.#view.localAt(parent, name) !== null || this.#givenBack.has(this.#view.spot(place))) return false;
-    return !this.#names.isClashing(place, entry);
+    return !this.#names.isClashing(place);
   }
 
   #oldPlace(local: LocalEntry): Place & { readonly alias: string | null } {
@@ -349,7 +349,7 @@ export class PlanDraft {
     const isTaken =
       this.#view.localAt(parent, here) !== null ||
       this.#givenBack.has(this.#view.spot(place)) ||
-      this.#names.isClashing(place, local.entry);
+      this.#names.isClashing(place);
     return isTaken ? { parent, name: this.#places.copyName(parent, here), alias: null } : { parent, name, alias };
   }
 
@@ -435,18 +435,18 @@ export class PlanDraft {
   #standAt(remote: Entry, local: LocalEntry | null, needs: Need[]): Standing {
     const { entry, parent, name } = remote;
     if (local && this.#view.refuses(remote))
-      return { free: true, alias: this.#aliasOrNull(name, this.#names.keep(parent, local)) };
+      return { free: true, alias: this.#aliasOrNull(name, this.#names.keep(remote, local)) };
     const found = this.#view.localAt(parent, name);
     const there = found?.entry === entry ? null : found;
     const isMet = there !== null && (there.name === name || this.#foundAs(there)?.entry === entry);
     const clashes = there !== null && !this.#leavesSpot(there) && !(isMet && !isMovedDown(this.#fates.of(there.entry)));
-    if (clashes || this.#names.isClashing(remote, entry)) {
+    if (clashes || this.#names.isClashing(remote)) {
       // Looked at again when it is there: whatever was in its way may not have come.
       this.#waiting.add(entry);
       return { free: true, alias: this.#names.clash(remote, entry) };
     }
     const free = there === null || this.#freeDown(remote, there, needs);
-    if (free) this.#names.give(remote, entry);
+    if (free) this.#names.give(remote);
     return { free, alias: null };
   }
 

@@ -10,49 +10,49 @@ import { nameHere, type LocalEntry } from './plan.ts';
 
 export class PlanNames {
   readonly #view: PlanView;
-  readonly #given = new Map<string, { readonly name: string; readonly to: EntryId | null }>();
+  /** By spot: what has it in this plan. */
+  readonly #given = new Map<string, string>();
 
   constructor(view: PlanView) {
     this.#view = view;
   }
 
-  /** `to` null: to something that has no id yet. */
-  give(place: Place, to: EntryId | null): void {
-    this.#given.set(this.#view.spot(place), { name: place.name, to });
+  give(place: Place): void {
+    this.#given.set(this.#view.spot(place), place.name);
   }
 
-  /** Under another name, to something else: both cannot be had. Who asks for one and the same name is another matter. */
-  isClashing(place: Place, by: EntryId): boolean {
+  /** Given under another name: both cannot be had. Who asks for one and the same name is another matter. */
+  isClashing(place: Place): boolean {
     const given = this.#given.get(this.#view.spot(place));
-    return given !== undefined && given.name !== place.name && given.to !== by;
+    return given !== undefined && given !== place.name;
   }
 
-  /** Nothing but `by` itself is there, is called so in the space, or is to be there. */
+  /** Nothing but `by` itself is there, or is called so in the space, and nothing is to be there. */
   isFree(place: Place, by: EntryId | null = null): boolean {
     const { parent, name } = place;
-    const there = this.#view.localAt(parent, name);
-    const given = this.#given.get(this.#view.spot(place));
-    if ((there && there.entry !== by) || (given && (given.to === null || given.to !== by))) return false;
     const remote = this.#view.remoteAt(parent, name);
-    return remote === null || remote.entry === by;
+    return this.#isBare(place, by) && (remote === null || remote.entry === by);
   }
 
   /** What `entry` is called where something that this disk does not tell from it has the place. */
   clash({ parent, name }: Place, entry: EntryId): string {
     const isTaken = (place: Place) => this.#view.refuses(place) || !this.isFree(place, entry);
     const alias = aliasName(name, (candidate) => isTaken({ parent, name: candidate }));
-    this.give({ parent, name: alias }, entry);
+    this.give({ parent, name: alias });
     return alias;
   }
 
-  /** What is here is called as it was, where the disk cannot have its new name. */
-  keep(parent: EntryId, local: LocalEntry): string {
-    const name = nameHere(local);
-    const there = this.#view.localAt(parent, name);
-    const place = { parent, name };
-    if ((there && there.entry !== local.entry) || this.isClashing(place, local.entry))
-      return this.clash(place, local.entry);
-    this.give(place, local.entry);
-    return name;
+  /** What is here is called as it was, where the disk cannot have its new name. Who is called so in the space comes second. */
+  keep({ parent, name }: Place, local: LocalEntry): string {
+    const here = nameHere(local);
+    const place = { parent, name: here };
+    if (!this.#isBare(place, local.entry)) return this.clash(place, local.entry);
+    this.#given.set(this.#view.spot(place), name);
+    return here;
+  }
+
+  #isBare(place: Place, by: EntryId | null): boolean {
+    const there = this.#view.localAt(place.parent, place.name);
+    return (there === null || there.entry === by) && !this.#given.has(this.#view.spot(place));
   }
 }

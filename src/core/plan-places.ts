@@ -24,7 +24,7 @@ export class Places {
   /** A conflict name that is free on both sides, and given once. */
   copyName(parent: EntryId, name: string): string {
     const given = conflictName(name, this.#options, (candidate) => !this.#names.isFree({ parent, name: candidate }));
-    this.#names.give({ parent, name: given }, null);
+    this.#names.give({ parent, name: given });
     return given;
   }
 

@@ -281,6 +281,46 @@ test('what is here stays here when others give it a name that this disk refuses'
   assert.deepEqual(here.shown(), there.shown());
 });
 
+test('what keeps its name here, since the new one is refused, leaves it to what lies or comes where it goes', () => {
+  const there = ['/box/a', '/box/a?'];
+  const beside1 = beside(WINDOWS, ['a', 'box/', 'box/a']);
+  beside1.act(beside1.there, (at) => beside1.there.move(at('/a'), at('/box'), 'a?'));
+  assert.deepEqual(beside1.here.shown(), ['/box', '/box/a', '/box/a (case clash)'], 'it lies there');
+  const two = beside(WINDOWS, ['l/', 'l/a', 'r/', 'r/a', 'box/']);
+  two.there.move(two.there.at('/l/a'), two.there.at('/box'), 'a?');
+  two.there.move(two.there.at('/r/a'), two.there.at('/box'), 'a:');
+  for (let steps = 0; steps < 3; steps++) two.there.step();
+  two.world.converge();
+  assert.deepEqual(two.here.shown(), ['/box', '/box/a', '/box/a (case clash)', '/l', '/r'], 'both keep it');
+  for (const isFirst of [true, false]) {
+    const { world, here, there: client } = beside(WINDOWS, ['a', 'box/']);
+    const make = () => client.make(client.at('/box'), 'a', { kind: 'file', content: 'new' });
+    if (isFirst) make();
+    client.move(client.at('/a'), client.at('/box'), 'a?');
+    if (!isFirst) make();
+    for (let steps = 0; steps < 3; steps++) client.step();
+    world.converge();
+    assert.deepEqual(client.shown(), ['/box', ...there]);
+    assert.deepEqual(here.refusals, []);
+    assert.equal(here.shown().length, 3, 'it comes');
+  }
+});
+
+test('what changes its name and its alias with another is not renamed on the disk for that', () => {
+  const { world, here, there } = beside(FOLDING, ['a', 'A']);
+  const rows = [...here.trees.localRows.values()];
+  const aliased = rows.find(({ alias }) => alias !== null)!;
+  const other = rows.find(({ alias }) => alias === null)!;
+  assert.equal(aliased.alias, `${aliased.name} (case clash)`);
+  there.move(other.entry, ROOT_ENTRY, 'between');
+  there.move(aliased.entry, ROOT_ENTRY, other.name);
+  there.move(other.entry, ROOT_ENTRY, aliased.name);
+  for (let steps = 0; steps < 3; steps++) there.step();
+  world.converge();
+  assert.deepEqual(here.shown(), [`/${aliased.name}`, `/${other.name} (case clash)`].sort());
+  assert.equal(here.at(`/${aliased.name}`), other.entry);
+});
+
 test('what others put into a folder that is absent stays where it is here, and goes there when the folder comes', () => {
   const { here, there, act } = beside(WINDOWS, ['con/', 'box/', 'box/in', 'ok']);
   act(there, (at) => there.move(at('/box'), at('/con'), 'box'));
