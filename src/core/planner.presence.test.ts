@@ -204,6 +204,22 @@ test('what another moves to where it is ignored here leaves; what comes to be ig
   assert.deepEqual([...second.picture().keys()], ['/c']);
 });
 
+test('what another gives an ignored name, or moves into an ignored folder that is here, follows on this disk and stays', () => {
+  for (const to of ['/c.tmp', '/f/c']) {
+    const world = grown();
+    const { first, second } = world;
+    const folder = second.at('f');
+    second.trees.wish = ({ entry, name }) => (entry === folder || name === 'c.tmp' ? 'ignored' : null);
+    second.dirtyAll();
+    const entry = first.at('c');
+    if (to === '/f/c') first.move(entry, folder, 'c');
+    else first.move(entry, ROOT_ENTRY, 'c.tmp');
+    for (let steps = 0; steps < 4; steps++) first.step();
+    world.converge();
+    assert.equal(second.picture().get(to), 'file old c', 'nobody asked that it be gone from here');
+  }
+});
+
 test('what lies elsewhere here than in the space, in an unwanted folder there, leaves also where nothing was agreed on', () => {
   const world = grown();
   const { first, second } = world;
