@@ -49,14 +49,15 @@ export class PlanMoves {
     for (const entry of moved) this.#stands.set(entry, standing.has(entry));
   }
 
-  /** Where it lies here, it does not lie in itself. */
+  /** Where it lies here, it does not lie in itself. Between two rows of one group the remote tree may go round: it is walked once. */
   #isFree(entry: EntryId, standing: ReadonlySet<EntryId>): boolean {
-    for (
-      let at: { readonly parent: EntryId } | null = this.#view.local(entry);
-      at;
-      at = this.#placed(at.parent, standing)
-    )
+    const passed = new Set<EntryId>();
+    let at: { readonly parent: EntryId } | null = this.#view.local(entry);
+    while (at && !passed.has(at.parent)) {
       if (at.parent === entry) return false;
+      passed.add(at.parent);
+      at = this.#placed(at.parent, standing);
+    }
     return true;
   }
 
