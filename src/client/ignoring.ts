@@ -19,10 +19,14 @@ type Known = { readonly stat: string; readonly text: string; readonly rules: Ign
 type Place = { readonly parent: EntryId; readonly name: string };
 export type Side = 'local' | 'remote';
 
+const UNREAD_REST_MS = 5000;
+
 export class Ignoring {
   readonly #device: Omit<Device, 'ignoring'>;
   readonly #known = new Map<EntryId, Known>();
   /** Folders with rules whose file is gone before them. */
+  /** Rules that could not be read, and when to try again. */
+  readonly #unread = new Map<EntryId, number>();
   readonly #leaving = new Set<EntryId>();
   /** The observer's: nothing in this directory is looked at any more. */
   onReleased: (path: string) => void = () => {};
@@ -87,9 +91,11 @@ export class Ignoring {
 
   /** The local tree has changed where rules are: they follow it. */
   async catchUp(): Promise<void> {
-    const { trees, state } = this.#device;
-    if (trees.rulesTouched.size + this.#leaving.size === 0) return;
-    const touched = new Set([...trees.rulesTouched, ...this.#leaving]);
+    const { trees, state, clock, problems } = this.#device;
+    const due = [...this.#unread].filter(([, dueMs]) => dueMs <= clock.monotonicMs()).map(([folder]) => folder);
+    if (trees.rulesTouched.size + this.#leaving.size + due.length === 0) return;
+    const touched = new Set([...trees.rulesTouched, ...this.#leaving, ...due]);
+    for (const folder of due) this.#unread.delete(folder);
     trees.rulesTouched.clear();
     this.#leaving.clear();
     for (const folder of touched) {
@@ -97,7 +103,11 @@ export class Ignoring {
       const path = row?.kind === 'file' ? trees.localPath(row.entry) : null;
       if (row && path !== null) {
         if (this.#known.get(folder)?.stat !== row.stat) await this.#read(folder, path, parseStat(row.stat));
-      } else if (this.#known.has(folder) && this.#isLeaving(folder)) {
+        continue;
+      }
+      // What could not be read is not there any more.
+      problems.clear(`rules:${folder}`);
+      if (this.#known.has(folder) && this.#isLeaving(folder)) {
         // It may come to stay after all: then what it has no rules for any more is ignored no longer.
         this.#leaving.add(folder);
       } else if (this.#known.delete(folder)) {
@@ -149,7 +159,11 @@ export class Ignoring {
     const startedMs = clock.nowMs();
     const [outcome] = await disk.seal([{ path, expect: stat }], keys());
     // Whoever moved it meanwhile has hinted at it.
-    if (outcome?.kind === 'failed') return refused(`it cannot be read: ${outcome.detail}`);
+    if (outcome?.kind === 'failed') {
+      this.#unread.set(folder, clock.monotonicMs() + UNREAD_REST_MS);
+      return refused(`it cannot be read: ${outcome.detail}`);
+    }
+    this.#unread.delete(folder);
     if (outcome?.kind !== 'sealed') return;
     problems.clear(subject);
     const text = new TextDecoder().decode(this.#open(outcome));
