@@ -24,9 +24,9 @@ const UNREAD_REST_MS = 5000;
 export class Ignoring {
   readonly #device: Omit<Device, 'ignoring'>;
   readonly #known = new Map<EntryId, Known>();
-  /** Folders with rules whose file is gone before them. */
   /** Rules that could not be read, and when to try again. */
   readonly #unread = new Map<EntryId, number>();
+  /** Folders with rules whose file is gone before them. */
   readonly #leaving = new Set<EntryId>();
   /** The observer's: nothing in this directory is looked at any more. */
   onReleased: (path: string) => void = () => {};

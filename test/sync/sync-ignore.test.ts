@@ -45,6 +45,37 @@ async function rulesKnown(device: Device, text: string): Promise<void> {
   await inSync(device);
 }
 
+test('rules that the disk does not give are tried again, and their problem does not outlive them', async () => {
+  let fails = true;
+  await a.stop();
+  a.asFolder = (folder) => ({
+    ...folder,
+    seal: async (files, keys) =>
+      (await folder.seal(files, keys)).map((outcome, at) =>
+        fails && files[at]?.path.endsWith('.holdfastignore')
+          ? ({ kind: 'failed', code: 'disk_failed', detail: 'EIO' } as const)
+          : outcome,
+      ),
+  });
+  a.start();
+  const problems = () => a.client?.status().problems.map(({ path }) => path);
+  const told = (path: string) =>
+    eventually(
+      () => problems()?.includes(path) === true,
+      () => problems(),
+    );
+  mkdirSync(a.path('sub'));
+  writeFileSync(a.path('sub/.holdfastignore'), '*.log\n');
+  await told('sub/.holdfastignore');
+  rmSync(a.path('sub/.holdfastignore'));
+  await inSync(a);
+  writeFileSync(a.path('.holdfastignore'), '*.tmp\n');
+  await told('.holdfastignore');
+  fails = false;
+  await rulesKnown(a, '*.tmp\n');
+  assert.deepEqual(problems(), []);
+});
+
 test('what is ignored from the start never goes up, is not listed and not watched', async () => {
   await a.stop();
   const listed: string[] = [];
