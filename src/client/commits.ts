@@ -55,6 +55,9 @@ export class Commits {
     this.#attachment = attachment;
     this.#cursor = cursor;
     this.#onNeedBlocks = onNeedBlocks;
+    // What the last run was answered may lie between as well: a folder that it deleted is not "deleted here and nowhere else" any more.
+    const at = cursor();
+    this.#gateSeq = (at && metAbove(device.state, at)?.seq) ?? 0;
   }
 
   /** Plans wait until the journal was applied up to here: others' rows lie between ours. */

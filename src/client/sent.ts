@@ -95,26 +95,11 @@ function enterSent(device: Device, sent: Sent, seq: number): void {
     }
     case 'delete':
       // Rows say what went: others may have changed something below it.
-      forgetDeleted(device, sent.entry);
       return;
     case 'copy':
       return applyCopy(device, sent, seq);
     default:
       return unreachable(sent);
-  }
-}
-
-/**
- * What is found again from now on, or was found again meanwhile, was not deleted by its person: without a merge base it lives on as something new,
- * where it would else be removed as others' deletions are. What was moved out of it has its own.
- */
-function forgetDeleted({ trees, dirty }: Device, entry: EntryId): void {
-  for (const below of [entry, ...trees.remoteSubtree(entry)]) if (!trees.local(below)) trees.dropSynced(below);
-  const again = trees.local(entry);
-  if (!again) return;
-  for (const row of [again, ...trees.localSubtree(entry)]) {
-    trees.dropSynced(row.entry);
-    dirty.add(row.entry, row.kind);
   }
 }
 

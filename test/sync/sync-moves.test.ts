@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { after, before, beforeEach, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { must } from '#core/assert.ts';
 import { entryAt, headSeq, sent } from './sync-state.ts';
 import { converged, eventually, SyncWorld, type Device } from './sync-world.ts';
@@ -54,6 +55,46 @@ function bytesSent(device: Device): number {
   const { commit, put } = device.gate.sentBytes;
   return (commit ?? 0) + (put ?? 0);
 }
+
+test('a folder that is found again before the journal tells of its delete lives on as something new, over restarts as well', async () => {
+  const tree = { 'q/f': 'text', 'q/deep/g': 'another', kept: 'beside' };
+  for (const folder of ['q', 'q/deep', 'p']) mkdirSync(a.path(folder));
+  for (const [path, text] of Object.entries(tree)) writeFileSync(a.path(path), text);
+  await converged([a, b], { q: '/', 'q/deep': '/', p: '/', ...tree });
+  // Where nobody looks: so does a folder where no more directories are watched.
+  const elsewhere = `${a.folder}.elsewhere`;
+  a.gate.killAt = (point) => point === 'after commit';
+  renameSync(a.path('q'), elsewhere);
+  await eventually(
+    () => a.killed,
+    () => a.tree(),
+  );
+  delete a.gate.killAt;
+  await a.stop();
+  // The answer is asked for and heard at the next start, and that run ends as well, before the journal tells of the delete.
+  a.gate.before = async (verb) => {
+    if (verb === 'pull') await delay(2000);
+  };
+  a.start();
+  await eventually(
+    () => a.gate.calls.includes('settle'),
+    () => a.gate.calls,
+  );
+  await delay(300);
+  await a.stop();
+  renameSync(elsewhere, a.path('p/q'));
+  a.start();
+  await delay(1500);
+  delete a.gate.before;
+  await converged([a, b], {
+    p: '/',
+    'p/q': '/',
+    'p/q/f': 'text',
+    'p/q/deep': '/',
+    'p/q/deep/g': 'another',
+    kept: 'beside',
+  });
+});
 
 for (const running of [true, false])
   test(`a file that was copied and deleted is the same entry, ${running ? 'at once' : 'found at the next start'}`, async () => {
