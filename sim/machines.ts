@@ -26,7 +26,7 @@ export type Surroundings = {
   readonly largeShare: number;
   /** Whether people use names that some disks do not tell apart. */
   readonly twinNames: boolean;
-  /** Where the server keeps less of its journals than it usually does. */
+  /** In some worlds less than usual, and with days of seconds. */
   readonly journalKept: JournalKept;
   readonly acknowledged: Acknowledged;
   readonly onLog: (machine: string, level: 'info' | 'warn' | 'error', message: string, facts: unknown) => void;
