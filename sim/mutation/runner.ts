@@ -98,7 +98,20 @@ class Runner {
   }
 }
 
+/** By who is called: which of its arguments is a text that only people read, in the log of a process that stops. */
+const MESSAGE_AT: Readonly<Record<string, number>> = { must: 1, assert: 1, Defect: 0, HoldfastError: 1 };
+
+type Node = { readonly callee?: { readonly name?: string }; readonly arguments?: readonly unknown[] };
+
+/** Such texts are left out of the count: to pin them would pin words. What is asserted is counted. */
+function messageOf(path: { readonly node: unknown; readonly parent: Node | null }): string | undefined {
+  const { callee, arguments: given = [] } = path.parent ?? {};
+  const at = MESSAGE_AT[callee?.name ?? ''];
+  return at !== undefined && given[at] === path.node ? 'only a message' : undefined;
+}
+
 export const strykerPlugins = [
+  { kind: 'Ignore', name: 'messages', value: { shouldIgnore: messageOf } },
   {
     kind: 'TestRunner',
     name: 'core',

@@ -6,6 +6,8 @@
 import { must } from './assert.ts';
 import { wantedShares, type Racer } from './layout-shares.ts';
 
+type Placed = Racer & { readonly host?: string };
+
 /** Times the share. */
 const FULL = 1.1;
 
@@ -13,6 +15,7 @@ export class Choice {
   readonly #copies: number;
   readonly #width: number;
   readonly #domains: readonly number[];
+  readonly #hosts: readonly number[];
   /** Rounds in which every domain gives a node. What it gives beyond them is limited. */
   readonly #turns: number;
   /** Partitions that a node may yet take; and a domain, in the rounds after its turns. */
@@ -20,10 +23,11 @@ export class Choice {
   readonly #domainRoom: Float64Array;
 
   /** `width`: how many are chosen; the first `copies` of them keep the partition, the others stand by. */
-  constructor(nodes: readonly Racer[], copies: number, width: number, partitions: number) {
+  constructor(nodes: readonly Placed[], copies: number, width: number, partitions: number) {
     this.#copies = Math.min(copies, nodes.length);
     this.#width = width;
     this.#domains = numbered(nodes.map(({ domain }) => domain));
+    this.#hosts = numbered(nodes.map(({ domain, host }) => host ?? domain));
     const shares = wantedShares(nodes, this.#copies);
     const byDomain = new Float64Array(1 + Math.max(...this.#domains));
     shares.forEach((share, position) => {
@@ -44,8 +48,11 @@ export class Choice {
   next(times: Float64Array): readonly number[] {
     const chosen: number[] = [];
     const used = new Set<number>();
+    const usedHosts = new Set<number>();
     for (let round = 0; chosen.length < this.#width; ) {
-      const position = this.#first(times, used, round);
+      // Of domains that give another one, hosts that gave none come first.
+      const apart = round === 0 ? -1 : this.#first(times, used, usedHosts, round);
+      const position = apart >= 0 ? apart : this.#first(times, used, null, round);
       if (position < 0) {
         used.clear();
         round++;
@@ -53,6 +60,7 @@ export class Choice {
       }
       const domain = this.#domainOf(position);
       used.add(domain);
+      usedHosts.add(must(this.#hosts[position], 'each node has a host'));
       times[position] = Number.POSITIVE_INFINITY;
       if (chosen.push(position) > this.#copies) continue;
       this.#nodeRoom[position] = (this.#nodeRoom[position] as number) - 1;
@@ -62,7 +70,7 @@ export class Choice {
   }
 
   /** The quickest of those that may be chosen; a full one only where there is no other. -1: none. */
-  #first(times: Float64Array, used: ReadonlySet<number>, round: number): number {
+  #first(times: Float64Array, used: ReadonlySet<number>, usedHosts: ReadonlySet<number> | null, round: number): number {
     let [open, full] = [-1, -1];
     let [openTime, fullTime] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
     const beyondTurns = round >= this.#turns;
@@ -70,7 +78,7 @@ export class Choice {
       const time = times[position] as number;
       if (time >= openTime) continue;
       const domain = this.#domains[position] as number;
-      if (used.has(domain)) continue;
+      if (used.has(domain) || usedHosts?.has(this.#hosts[position] as number)) continue;
       if ((this.#nodeRoom[position] as number) > 0 && !(beyondTurns && (this.#domainRoom[domain] as number) <= 0)) {
         open = position;
         openTime = time;

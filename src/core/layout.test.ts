@@ -58,6 +58,31 @@ test('copies lie in different failure domains while there are any', () => {
   }
 });
 
+test('a site that gives two copies gives them from different hosts', () => {
+  const hosts = ['one', 'one', 'two', 'two', 'three', 'three'];
+  const nodes = even(6).map((node, index) => ({
+    ...node,
+    domain: index < 4 ? 'house' : 'office',
+    host: hosts[index] as string,
+  }));
+  const layout = makeLayout(nodePrimitives, 1, nodes, 3);
+  const byNode = new Map(nodes.map((node) => [node.node, node]));
+  for (let partition = 0; partition < PARTITIONS; partition++) {
+    const chosen = positionsOf(layout, partition)
+      .slice(0, 3)
+      .map((position) => byNode.get(layout.nodes[position] as NodeId) as (typeof nodes)[number]);
+    assert.equal(new Set(chosen.map(({ domain }) => domain)).size, 2);
+    assert.equal(new Set(chosen.map(({ host }) => host)).size, 3);
+  }
+  // Copies are asked for before they are kept apart: two nodes of one machine are better than one.
+  const [first, second] = nodes as [LayoutNode, LayoutNode];
+  assert.equal(makeLayout(nodePrimitives, 1, [first, second], 2).width, 2);
+  // Where no site is named nothing is another: a table that was made before stays what it is.
+  const plain = even(6).map((node, index) => ({ ...node, domain: `host ${index % 2}` }));
+  const named = plain.map((node) => ({ ...node, host: node.domain }));
+  assert.deepEqual(makeLayout(nodePrimitives, 1, named, 3).table, makeLayout(nodePrimitives, 1, plain, 3).table);
+});
+
 /** By position in `nodes`: partitions of which it holds a copy. */
 function held(nodes: readonly LayoutNode[], copies: number): number[] {
   const layout = makeLayout(nodePrimitives, 1, nodes, copies);

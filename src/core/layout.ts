@@ -25,6 +25,8 @@ export type LayoutNode = {
   readonly weight: number;
   /** What may fail together: a machine, a room. Copies go to different domains first. */
   readonly domain: string;
+  /** Within a domain that gives several: to different hosts first. Default: the domain is one. */
+  readonly host?: string;
 };
 
 export type Layout = {

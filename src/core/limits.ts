@@ -1,6 +1,7 @@
 /** Every queue, batch and body has a named maximum here. Units are in the names; formats depend on none of them but where said. */
 export const KIB = 1024;
 export const MIB = 1024 * KIB;
+export const GIB = 1024 * MIB;
 
 export const limits = {
   /** FORMAT: data of one block, and of one manifest's sealed part. */

@@ -81,6 +81,10 @@ test('nothing takes the place of the folder’s own directory', () => {
   assert.ok(!isRefused(folding, FOLDER, '.holdfast'));
 });
 
+test('what is no name is refused everywhere: it could be a place in another folder', () => {
+  for (const name of ['', '.', '..', 'a/b', '/a', 'a\0b']) assert.ok(isRefused(EXACT_NAMES, FOLDER, name), name);
+});
+
 test('aliases', () => {
   const free = () => false;
   assert.equal(aliasName('Plan.txt', free), 'Plan (case clash).txt');

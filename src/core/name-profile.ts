@@ -3,7 +3,7 @@
  * absent. Pure: the folder's door measures, the planner decides.
  */
 import { ROOT_ENTRY, type EntryId } from './ids.ts';
-import { collisionKey, numberedName } from './name.ts';
+import { collisionKey, judgeName, numberedName } from './name.ts';
 
 /** `distinct`: two names. `kept`: one name, spelled as it was given. `changed`: one name, spelled as the file system likes. */
 export type NameRule = 'distinct' | 'kept' | 'changed';
@@ -49,8 +49,9 @@ export function nameFound({ forms }: NameProfile, listed: string): string {
   return forms === 'changed' ? listed.normalize('NFC') : listed;
 }
 
-/** True where nothing can be made under this name. */
+/** True where nothing can be made under this name. One that is none no device sent: on a disk it could be a place in another folder. */
 export function isRefused(profile: NameProfile, parent: EntryId, name: string): boolean {
+  if (judgeName(name) !== null) return true;
   if (parent === ROOT_ENTRY && spotOf(profile, name) === OWN) return true;
   return profile.refuses === 'windows' && (IMPOSSIBLE_ON_WINDOWS.test(name) || RESERVED_ON_WINDOWS.test(name));
 }

@@ -2,7 +2,7 @@
 import { must } from './assert.ts';
 import type { Entry } from './entry.ts';
 import { ROOT_ENTRY, type EntryId } from './ids.ts';
-import { isSpelling, spotOf } from './name-profile.ts';
+import { spotOf } from './name-profile.ts';
 import { contentMove, isBehind, leftBehind, mayAgree, type Place } from './plan-entry.ts';
 import { Fates, isMovedDown, type Fate } from './plan-fate.ts';
 import { PlanNames } from './plan-names.ts';
@@ -36,7 +36,8 @@ export class PlanDraft {
   readonly #entries = new Set<EntryId>();
   readonly #reads = new Map<EntryId, ReadAction>();
   readonly #tree: TreeAction[] = [];
-  readonly #forgotten = new Set<EntryId>();
+  /** Absent until now: forgotten, or found here. */
+  readonly #comes = new Set<EntryId>();
   readonly #conflicts: ConflictAction[] = [];
   readonly #up = new Map<EntryId, PlanNode<UpAction>>();
   readonly #down = new Map<EntryId, PlanNode<DownAction>>();
@@ -59,7 +60,7 @@ export class PlanDraft {
   }
 
   look(entry: EntryId): void {
-    if (entry !== ROOT_ENTRY) this.#entries.add(entry);
+    this.#entries.add(entry);
   }
 
   finish(): Plan {
@@ -75,7 +76,8 @@ export class PlanDraft {
     for (const entry of [...up.waiting, ...down.waiting]) this.#waiting.add(entry);
     return {
       reads: [...this.#reads.values()],
-      tree: this.#tree,
+      // What is tried again is not absent, whichever of the two was found first.
+      tree: this.#tree.filter(({ kind, entry }) => kind !== 'absent' || !this.#comes.has(entry)),
       conflicts: this.#conflicts,
       up: [...up.steps, ...this.#upUpdates.map((action) => [action])],
       down: [...back.steps, ...down.steps, ...this.#downUpdates],
@@ -124,7 +126,6 @@ export class PlanDraft {
         this.#withdraw(this.#localOf(entry), fate.marked);
         return;
       case 'delete':
-      case 'leaving':
         this.#delete(this.#remoteOf(entry));
         return;
       case 'stays':
@@ -146,8 +147,8 @@ export class PlanDraft {
     else if (content !== 'none' && !reachable) this.#waiting.add(entry);
     else if (content === 'up') this.#upUpdates.push({ kind: 'up_update', entry, base: remote.revision });
     else if (content === 'down') this.#downUpdates.push({ kind: 'down_update', entry });
+    // What is moved has its copy in the next plan, beside its new place.
     else if (content === 'clash' && (place === 'same' || place === 'stuck')) this.#conflict(remote, local);
-    else if (content === 'clash') this.#waiting.add(entry);
     const acts = content !== 'none' || place === 'local' || place === 'remote';
     if (acts) this.#waitToLeave(entry);
     // What must be read or copied first is planned again after that.
@@ -184,8 +185,9 @@ export class PlanDraft {
     this.#needPath(local, needs);
     const action = { kind: 'down_move', entry, parent: remote.parent, name: remote.name, alias } as const;
     this.#down.set(entry, { entry, action: free ? action : null, needs });
-    // A folder that another deleted may have stayed for its sake.
+    // A folder that another deleted, or that is to leave, may have stayed for its sake.
     if (!this.#view.remote(local.parent)) this.look(local.parent);
+    this.#lookAbove(entry);
   }
 
   /** What had to take another name on this disk takes its own where that is free by now. */
@@ -237,23 +239,21 @@ export class PlanDraft {
     const { free, alias } = this.#standAt(remote, null, needs);
     this.#needParentDown(parent, needs);
     const action = { kind: 'down_create', entry, parent, name, alias, entryKind: remote.kind } as const;
-    // Found under an alias, while its own name is another's, it is not to be made a second time.
-    this.#down.set(entry, { entry, action: free && !this.#found.has(entry) ? action : null, needs });
+    this.#down.set(entry, { entry, action: free ? action : null, needs });
   }
 
   /** Whole subtrees: the server is asked once for the topmost folder. */
   #delete(remote: Entry): void {
     const { entry, parent } = remote;
-    const above = parent === ROOT_ENTRY ? null : this.#fates.of(parent).kind;
     // Deleted here alone until the journal says otherwise: the delete may fail, and spares folders for what others put into them.
     this.#waiting.add(entry);
-    if (above === 'delete' || above === 'leaving') {
+    if (this.#fates.of(parent).kind === 'delete') {
       this.look(parent);
       this.#block(entry);
       return;
     }
     const needs: Need[] = [];
-    if (this.#fates.of(entry).kind === 'leaving') this.#needLeavers(entry, needs);
+    this.#needLeavers(entry, needs);
     const action = { kind: 'up_delete', entry, basis: this.#view.appliedSeq } as const;
     this.#up.set(entry, { entry, action, needs, isBound: true });
   }
@@ -267,6 +267,8 @@ export class PlanDraft {
     }
     this.#needPath(local, needs);
     this.#down.set(entry, { entry, action: { kind: 'down_remove', entry }, needs });
+    // A folder that another deleted may have stayed for its sake.
+    if (!this.#view.remote(local.parent)) this.look(local.parent);
   }
 
   /** The mark in the trees first: what leaves the disk after it is never taken for deleted. */
@@ -306,7 +308,7 @@ export class PlanDraft {
     const place = remote && this.#isFreeNow(remote) ? { ...remote, alias: null } : this.#oldPlace(local);
     const { parent, name, alias } = place;
     // The folder has another id from this plan on, which is not known yet.
-    if (parent !== ROOT_ENTRY && this.#fates.of(parent).kind === 'renew') return;
+    if (this.#fates.of(parent).kind === 'renew') return;
     const spot = { parent, name: nameHere(place) };
     this.#names.give(spot);
     this.#givenBack.add(this.#view.spot(spot));
@@ -315,7 +317,7 @@ export class PlanDraft {
     this.#unparked.set(entry, { entry, action: { kind: 'down_move', entry, parent, name, alias }, needs });
   }
 
-  /** Found after it was to be made: that was looked at first. */
+  /** Found under an alias, while its own name is another's, it is not to be made a second time. */
   #isHere(entry: EntryId): void {
     const made = this.#down.get(entry);
     if (made?.action?.kind === 'down_create') this.#down.set(entry, { ...made, action: null });
@@ -323,7 +325,6 @@ export class PlanDraft {
 
   /** Such a place is free, and so looks free to what belongs there; that waits. */
   #giveWay(): void {
-    if (this.#givenBack.size === 0) return;
     for (const [entry, { action }] of this.#down) {
       if (action?.kind !== 'down_create' && action?.kind !== 'down_move') continue;
       if (!this.#givenBack.has(this.#view.spot({ parent: action.parent, name: nameHere(action) }))) continue;
@@ -353,26 +354,32 @@ export class PlanDraft {
     return isTaken ? { parent, name: this.#places.copyName(parent, here), alias: null } : { parent, name, alias };
   }
 
-  /** A folder can be here at last, and so can what lies in it, each thing by its own name. What was here already comes to it. */
+  /** A folder can be here at last, and so can what lies in it, each thing by its own name: in the next plan, where it lies deeper. */
   #comeBelow(folder: EntryId): void {
     const open = [folder];
     for (let above = open.pop(); above !== undefined; above = open.pop()) {
       for (const entry of this.#view.remoteChildren(above)) {
-        if (this.#view.local(entry)) this.look(entry);
-        if (this.#view.synced(entry)?.presence !== 'name_impossible' || this.#forgotten.has(entry)) continue;
-        this.#forgotten.add(entry);
+        if (!this.#isImpossible(entry) || this.#comes.has(entry)) continue;
+        this.#comes.add(entry);
         this.#tree.push({ kind: 'forget', entry });
         open.push(entry);
       }
     }
   }
 
+  /** Also what is new, in a folder that is absent in this plan still. */
+  #isImpossible(entry: EntryId): boolean {
+    const fate = this.#fates.of(entry);
+    if (fate.kind === 'absent') return fate.why === 'name_impossible';
+    return this.#view.synced(entry)?.presence === 'name_impossible';
+  }
+
   #forgetBelow(folder: EntryId): void {
     const open = [folder];
     for (let above = open.pop(); above !== undefined; above = open.pop()) {
       for (const entry of this.#view.remoteChildren(above)) {
-        if (this.#view.local(entry) || !this.#view.base(entry) || this.#forgotten.has(entry)) continue;
-        this.#forgotten.add(entry);
+        if (this.#view.local(entry) || !this.#view.base(entry) || this.#comes.has(entry)) continue;
+        this.#comes.add(entry);
         this.#tree.push({ kind: 'forget', entry });
         this.look(entry);
         open.push(entry);
@@ -396,11 +403,9 @@ export class PlanDraft {
   /** False where the remote place that a local entry asks for cannot be had in this plan. */
   #freeUp(local: LocalEntry, needs: Need[]): boolean {
     const there = this.#view.remoteAt(local.parent, local.name) ?? this.#foundAs(local);
-    if (!there || there.entry === local.entry) return true;
+    if (!there) return true;
     const fate = this.#fates.of(there.entry);
-    const leaves =
-      fate.kind === 'delete' || fate.kind === 'leaving' || (fate.kind === 'stays' && fate.place === 'local');
-    if (leaves) {
+    if (fate.kind === 'delete' || (fate.kind === 'stays' && fate.place === 'local')) {
       this.#need(there.entry, 'gone', needs);
       return true;
     }
@@ -426,7 +431,6 @@ export class PlanDraft {
     return (
       this.#fates.of(local.entry).kind === 'new' &&
       this.#fates.of(remote.entry).kind === 'arrive' &&
-      isSpelling({ ...this.#view.names, letterCase: 'distinct' }, remote.name, local.name) &&
       this.#view.spot(remote) === this.#view.spot({ parent: local.parent, name: nameHere(local) })
     );
   }
@@ -434,8 +438,7 @@ export class PlanDraft {
   /** Where on the disk a remote entry can be at its place. `local`: where it is now. */
   #standAt(remote: Entry, local: LocalEntry | null, needs: Need[]): Standing {
     const { entry, parent, name } = remote;
-    if (local && this.#view.refuses(remote))
-      return { free: true, alias: this.#aliasOrNull(name, this.#names.keep(remote, local)) };
+    if (local && this.#view.refuses(remote)) return { free: true, alias: this.#names.keep(remote, local) };
     const found = this.#view.localAt(parent, name);
     const there = found?.entry === entry ? null : found;
     const isMet = there !== null && (there.name === name || this.#foundAs(there)?.entry === entry);
@@ -448,10 +451,6 @@ export class PlanDraft {
     const free = there === null || this.#freeDown(remote, there, needs);
     if (free) this.#names.give(remote);
     return { free, alias: null };
-  }
-
-  #aliasOrNull(name: string, here: string): string | null {
-    return here === name ? null : here;
   }
 
   /** False where the local place that a remote entry asks for, and another local thing of that name has, cannot be had in this plan. */
@@ -481,6 +480,11 @@ export class PlanDraft {
   #meet(remote: Entry, local: LocalEntry): Meeting {
     const known = this.#meetings.get(local.entry);
     if (known) return known;
+    if (this.#found.has(remote.entry)) {
+      // Another thing of this name is that one, or may be: this disk calls one of the two otherwise.
+      this.#waiting.add(local.entry);
+      return 'waits';
+    }
     const meeting = this.#judgeMeeting(remote, local);
     this.#meetings.set(local.entry, meeting);
     if (meeting !== 'aside') this.#found.add(remote.entry);
@@ -505,6 +509,10 @@ export class PlanDraft {
       }
     }
     this.#tree.push({ kind: 'adopt', entry: remote.entry, found: local.entry });
+    // What was kept away with it comes now, also where this disk goes on to call it otherwise.
+    this.look(remote.entry);
+    if (this.#isImpossible(remote.entry)) this.#comeBelow(remote.entry);
+    this.#comes.add(remote.entry);
     if (local.exec === remote.exec) this.#tree.push({ kind: 'agree', entry: remote.entry });
     else {
       this.#downUpdates.push({ kind: 'down_update', entry: remote.entry });

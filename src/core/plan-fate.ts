@@ -4,9 +4,9 @@
  */
 import { editedSince, contentMove, isBehind, samePlace, unchangedSince } from './plan-entry.ts';
 import { PlanMoves } from './plan-moves.ts';
-import { remembered, type PlanView } from './plan-view.ts';
+import { walked, type PlanView } from './plan-view.ts';
 import type { Entry } from './entry.ts';
-import { ROOT_ENTRY, type EntryId } from './ids.ts';
+import type { EntryId } from './ids.ts';
 import { nameHere, type Absence, type LocalEntry, type SyncedEntry } from './plan.ts';
 
 export type Fate =
@@ -36,9 +36,8 @@ export type Fate =
   /** Only in remote, to be here. `whole`: with all that was in it, whatever was deleted here. */
   | { readonly kind: 'arrive'; readonly whole: boolean }
   | { readonly kind: 'absent'; readonly why: Absence }
-  /** Deleted here, with all that is in it. `leaving`: all but what was moved out here, which goes first. */
-  | { readonly kind: 'delete' }
-  | { readonly kind: 'leaving' };
+  /** Deleted here, with all that is in it but what was moved out here, which goes first. */
+  | { readonly kind: 'delete' };
 
 const NOTHING: Fate = { kind: 'nothing' };
 const ARRIVE: Fate = { kind: 'arrive', whole: false };
@@ -52,7 +51,7 @@ export class Fates {
   readonly moves: PlanMoves;
   readonly #view: PlanView;
   readonly #known = new Map<EntryId, Fate>();
-  readonly #covered = new Map<EntryId, 'gone' | 'leaving' | 'kept'>();
+  readonly #kept = new Map<EntryId, boolean>();
   readonly #returns = new Map<EntryId, boolean>();
 
   constructor(view: PlanView) {
@@ -61,7 +60,7 @@ export class Fates {
   }
 
   of(entry: EntryId): Fate {
-    return remembered(this.#known, entry, () => this.#judge(entry));
+    return walked(this.#known, entry, NOTHING, () => this.#judge(entry));
   }
 
   #judge(entry: EntryId): Fate {
@@ -151,49 +150,50 @@ export class Fates {
       const stays = synced.presence === 'placeholder' || unchangedSince(synced, remote);
       return stays ? absentAs(synced.presence, remote, synced) : ARRIVE;
     }
-    if (remote.kind === 'folder' && !samePlace(remote, synced)) return { kind: 'arrive', whole: true };
-    if (!unchangedSince(synced, remote) || this.#returnsWith(remote.parent)) return ARRIVE;
-    if (remote.kind !== 'folder') return { kind: 'delete' };
-    const covered = this.#cover(remote.entry);
-    return covered === 'kept' ? ARRIVE : { kind: covered === 'gone' ? 'delete' : 'leaving' };
+    // Also what is as it was, by its state alone: others changed it and back, or deleted it and brought it back.
+    if (remote.kind === 'folder' && isReplaced(remote, synced)) return { kind: 'arrive', whole: true };
+    if (isBehind(synced, remote) || this.#returnsWith(remote.parent)) return ARRIVE;
+    return remote.kind === 'folder' && this.#isKept(remote.entry) ? ARRIVE : { kind: 'delete' };
   }
 
   /** Why a folder of the remote tree is not on this disk, and will not be; null where it is, or will be. */
   #absenceOf(folder: EntryId): Absence | null {
-    if (folder === ROOT_ENTRY || this.#view.local(folder) || !this.#view.remote(folder)) return null;
+    if (this.#view.local(folder) || !this.#view.remote(folder)) return null;
     const fate = this.of(folder);
     if (fate.kind === 'absent') return fate.why;
     const presence = this.#view.synced(folder)?.presence ?? 'here';
     return fate.kind === 'nothing' && presence !== 'here' ? presence : null;
   }
 
-  /** True in what was deleted here under a folder that another moved meanwhile: it comes back whole. */
+  /** True in what was deleted here under a folder that another moved or brought back meanwhile: it comes back whole. */
   #returnsWith(folder: EntryId): boolean {
-    return remembered(this.#returns, folder, () => {
+    return walked(this.#returns, folder, false, () => {
       const remote = this.#view.remote(folder);
       const base = this.#view.base(folder);
       const deleted = remote !== null && base !== null && this.#view.local(folder) === null;
-      return deleted && (!samePlace(remote, base) || this.#returnsWith(remote.parent));
+      return deleted && (isReplaced(remote, base) || this.#returnsWith(remote.parent));
     });
   }
 
-  /** Whether everything in a folder that was deleted here was deleted with it, as this device knew it. */
-  #cover(folder: EntryId): 'gone' | 'leaving' | 'kept' {
-    return remembered(this.#covered, folder, () => {
-      const covers = this.#view.remoteChildren(folder).map((child) => this.#coverOne(child));
-      if (covers.includes('kept')) return 'kept';
-      return covers.includes('leaving') ? 'leaving' : 'gone';
-    });
+  /** Whether something in a folder that was deleted here keeps it: what this device did not know of, or did not delete with it. */
+  #isKept(folder: EntryId): boolean {
+    return walked(this.#kept, folder, true, () =>
+      this.#view.remoteChildren(folder).some((child) => this.#keeps(child)),
+    );
   }
 
-  #coverOne(entry: EntryId): 'gone' | 'leaving' | 'kept' {
+  #keeps(entry: EntryId): boolean {
     const remote = this.#view.remote(entry);
     const base = this.#view.base(entry);
-    if (!remote || !base) return 'kept';
-    if (this.#view.local(entry)) return this.moves.isLocal(entry) ? 'leaving' : 'kept';
-    if (!unchangedSince(base, remote)) return 'kept';
-    return remote.kind === 'folder' ? this.#cover(entry) : 'gone';
+    if (!remote || !base) return true;
+    if (this.#view.local(entry)) return !this.moves.isLocal(entry);
+    return isBehind(base, remote) || (remote.kind === 'folder' && this.#isKept(entry));
   }
+}
+
+/** Another gave it its place since, be it the same one. */
+function isReplaced(remote: Entry, base: SyncedEntry): boolean {
+  return remote.placed !== base.placed || !samePlace(remote, base);
 }
 
 function absentAs(why: Absence, remote: Entry, synced: SyncedEntry | null): Fate {

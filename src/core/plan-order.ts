@@ -23,7 +23,7 @@ export type Ordered<Step> = {
 
 /** Groups for the server: single actions, but for circles of places, which change at once. */
 export function orderGroups<Action>(nodes: PlanNodes<Action>): Ordered<readonly Action[]> {
-  return order(nodes, (circle) => [parentsFirst(circle).map(actionOf)]);
+  return order(nodes, (circle) => [must(parentsFirst(circle), 'what goes round waits').map(actionOf)]);
 }
 
 /**
@@ -54,7 +54,9 @@ function order<Action, Step>(
     const isMissed = (node: PlanNode<Action>, { on }: Need) =>
       blocked.has(on) || (node.isBound === true && nodes.has(on) && !group.has(on));
     const waits = members.some((node) => node.action === null || node.needs.some((need) => isMissed(node, need)));
-    if (!waits) steps.push(...together(members));
+    // Folders that are to lie in each other: the other rows of a group that another committed are yet to come.
+    const goesRound = parentsFirst(members) === null;
+    if (!waits && !goesRound) steps.push(...together(members));
     else {
       for (const node of members) {
         blocked.add(node.entry);
@@ -70,13 +72,12 @@ function actionOf<Action>(node: PlanNode<Action>): Action {
   return node.action;
 }
 
-/** Within a group names are judged at its end, so that only parents have to come before children. */
-function parentsFirst<Action>(circle: readonly PlanNode<Action>[]): readonly PlanNode<Action>[] {
-  if (circle.length === 1) return circle;
+/** Within a group names are judged at its end, so that only parents have to come before children. Null where those form a circle. */
+function parentsFirst<Action>(circle: readonly PlanNode<Action>[]): readonly PlanNode<Action>[] | null {
   const members = new Map(circle.map((node) => [node.entry, node]));
   const needs = (node: PlanNode<Action>) => node.needs.filter((need) => need.what === 'placed').map((need) => need.on);
   const sorted = sortByNeeds([...members.keys()], (entry) => needs(must(members.get(entry), 'a member')));
-  return must(sorted, 'parents form no circle').map((entry) => must(members.get(entry), 'a member'));
+  return sorted?.map((entry) => must(members.get(entry), 'a member')) ?? null;
 }
 
 type Disk = {

@@ -1,9 +1,9 @@
 /** What places a plan can count on: free names for copies, and the folders above that have to be in their place first. */
-import type { EntryId } from './ids.ts';
+import { ROOT_ENTRY, type EntryId } from './ids.ts';
 import { conflictName } from './name.ts';
 import { isMovedDown, type Fates } from './plan-fate.ts';
 import type { PlanNames } from './plan-names.ts';
-import { remembered, type PlanView } from './plan-view.ts';
+import { remembered, walked, type PlanView } from './plan-view.ts';
 import type { PlanOptions } from './plan.ts';
 
 export class Places {
@@ -33,7 +33,7 @@ export class Places {
    * first: so every folder is moved to where all above it lies in its place already, and never into itself.
    */
   actsUpAt(folder: EntryId): EntryId {
-    return remembered(this.#actsUp, folder, () => {
+    return walked(this.#actsUp, folder, ROOT_ENTRY, () => {
       const remote = this.#view.remote(folder);
       return !remote || this.#fates.moves.isLocal(folder) ? folder : this.actsUpAt(remote.parent);
     });

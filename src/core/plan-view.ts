@@ -58,7 +58,7 @@ export class PlanView {
 
   /** Why a remote entry is not to be on this disk, be it for a folder above it. */
   unwanted(entry: EntryId): Unwanted | null {
-    return remembered(this.#unwanted, entry, () => {
+    return walked(this.#unwanted, entry, null, () => {
       const remote = this.remote(entry);
       return remote && (this.unwanted(remote.parent) ?? this.#trees.unwanted(remote));
     });
@@ -116,4 +116,14 @@ export function remembered<Value>(known: Map<EntryId, Value>, entry: EntryId, as
   const value = ask();
   known.set(entry, value);
   return value;
+}
+
+/**
+ * The same for what asks its neighbours in turn. Between two rows of one group the remote tree may go round: who comes by again hears `round`.
+ */
+export function walked<Value>(known: Map<EntryId, Value>, entry: EntryId, round: Value, ask: () => Value): Value {
+  return remembered(known, entry, () => {
+    known.set(entry, round);
+    return ask();
+  });
 }

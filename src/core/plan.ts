@@ -8,6 +8,8 @@
  *   Any part of the dirty set may be planned at a time: what else a decision needs, the planner looks at by itself.
  * - What is wanted of an entry depends on the folders above it: who moves a folder in remote, or changes what is wanted, marks what is absent
  *   below it, and for the latter also what is here.
+ * - What others put into a folder that is not on this disk may have to stay where it is here, with nothing to be done about it. Whoever puts that
+ *   folder on the disk, or finds it there, marks what lies elsewhere and belongs into it.
  * - The remote tree is whole: every parent in it is in it as well (a listing is applied in one piece).
  * - Names on a disk are the device's own matter. A local row's `name` is what the entry is called as far as this device has a say; its
  *   `alias`, where there is one, is what the disk calls it: another spelling of that name, or another name because the disk cannot hold
@@ -211,7 +213,10 @@ export type Plan = {
   /** In an order in which each can be applied after those before it. */
   readonly up: readonly (readonly UpAction[])[];
   readonly down: readonly DownAction[];
-  /** Entries that wait for something of this very plan: plan them again after it. Never without an action elsewhere in the plan. */
+  /**
+   * Entries that wait for something of this very plan: plan them again after it. Never without an action elsewhere in the plan, but where
+   * others' folders lie in each other: they wait for the rest of the journal.
+   */
   readonly waiting: readonly EntryId[];
 };
 

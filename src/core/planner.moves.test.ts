@@ -1,11 +1,13 @@
 /** Folders that are moved here and by others at once, into each other and out of each other. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { must } from './assert.ts';
 import type { NameProfile } from './name-profile.ts';
 import { EXACT_NAMES } from './name-profile.ts';
 import { PlanMoves } from './plan-moves.ts';
 import { PlanView } from './plan-view.ts';
-import { file, folder, make, move, type Act } from '../../test/planner/acts.ts';
+import { file, folder, make, move, remove, type Act } from '../../test/planner/acts.ts';
+import type { ModelClient } from '../../test/planner/model-client.ts';
 import { ModelWorld } from '../../test/planner/model-world.ts';
 
 const WINDOWS: NameProfile = { letterCase: 'kept', forms: 'distinct', refuses: 'windows' };
@@ -106,4 +108,54 @@ test('so it does where its folder stays on this disk in another place than on th
     settle(world);
     assert.deepEqual(world.second.shown(), ['/m', '/m/g', '/m/g/x']);
   }
+});
+
+/** Of a group of moves that turned two folders round, one row has come: in the tree of the space each of them lies in the other. */
+function halfCome(ours: readonly Act[], isNew = false): { readonly world: ModelWorld; readonly client: ModelClient } {
+  const world = new ModelWorld(2);
+  for (const act of [make('/a', folder), make('/a/x', file('1')), make('/a/b', folder), make('/a/b/y', file('2'))])
+    act(world.first);
+  world.converge();
+  const client = isNew ? world.link() : world.second;
+  client.pull();
+  const entry = world.first.at('/a');
+  for (const act of [move('/a/b', '/b'), move('/a', '/b/a')]) act(world.first);
+  for (let steps = 0; steps < 3; steps++) world.first.step();
+  for (const act of ours) act(client);
+  client.trees.remoteRows.put(must(world.server.entries.get(entry), 'it was moved'));
+  client.dirtyAll();
+  return { world, client };
+}
+
+test('while a group of moves has come by half, so that two folders lie in each other, they stay as they are', () => {
+  const came = ['/b', '/b/a', '/b/a/x', '/b/y'];
+  const cases: readonly (readonly [ours: readonly Act[], isNew: boolean, after: readonly string[]])[] = [
+    [[], false, came],
+    [[], true, came],
+    [[make('/a/b/n', folder), make('/a/b/n/z', file('3'))], false, [...came, '/b/n', '/b/n/z']],
+    [[move('/a/x', '/a/b/x')], false, ['/b', '/b/a', '/b/x', '/b/y']],
+    // Moved by another, it comes back with what was in it.
+    [[remove('/a')], false, came],
+  ];
+  for (const [ours, isNew, after] of cases) {
+    const { world, client } = halfCome(ours, isNew);
+    const { tree, up, down } = client.makePlan();
+    assert.deepEqual(down, [], 'nobody knows yet what lies in what');
+    const isHarmless = up.flat().every(({ kind, entry }) => kind === 'up_create' || entry === world.first.at('/b/a/x'));
+    assert.ok(isHarmless, 'no folder is moved or deleted for others either');
+    if (tree.length > 0 || up.length > 0) client.step();
+    assert.deepEqual(settle(world).toSorted(), [...after].sort());
+    assert.deepEqual(client.shown(), [...after].sort());
+  }
+});
+
+test('of two folders that lie in each other, also by what this device had, none is deleted for others when it is gone here', () => {
+  const { world, client } = halfCome([remove('/a')]);
+  const entries = [world.first.at('/b'), world.first.at('/b/a')];
+  for (const entry of entries) {
+    const { parent, placed } = must(client.trees.remote(entry), 'another moved it');
+    client.trees.syncedRows.put({ ...must(client.trees.synced(entry), 'it was here'), parent, placed });
+  }
+  const sent = client.makePlan().up.flat();
+  assert.ok(sent.every(({ entry }) => !entries.includes(entry)));
 });

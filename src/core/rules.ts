@@ -1,6 +1,7 @@
 /** Which pool a file's bytes belong to, and what else its rule says. Pure: the same file under the same rules goes to the same pool, whoever asks. */
 import { globOf } from './ignore.ts';
 import type { SpaceId } from './ids.ts';
+import { poolWith } from './pool-name.ts';
 import type { Compression } from './seal.ts';
 
 /** All that are named must hold. A rule that names none matches nothing: it would hide every rule after it. */
@@ -26,6 +27,8 @@ export type Rule = Criteria & {
   readonly rule: string;
   readonly position: number;
   readonly pool: string;
+  /** Of each block, on the pool's nodes; none: as many as the pool keeps. */
+  readonly copies?: number | undefined;
   /** For how many days on which the server runs older revisions, and what is in the trash, are kept at least. None: for ever. */
   readonly historyDays?: number | undefined;
   /** Of blocks that are sealed from now on; none: `usual`. */
@@ -43,6 +46,7 @@ export type RuledFile = {
   readonly ageMs: number;
 };
 
+/** `pool`: where its bytes lie (`pool-name.ts`). */
 export type Placed<OfRule extends Rule = Rule> = { readonly pool: string; readonly rule: OfRule | null };
 
 /** Always exists; takes what no rule names a pool for. */
@@ -63,7 +67,7 @@ export function compileRules<OfRule extends Rule>(rules: readonly OfRule[]): (fi
     .map((rule) => ({ rule, matches: matcherOf(rule) }));
   return (file) => {
     const rule = inOrder.find(({ matches }) => matches(file))?.rule ?? null;
-    return { pool: rule?.pool ?? DEFAULT_POOL, rule };
+    return { pool: rule ? poolWith(rule.pool, rule.copies) : DEFAULT_POOL, rule };
   };
 }
 

@@ -49,3 +49,17 @@ test('what is made here stays here', () => {
   assert.deepEqual(here(), ['a', 'd', 'e']);
   assert.deepEqual(keep(choices, id('e'), parentOf, true), []);
 });
+
+test('folders that lie in each other, as between two rows of one group, are wanted as they were chosen', () => {
+  const round = (entry: EntryId) => id({ a: 'b', b: 'a' }[entry as string] ?? ROOT_ENTRY);
+  const choices = new Map<EntryId, Choice>();
+  applyChoices(choices, deselect(choices, id('x'), round));
+  assert.equal(isSelected(choices, id('a'), round), true);
+  applyChoices(choices, deselect(choices, id('b'), round));
+  assert.equal(isSelected(choices, id('a'), round), false);
+  applyChoices(choices, keep(choices, id('a'), round, true));
+  assert.deepEqual(
+    ['a', 'b'].map((entry) => isSelected(choices, id(entry), round)),
+    [true, true],
+  );
+});

@@ -28,11 +28,20 @@ export function isSelected(choices: Choices, entry: EntryId, parentOf: ParentOf)
 
 /** Whether what is new in this folder is wanted. */
 function isSelectedBelow(choices: Choices, folder: EntryId, parentOf: ParentOf): boolean {
-  for (let at: EntryId | null = folder; at !== null; at = parentOf(at)) {
+  for (const at of upwards(folder, parentOf)) {
     const choice = choices.get(at);
     if (choice) return choice.below;
   }
   return true;
+}
+
+/** Each folder once: between two rows of one group the tree of the space may go round. */
+function* upwards(entry: EntryId | null, parentOf: ParentOf): Iterable<EntryId> {
+  const passed = new Set<EntryId>();
+  for (let at = entry; at !== null && !passed.has(at); at = parentOf(at)) {
+    passed.add(at);
+    yield at;
+  }
 }
 
 /** The entry and all in it, with the folders that it lies in. Choices below it are made anew. */
@@ -58,14 +67,14 @@ export function keep(choices: Choices, entry: EntryId, parentOf: ParentOf, below
 
 function above(choices: Choices, folder: EntryId, parentOf: ParentOf): ChoiceChange[] {
   const changes: ChoiceChange[] = [];
-  for (let at: EntryId | null = folder; at !== null && at !== ROOT_ENTRY; at = parentOf(at))
-    if (!isSelected(choices, at, parentOf)) changes.push([at, { self: true, below: false }]);
+  for (const at of upwards(folder, parentOf))
+    if (at !== ROOT_ENTRY && !isSelected(choices, at, parentOf)) changes.push([at, { self: true, below: false }]);
   return changes;
 }
 
 function below(choices: Choices, folder: EntryId, parentOf: ParentOf): ChoiceChange[] {
   const isBelow = (entry: EntryId): boolean => {
-    for (let at = parentOf(entry); at !== null; at = parentOf(at)) if (at === folder) return true;
+    for (const at of upwards(parentOf(entry), parentOf)) if (at === folder) return true;
     return false;
   };
   return [...choices.keys()].filter(isBelow).map((entry) => [entry, null]);

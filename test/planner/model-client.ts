@@ -214,8 +214,11 @@ export class ModelClient {
   }
 
   #goesRound(folder: EntryId, parent: EntryId): boolean {
-    for (let at: EntryId | undefined = parent; at !== undefined; at = this.trees.remote(at)?.parent)
-      if (at === folder) return true;
+    const passed = new Set([folder]);
+    for (let at: EntryId | undefined = parent; at !== undefined; at = this.trees.remote(at)?.parent) {
+      if (passed.has(at)) return true;
+      passed.add(at);
+    }
     return false;
   }
 
@@ -692,6 +695,7 @@ export class ModelClient {
     if (row.alias !== null) this.#aliased.add(row.entry);
     else this.#aliased.delete(row.entry);
     if (before) this.#freed(before);
+    else if (row.kind === 'folder') this.#came(row.entry);
   }
 
   #dropLocal(entry: EntryId): void {
@@ -708,6 +712,14 @@ export class ModelClient {
     for (const entry of this.#aliased) {
       const row = this.#local(entry);
       if (row.parent === parent && spotOf(names, row.name) === spot) this.dirty.add(entry);
+    }
+  }
+
+  /** What belongs into it and is here stayed elsewhere. */
+  #came(folder: EntryId): void {
+    for (const child of this.trees.remoteChildren(folder)) {
+      const row = this.trees.local(child);
+      if (row && row.parent !== folder) this.dirty.add(child);
     }
   }
 

@@ -78,7 +78,7 @@ export class ModelWorld {
       const [here, there] = [client.picture(shows), this.server.picture(shows)] as const;
       if (!isSame(here, there))
         assert.deepEqual(sorted(here), sorted(there), `${client.name} holds what the server holds`);
-      checkAliases(client);
+      checkAliases(client, left);
       checkBases(client, left);
       client.dirtyAll();
       const made = client.makePlan();
@@ -102,6 +102,11 @@ export class ModelWorld {
         open.push(entry);
       }
     }
+    // A folder that others deleted stays for the sake of such a thing in it.
+    for (const entry of left) {
+      const parent = client.trees.local(entry)?.parent ?? ROOT_ENTRY;
+      if (parent !== ROOT_ENTRY && !this.server.isLive(parent)) left.add(parent);
+    }
     return { absent, left };
   }
 
@@ -118,9 +123,10 @@ export class ModelWorld {
   }
 }
 
-/** Only what cannot be called by its name is called otherwise. */
-function checkAliases({ name, trees }: ModelClient): void {
+/** Only what cannot be called by its name is called otherwise. What was `left` has its name elsewhere. */
+function checkAliases({ name, trees }: ModelClient, left: ReadonlySet<EntryId>): void {
   for (const row of trees.localRows.values()) {
+    if (left.has(row.entry)) continue;
     if (row.alias === null || spotOf(trees.names, row.alias) === spotOf(trees.names, row.name)) continue;
     const isNeeded = trees.refuses(row.parent, row.name) || trees.localAt(row.parent, row.name) !== null;
     assert.ok(isNeeded, `${name} calls ${row.name} ${row.alias}`);

@@ -1,0 +1,312 @@
+/** What a device plans for what is not to be on its disk. */
+import { edit, exec, file, folder, make, move, remove, touch, type Act } from '../../test/planner/acts.ts';
+import { CERTAIN } from '../../test/planner/model-client.ts';
+import { deselect, drop, forgetBase, note, park, tellCases } from '../../test/planner/told-plan.ts';
+
+const inFolder = [make('/d', folder), make('/d/a', file('1')), make('/d/b', file('1')), make('/d/c', file('1'))];
+const deep = [make('/d', folder), make('/d/e', folder), make('/d/e/a', file('1')), make('/d/b', file('1'))];
+
+/** By the rules of this device. */
+const ignore =
+  (path: string): Act =>
+  (client) => {
+    const entry = client.at(path);
+    client.trees.wish = (remote) => (remote.entry === entry ? 'ignored' : null);
+  };
+
+/** Nothing of a plan can be carried out. */
+const fail: Act = (client) => client.step({ ...CERTAIN, fails: () => true });
+const select =
+  (path: string): Act =>
+  (client) =>
+    client.select(client.at(path));
+
+tellCases([
+  {
+    what: 'what is new in a folder that is not to be here goes up, while the rest is marked to leave',
+    before: inFolder,
+    ours: [make('/d/n', file('3')), deselect('/d')],
+    plan: [
+      'withdraw /d/a',
+      'withdraw /d/c',
+      'withdraw /d/b',
+      'up create /d/n at /d/n',
+      'wait /d/a',
+      'wait /d/b',
+      'wait /d/c',
+    ],
+    after: ['/d = folder', '/d/a = file 1', '/d/b = file 1', '/d/c = file 1', '/d/n = file 3'],
+  },
+  {
+    what: 'nor does an edit, an exec bit or what nobody read leave before it is safe',
+    before: inFolder,
+    ours: [edit('/d/a', '3'), exec('/d/b', true), touch('/d/c'), deselect('/d')],
+    plan: ['up update /d/a', 'up update /d/c', 'up update /d/b', 'wait /d/a', 'wait /d/b', 'wait /d/c'],
+    after: ['/d = folder', '/d/a = file 3', '/d/b = file 1 exec', '/d/c = file 1'],
+  },
+  {
+    what: 'what others edited may leave as it is here',
+    before: inFolder,
+    theirs: [edit('/d/a', '3')],
+    ours: [deselect('/d')],
+    plan: [
+      'withdraw /d/a',
+      'withdraw /d/c',
+      'withdraw /d',
+      'withdraw /d/b',
+      'wait /d',
+      'wait /d/a',
+      'wait /d/b',
+      'wait /d/c',
+    ],
+    after: ['/d = folder', '/d/a = file 3', '/d/b = file 1', '/d/c = file 1'],
+  },
+  {
+    what: 'what others edited is read before it leaves, where nobody knows whether it was edited here, too',
+    before: inFolder,
+    theirs: [edit('/d/a', '2')],
+    ours: [touch('/d/a'), deselect('/d')],
+    plan: ['read /d/a', 'withdraw /d/c', 'withdraw /d/b', 'wait /d/a', 'wait /d/b', 'wait /d/c'],
+    after: ['/d = folder', '/d/a = file 2', '/d/b = file 1', '/d/c = file 1'],
+  },
+  {
+    what: 'what others deleted or moved out of a folder that is to leave is no reason to keep it',
+    before: inFolder,
+    theirs: [remove('/d/a'), move('/d/b', '/b')],
+    ours: [deselect('/d')],
+    plan: ['withdraw /d/c', 'withdraw /d', 'down remove /d/a', 'down move /b at /b', 'wait /d', 'wait /d/c'],
+    after: ['/b = file 1', '/d = folder', '/d/c = file 1'],
+  },
+  {
+    what: 'what was moved out of a folder that is to leave goes up, and so may the folder leave',
+    before: inFolder,
+    ours: [move('/d/a', '/a'), deselect('/d')],
+    plan: [
+      'withdraw /d/c',
+      'withdraw /d',
+      'withdraw /d/b',
+      'up move /d/a at /a',
+      'wait /d',
+      'wait /d/a',
+      'wait /d/b',
+      'wait /d/c',
+    ],
+    after: ['/a = file 1', '/d = folder', '/d/b = file 1', '/d/c = file 1'],
+  },
+  {
+    what: 'what was moved into a folder that is to leave goes up first',
+    before: [...inFolder, make('/x', file('1'))],
+    ours: [move('/x', '/d/x'), deselect('/d')],
+    plan: [
+      'withdraw /d/a',
+      'withdraw /d/c',
+      'withdraw /d/b',
+      'up move /x at /d/x',
+      'wait /d/a',
+      'wait /d/b',
+      'wait /d/c',
+      'wait /x',
+    ],
+    after: ['/d = folder', '/d/a = file 1', '/d/b = file 1', '/d/c = file 1', '/d/x = file 1'],
+  },
+  {
+    what: 'a folder that was moved here and is to leave goes up to its new place first',
+    before: inFolder,
+    ours: [move('/d', '/e'), deselect('/e')],
+    plan: [
+      'withdraw /d/a',
+      'withdraw /d/c',
+      'withdraw /d/b',
+      'up move /d at /e',
+      'wait /d',
+      'wait /d/a',
+      'wait /d/b',
+      'wait /d/c',
+    ],
+    after: ['/e = folder', '/e/a = file 1', '/e/b = file 1', '/e/c = file 1'],
+  },
+  {
+    what: 'what is marked leaves, what lies in a folder before it',
+    before: inFolder,
+    ours: [deselect('/d')],
+    hearing: ['/d', '/d/a', '/d/b', '/d/c'].map((path) => note(path, 'not_selected')),
+    plan: [
+      'down remove /d/a',
+      'down remove /d/c',
+      'down remove /d/b',
+      'down remove /d',
+      'wait /d',
+      'wait /d/a',
+      'wait /d/b',
+      'wait /d/c',
+    ],
+    after: ['/d = folder', '/d/a = file 1', '/d/b = file 1', '/d/c = file 1'],
+  },
+  {
+    what: 'what is marked and edited after that is what it was, and its folder stays for it',
+    before: inFolder,
+    ours: [edit('/d/a', '2'), deselect('/d')],
+    hearing: ['/d', '/d/a', '/d/b', '/d/c'].map((path) => note(path, 'not_selected')),
+    plan: [
+      'agree /d/a',
+      'agree /d',
+      'up update /d/a',
+      'down remove /d/c',
+      'down remove /d/b',
+      'wait /d',
+      'wait /d/a',
+      'wait /d/b',
+      'wait /d/c',
+    ],
+    after: ['/d = folder', '/d/a = file 2', '/d/b = file 1', '/d/c = file 1'],
+  },
+  {
+    what: 'what is marked and wanted again is what it was',
+    before: inFolder,
+    hearing: [note('/d/a', 'not_selected')],
+    plan: ['agree /d/a'],
+    after: ['/d = folder', '/d/a = file 1', '/d/b = file 1', '/d/c = file 1'],
+  },
+  {
+    what: 'what is marked, edited by others and wanted again is looked at again when it is what they made of it',
+    before: inFolder,
+    theirs: [edit('/d/a', '2')],
+    hearing: [note('/d/a', 'not_selected')],
+    plan: ['down update /d/a', 'wait /d/a'],
+    after: ['/d = folder', '/d/a = file 2', '/d/b = file 1', '/d/c = file 1'],
+  },
+  {
+    what: 'a folder that is to leave, is moved by others and holds something new is looked at again',
+    before: inFolder,
+    theirs: [move('/d', '/e')],
+    ours: [make('/d/n', file('3')), deselect('/d')],
+    plan: [
+      'withdraw /e/a',
+      'withdraw /e/c',
+      'withdraw /e/b',
+      'up create /e/n at /e/n',
+      'down move /e at /e',
+      'wait /e',
+      'wait /e/a',
+      'wait /e/b',
+      'wait /e/c',
+    ],
+    after: ['/e = folder', '/e/a = file 1', '/e/b = file 1', '/e/c = file 1', '/e/n = file 3'],
+  },
+  {
+    what: 'a folder that stayed for what was edited in it leaves when others moved that away',
+    before: [make('/d', folder), make('/d/a', file('1'))],
+    theirs: [move('/d/a', '/a')],
+    ours: [edit('/d/a', '3'), deselect('/d'), fail, fail],
+    plan: ['withdraw /d', 'up update /a', 'down move /a at /a', 'wait /d'],
+    after: ['/a = file 3', '/d = folder'],
+  },
+  {
+    what: 'what others moved into a folder that is not to be here, and that comes for what was made in it here, comes to it',
+    before: [make('/d', folder), make('/d/e', folder), make('/x', folder), make('/x/a', file('1'))],
+    theirs: [move('/x', '/d/e/x'), move('/d', '/p')],
+    ours: [deselect('/x'), select('/x/a'), edit('/x/a', '2'), make('/x/n', file('3')), deselect('/d/e'), remove('/d')],
+    plan: [
+      'forget /p/e',
+      'up create /p/e/x/n at /p/e/x/n',
+      'up update /p/e/x/a',
+      'down create /p at /p',
+      'wait /p/e/x/a',
+    ],
+    after: ['/p = folder', '/p/e = folder', '/p/e/x = folder', '/p/e/x/a = file 2', '/p/e/x/n = file 3'],
+  },
+  {
+    what: 'what has no merge base and is to leave is marked as it is, and as what it is in the space',
+    before: inFolder,
+    ours: [deselect('/d/a')],
+    hearing: [forgetBase('/d/a')],
+    plan: ['withdraw /d/a', 'wait /d/a'],
+    after: ['/d = folder', '/d/a = file 1', '/d/b = file 1', '/d/c = file 1'],
+  },
+  {
+    what: 'a folder in which something stays for what is ignored in it may leave',
+    before: deep,
+    ours: [deselect('/d')],
+    hearing: [note('/d/e', 'ignored'), drop('/d/e/a')],
+    plan: ['withdraw /d/b', 'withdraw /d', 'absent /d/e/a as not_selected', 'wait /d', 'wait /d/b'],
+  },
+  {
+    what: 'a link leaves as a file does',
+    before: [make('/l', { kind: 'symlink', target: 't' })],
+    ours: [deselect('/l')],
+    plan: ['withdraw /l', 'wait /l'],
+    after: ['/l = symlink t'],
+  },
+  {
+    what: 'what comes to be ignored where it lies stays, and all in it',
+    before: inFolder,
+    hearing: [ignore('/d')],
+    plan: [],
+    after: ['/d = folder', '/d/a = file 1', '/d/b = file 1', '/d/c = file 1'],
+  },
+  {
+    what: 'what others move into an ignored folder that is here follows, and stays',
+    before: [...inFolder, make('/x', file('1'))],
+    theirs: [move('/x', '/d/x')],
+    hearing: [ignore('/d')],
+    plan: ['down move /d/x at /d/x'],
+    after: ['/d = folder', '/d/a = file 1', '/d/b = file 1', '/d/c = file 1', '/d/x = file 1'],
+  },
+  {
+    what: 'what others move into an ignored folder that nobody looks at here leaves, with all in it',
+    before: [...inFolder, make('/f', folder)],
+    theirs: [move('/d', '/f/d')],
+    hearing: [ignore('/f'), note('/f', 'ignored'), drop('/f')],
+    plan: [
+      'withdraw /f/d/a',
+      'withdraw /f/d/c',
+      'withdraw /f/d',
+      'withdraw /f/d/b',
+      'wait /f/d',
+      'wait /f/d/a',
+      'wait /f/d/b',
+      'wait /f/d/c',
+    ],
+  },
+  {
+    what: 'what others give an ignored name follows, and stays',
+    before: inFolder,
+    theirs: [move('/d/a', '/d/x')],
+    hearing: [ignore('/d/a')],
+    plan: ['down move /d/x at /d/x'],
+    after: ['/d = folder', '/d/b = file 1', '/d/c = file 1', '/d/x = file 1'],
+  },
+  {
+    what: 'a folder that stays for what is ignored in it is one with a folder that others make there',
+    before: deep,
+    theirs: [remove('/d/e'), make('/d/e', folder)],
+    hearing: [note('/d/e', 'ignored'), drop('/d/e/a')],
+    plan: ['adopt /d/e for what was found', 'agree /d/e', 'agree /d/e/a'],
+    after: ['/d = folder', '/d/b = file 1', '/d/e = folder'],
+  },
+  {
+    what: 'also in a parked folder, when that is back',
+    before: deep,
+    theirs: [remove('/d/e'), make('/d/e', folder)],
+    hearing: [note('/d/e', 'ignored'), drop('/d/e/a'), park('/d')],
+    plan: ['agree /d/e/a', 'down move /d at /d', 'wait /d', 'wait /d/e', 'wait /d/e'],
+    after: ['/d = folder', '/d/b = file 1', '/d/e = folder'],
+  },
+  {
+    what: 'also in a folder that others made for it',
+    before: inFolder,
+    theirs: [make('/n', folder), move('/d/a', '/n/x')],
+    hearing: [ignore('/d/a')],
+    plan: ['down create /n at /n', 'down move /n/x at /n/x'],
+    after: ['/d = folder', '/d/b = file 1', '/d/c = file 1', '/n = folder', '/n/x = file 1'],
+  },
+  {
+    what: 'what was edited here and deleted by others lives on, also in a folder that is to leave',
+    before: inFolder,
+    theirs: [remove('/d/b')],
+    ours: [edit('/d/b', '3'), deselect('/d')],
+    hearing: [note('/d/b', 'not_selected')],
+    plan: ['withdraw /d/a', 'withdraw /d/c', 'renew /d/b', 'wait /d/a', 'wait /d/c'],
+    after: ['/d = folder', '/d/a = file 1', '/d/b = file 3', '/d/c = file 1'],
+  },
+]);
