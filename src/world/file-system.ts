@@ -73,6 +73,11 @@ export interface FileSystem {
   removeTree(path: string): void;
   /** A new file with the bytes of an open one, sharing its room on the disk. Throws where the file system shares none. */
   clone(fd: number, to: string, mode: number): void;
+  /**
+   * Where below a directory something else is mounted, as paths below it. A part of the same file system that is mounted there tells the same device
+   * as what it hides: this alone tells it. Empty where the system has no such list.
+   */
+  mountsBelow(path: string): ReadonlySet<string>;
   /** Of the file system that this lies on. */
   spaceOf(path: string): { readonly freeBytes: number; readonly totalBytes: number };
   /** Makes the whole file system durable that this lies on. False where there is no way to; rejects where the disk failed. */

@@ -15,7 +15,13 @@ import type { Compression } from '#core/seal.ts';
 
 export type FolderKind = 'file' | 'folder' | 'symlink' | 'other';
 
-/** What lstat said. Two equal stats of a file whose mtime is not racy mean equal bytes. Integers that exceed 2^53 are bigint. */
+/**
+ * `lacksExec`: files have no execute bit of their own there (FAT, exFAT, NTFS without its mapping of users), and what a look says of it means nothing. Only
+ * there where it is so: devices keep a profile as a text, and one that reads otherwise is another disk.
+ */
+export type DiskProfile = NameProfile & { readonly lacksExec?: true };
+
+/** What lstat said; `dev` is -1 of what is mounted in the folder. Two equal stats of a file whose mtime is not racy mean equal bytes. Integers that exceed 2^53 are bigint. */
 export type Stat = {
   readonly kind: FolderKind;
   readonly dev: bigint;
@@ -129,10 +135,10 @@ export interface Folder {
   claim(rootId: string): Promise<RootState>;
   list(directories: readonly string[]): Promise<readonly Listing[]>;
   /**
-   * What the file system makes of names, measured at its root, in `.holdfast/tmp`. Asked before anything else of a root that was found:
+   * What the file system makes of names and of the execute bit, measured at its root, in `.holdfast/tmp`. Asked before anything else of a root that was found:
    * from then on `look` spells names as the file system does.
    */
-  names(): Promise<NameProfile | Failure>;
+  names(): Promise<DiskProfile | Failure>;
   /** Null where there is nothing. Where letter case or Unicode's forms do not count, the name of an answer may be spelled otherwise. */
   look(paths: readonly string[]): Promise<readonly (ListedEntry | null | Failure)[]>;
   /** Reads, cuts and seals small files: stable reads, `limits.batchBytesMax` of plain bytes in one call at most. */

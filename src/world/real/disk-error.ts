@@ -11,6 +11,9 @@ const CODES: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   EACCES: ['not_permitted_by_disk', 'the operating system refused access'],
   EPERM: ['not_permitted_by_disk', 'the operating system refused access'],
   EROFS: ['not_permitted_by_disk', 'the file system is read-only'],
+  EMFILE: ['busy', 'too many files are open'],
+  ENFILE: ['busy', 'too many files are open'],
+  ENOMEM: ['busy', 'there is no memory for it'],
 };
 
 /** `what`: the path as the caller named it, relative to a directory of Holdfast's own. */

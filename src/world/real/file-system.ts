@@ -17,8 +17,10 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   readSync,
+  realpathSync,
   renameSync,
   rmdirSync,
   rmSync,
@@ -107,6 +109,7 @@ export const realFileSystem: FileSystem = {
   unlink: unlinkSync,
   removeTree: (path) => rmSync(path, { recursive: true, force: true }),
   clone,
+  mountsBelow: (path) => (isLinux ? mountsBelow(path) : new Set()),
   spaceOf: (path) => {
     const disk = statfsSync(path);
     return { freeBytes: disk.bavail * disk.bsize, totalBytes: disk.blocks * disk.bsize };
@@ -152,6 +155,19 @@ function clone(fd: number, to: string, mode: number): void {
   copyFileSync(`/proc/self/fd/${fd}`, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
   // The clone has the old file's mode, under which it may not be writable.
   chmodSync(to, mode);
+}
+
+function mountsBelow(path: string): ReadonlySet<string> {
+  const found = new Set<string>();
+  const above = `${realpathSync.native(path)}/`;
+  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
+    // The fifth field, in which blanks and the like are octal.
+    const mounted = line
+      .split(' ', 5)[4]
+      ?.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+    if (mounted?.startsWith(above)) found.add(mounted.slice(above.length));
+  }
+  return found;
 }
 
 /** False where this system has no such program. */

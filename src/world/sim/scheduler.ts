@@ -13,8 +13,9 @@ export class SimProcess {
   #alive = true;
   /** Effects that this process has had so far. */
   effects = 0;
-  /** It ends at this effect of its own; `applied`: the effect still happens, and the process does not learn of it. `ended` is called then. */
-  doom: { readonly atEffect: number; readonly applied: boolean; readonly ended: () => void } | null = null;
+  doom: Doom | null = null;
+  /** Called before each of its effects: what happens just before one. */
+  before: ((effect: string) => void) | null = null;
   /** Stopped as by SIGSTOP until this time. */
   stoppedUntilMs = 0;
 
@@ -37,6 +38,17 @@ export class SimProcess {
     for (const ended of this.#onEnd) ended();
   }
 }
+
+/** A process ends at an effect of its own. */
+export type Doom = {
+  readonly atEffect: number;
+  /** From there on at the first of these; left out: at that very one. */
+  readonly where?: (effect: string) => boolean;
+  /** The effect still happens, and the process does not learn of it. */
+  readonly applied: boolean;
+  /** Called then. */
+  readonly ended: () => void;
+};
 
 type Task = {
   readonly actor: SimProcess | null;
@@ -90,9 +102,10 @@ export class Scheduler {
   step<T>(actor: SimProcess, name: string, effect: () => T, delayMs = 0): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#add(actor, name, delayMs, () => {
+        actor.before?.(name);
         actor.effects++;
         const { doom } = actor;
-        const doomed = doom !== null && actor.effects >= doom.atEffect;
+        const doomed = doom !== null && actor.effects >= doom.atEffect && (doom.where?.(name) ?? true);
         this.#onEffect(actor, name, doomed);
         if (doomed) return this.#meetDoom(actor, doom, effect);
         let result: T;
@@ -133,7 +146,7 @@ export class Scheduler {
     return true;
   }
 
-  #meetDoom(actor: SimProcess, doom: NonNullable<SimProcess['doom']>, effect: () => unknown): void {
+  #meetDoom(actor: SimProcess, doom: Doom, effect: () => unknown): void {
     try {
       if (doom.applied) effect();
     } catch {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { chmodSync, chownSync, constants, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { isSameInode } from '../real/folder/stat.ts';
@@ -259,7 +259,11 @@ describe('a simulated file system and the real one', { skip: process.platform !=
     const top = base + ABOVE;
     asRoot(() => {
       mkdirSync(top, { recursive: true });
-      chmodSync(base, 0o755);
+      // Of the same modes as those above the simulated one: `..` leads there.
+      for (let above = top; above !== base; ) {
+        above = dirname(above);
+        chmodSync(above, 0o555);
+      }
       if (isRoot) chownSync(top, NOBODY, NOBODY);
     });
     return {

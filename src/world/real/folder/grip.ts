@@ -4,7 +4,7 @@
  * leaves the directories that were opened. Elsewhere each component is looked at before it is used, which leaves a moment.
  */
 import { HoldfastError } from '#core/errors.ts';
-import { hasErrno } from './failure.ts';
+import { hasErrno, shown } from './failure.ts';
 import { syncDirectory } from './file.ts';
 import { namesOf, OWN } from './path.ts';
 import { isSameInode } from './stat.ts';
@@ -51,6 +51,8 @@ export class Grip {
   readonly root: Directory;
   readonly #opened = new Map<string, Directory>();
   readonly #usesDescriptors: boolean;
+  #mounts: ReadonlySet<string> | null = null;
+  #dev: bigint | null = null;
 
   private constructor(fs: FileSystem, root: Directory, usesDescriptors: boolean) {
     this.fs = fs;
@@ -107,6 +109,14 @@ export class Grip {
     if (stat.kind !== 'folder') return false;
     const own = this.fs.lstat(this.root.at(OWN));
     return own !== null && isSameInode(own, stat);
+  }
+
+  /** True where what is seen under a name is mounted there, and none of the folder's. */
+  isMounted({ path }: Directory, name: string, stat: Stat): boolean {
+    this.#dev ??= this.root.stat().dev;
+    if (stat.dev !== this.#dev) return true;
+    this.#mounts ??= this.fs.mountsBelow(this.root.at(''));
+    return this.#mounts.size > 0 && this.#mounts.has(path === '' ? name : `${path}/${name}`);
   }
 
   /** To be called after a folder was moved: its path now means something else. No `Directory` or `Spot` is valid afterwards. */
@@ -167,11 +177,22 @@ export class Grip {
     const openIn = this.#usesDescriptors ? openByDescriptor : openByPath;
     const directory = openIn(this.fs, parent, name, path);
     if (directory === null) return null;
-    this.#opened.set(path, directory);
-    if (parent === this.root && name !== OWN && this.isOwn(directory.stat())) {
-      throw new HoldfastError('invalid_name', `${OWN} is Holdfast's own`);
+    try {
+      this.#check(parent, name, directory.stat());
+    } catch (error) {
+      directory.close();
+      throw error;
     }
+    this.#opened.set(path, directory);
     return directory;
+  }
+
+  /** What lies in it counts neither as there nor as gone, and nothing is made in it. */
+  #check(parent: Directory, name: string, stat: Stat): void {
+    if (parent === this.root && name === OWN) return;
+    if (parent === this.root && this.isOwn(stat)) throw new HoldfastError('invalid_name', `${OWN} is Holdfast's own`);
+    if (!this.isMounted(parent, name, stat)) return;
+    throw new HoldfastError('not_permitted_by_disk', `${shown(name)}: another file system is mounted there`);
   }
 }
 

@@ -8,6 +8,9 @@ import type { Directory, Grip } from './grip.ts';
 import { OWN } from './path.ts';
 import type { FileSystem } from '../../file-system.ts';
 
+/** No device has this number: whatever is mounted here is another one than the root's, also where it says that it is not. */
+const MOUNTED_DEV = -1n;
+
 /** What Node puts where bytes are no UTF-8; it may also stand in a name by right. */
 const REPLACEMENT = '\ufffd';
 
@@ -15,7 +18,7 @@ export function listDirectory(grip: Grip, path: string): Listing {
   try {
     const directory = grip.directory(path);
     if (directory === null) return { kind: 'missing' };
-    return list(grip.fs, directory, directory === grip.root);
+    return list(grip, directory);
   } catch (error) {
     return failureOf(error, path);
   }
@@ -26,24 +29,25 @@ export function lookAt(grip: Grip, path: string): ListedEntry | null | Failure {
   try {
     const spot = grip.spot(path);
     if (spot === null) return null;
-    return entryAt(grip.fs, spot.directory, spot.name);
+    return entryAt(grip, spot.directory, spot.name);
   } catch (error) {
     return failureOf(error, path);
   }
 }
 
-function list(fs: FileSystem, directory: Directory, isRoot: boolean): Listing {
+function list(grip: Grip, directory: Directory): Listing {
+  const { fs } = grip;
   const stat = directory.stat();
   const { names, unnameable } = namesIn(fs, directory.at(''));
   const entries: ListedEntry[] = [];
   for (const name of names) {
-    if (isRoot && name === OWN) continue;
+    if (directory === grip.root && name === OWN) continue;
     const fault = judgeName(name);
     if (fault !== null) {
       unnameable.push(shown(name));
       continue;
     }
-    const entry = entryAt(fs, directory, name);
+    const entry = entryAt(grip, directory, name);
     if (entry !== null) entries.push(entry);
   }
   return { kind: 'found', stat, entries, unnameable };
@@ -62,8 +66,11 @@ function namesIn(fs: FileSystem, path: string): { readonly names: readonly strin
   return { names: wellFormed, unnameable };
 }
 
-function entryAt(fs: FileSystem, directory: Directory, name: string): ListedEntry | null {
+function entryAt(grip: Grip, directory: Directory, name: string): ListedEntry | null {
+  const { fs } = grip;
   const stat = fs.lstat(directory.at(name));
+  if (stat !== null && grip.isMounted(directory, name, stat))
+    return { name, stat: { ...stat, dev: MOUNTED_DEV }, target: null };
   if (stat?.kind !== 'symlink') return stat === null ? null : { name, stat, target: null };
   const target = targetAt(fs, directory.at(name));
   if (target === 'gone') return null;

@@ -1,7 +1,7 @@
-/** What the file system under a root makes of names: measured with files of the door's own, then used to tell how it spells them. */
+/** What the file system under a root makes of names, and of the execute bit: measured with files of the door's own, then used to tell how it spells them. */
 import { spotOf, tellsAllApart, type NameProfile, type NameRule } from '#core/name-profile.ts';
 import type { FileSystem } from '../../file-system.ts';
-import type { Failure, ListedEntry } from '../../folder.ts';
+import type { DiskProfile, Failure, ListedEntry } from '../../folder.ts';
 import { failureOf, hasErrno } from './failure.ts';
 import { spotIn, type Directory, type Grip } from './grip.ts';
 import { lookAt } from './list.ts';
@@ -10,7 +10,7 @@ import type { OwnNames } from './own-names.ts';
 /** What Windows holds in no name; of what else it refuses a file system that holds these has its own opinion. */
 const REFUSED_ON_WINDOWS = [':', '?', '.'];
 
-export function measureNames(grip: Grip, ownNames: OwnNames): NameProfile {
+export function measureNames(grip: Grip, ownNames: OwnNames): DiskProfile {
   const { fs } = grip;
   const tmp = grip.own('tmp');
   const letterCase = ruleOf(fs, tmp, ownNames.made(), ['Case', 'cASE']);
@@ -18,7 +18,8 @@ export function measureNames(grip: Grip, ownNames: OwnNames): NameProfile {
   // Windows takes what follows a colon for a stream of the file before it, and makes that.
   const isWindows =
     fs.traits.windowsNames || REFUSED_ON_WINDOWS.some((tail) => !holds(fs, tmp, ownNames.made() + tail));
-  return { letterCase, forms, refuses: isWindows ? 'windows' : 'nothing' };
+  const names = { letterCase, forms, refuses: isWindows ? 'windows' : 'nothing' } as const;
+  return keepsExec(fs, tmp, ownNames.made()) ? names : { ...names, lacksExec: true };
 }
 
 /** One file, made with one end of its name and looked for under the other. */
@@ -45,6 +46,23 @@ function holds(fs: FileSystem, tmp: Directory, name: string): boolean {
   const isListed = fs.readdir(tmp.at('')).includes(made.name);
   fs.unlink(made.at);
   return isListed;
+}
+
+/** Some show every file as executable, some none; all of them say that they changed it. */
+function keepsExec(fs: FileSystem, tmp: Directory, name: string): boolean {
+  const made = spotIn(tmp, name);
+  const fd = fs.open(made.at, 'create', 0o600);
+  try {
+    const isAlways = (fs.modeOf(fd) & 0o100) !== 0;
+    fs.fchmod(fd, 0o700);
+    return !isAlways && (fs.modeOf(fd) & 0o100) !== 0;
+  } catch (error) {
+    if (hasErrno(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS')) return false;
+    throw error;
+  } finally {
+    fs.close(fd);
+    fs.unlink(made.at);
+  }
 }
 
 /** Of one batch of looks: directories are listed once. */

@@ -10,6 +10,7 @@ import type { ContentId } from '#core/ids.ts';
 import { EXACT_NAMES, type NameProfile } from '#core/name-profile.ts';
 import type { FileSystem } from '../../file-system.ts';
 import type {
+  DiskProfile,
   Failure,
   FileToSeal,
   FolderStep,
@@ -98,10 +99,11 @@ export class FolderWork {
     return this.#each(paths, (grip, path) => spellings.look(grip, path));
   }
 
-  names(): NameProfile | Failure {
+  names(): DiskProfile | Failure {
     return this.#inFolder((grip) => {
-      this.#nameProfile = measureNames(grip, this.#names);
-      return this.#nameProfile;
+      const profile = measureNames(grip, this.#names);
+      this.#nameProfile = profile;
+      return profile;
     }, '');
   }
 

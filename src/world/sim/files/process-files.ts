@@ -117,6 +117,11 @@ export class ProcessFiles implements FileSystem {
     drop(inode);
   }
 
+  /** What is mounted is another device here. */
+  mountsBelow(): ReadonlySet<string> {
+    return new Set();
+  }
+
   pathOf(fd: number): string {
     return HELD_PREFIX + fd;
   }
