@@ -11,6 +11,8 @@ import {
   nodeId,
   pin,
   poolName,
+  siteName,
+  sizeBytes,
   secret,
   seq,
   spaceId,
@@ -110,6 +112,10 @@ export const nodeJoin = verb(
     /** Null: as the ticket says; where it says nothing, `others`. */
     pool: poolName.nullable(),
     addresses: z.array(address).min(1).max(8),
+    /** Where it is: copies go to different sites first, then to different hosts. */
+    site: siteName.optional(),
+    /** That its disk has for blocks: what it is to hold goes by that. */
+    spaceBytes: sizeBytes.optional(),
   }),
   z.strictObject({ cluster: clusterId, pool: poolName }),
 );

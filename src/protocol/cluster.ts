@@ -12,7 +12,9 @@ import {
   manifestId,
   name,
   nodeId,
+  placedPool,
   poolName,
+  siteName,
   seq,
   sizeBytes,
   spaceId,
@@ -31,7 +33,7 @@ const fileRow = z.strictObject({
   manifest: manifestId.nullable(),
   contentId: contentId.nullable(),
   exec: z.boolean(),
-  pool: poolName,
+  pool: placedPool,
   copies: count,
   state: z.enum(['stored', 'updating']),
   device: z.strictObject({ device: deviceId, name: label }).nullable(),
@@ -65,6 +67,8 @@ const criteria = {
 /** What becomes of them. */
 const treatment = {
   pool: poolName,
+  /** Of each block, on the nodes of that pool; none: as many as the pool keeps. */
+  copies: z.number().int().min(1).max(limits.copiesMax).optional(),
   /** For how many days on which the server runs their history is kept at least; none: for ever. */
   historyDays: z.number().int().min(1).max(36_500).optional(),
   /** How devices are to seal their new blocks; none: `usual`. */
@@ -115,7 +119,7 @@ export const rulesTest = verb(
     ageMs: count.optional(),
     rules: proposal.optional(),
   }),
-  z.strictObject({ pool: poolName, rule: ruleRow.nullable() }),
+  z.strictObject({ pool: placedPool, rule: ruleRow.nullable() }),
 );
 /**
  * What `rules-apply` would move, page by page: `next` is the next one's `after`. Bytes: `bytes` of the files themselves, `storedBytes` of their
@@ -129,14 +133,16 @@ export const rulesTry = verb(
     looked: count,
     moves: z.array(
       z.strictObject({
-        from: poolName,
-        to: poolName,
+        from: placedPool,
+        to: placedPool,
         files: count,
         bytes: sizeBytes,
         storedBytes: sizeBytes,
         addedBytes: sizeBytes,
         freedBytes: sizeBytes,
         copies: z.strictObject({ before: count, after: count }),
+        /** Storage nodes that `to` lies on and that take blocks. */
+        nodes: count,
       }),
     ),
     /** Paths of some that would have fewer copies than now. */
@@ -184,6 +190,8 @@ const nodeRow = z.strictObject({
   node: nodeId,
   name: label,
   pool: poolName,
+  /** Null: none was named, and its host counts as one. */
+  site: siteName.nullable(),
   address: z.string(),
   state: z.enum(['ok', 'read_only', 'failed', 'unreachable']),
   /**
@@ -230,6 +238,13 @@ export const nodesDrain = verb(
   z.strictObject({ node: nodeId, drain: z.boolean() }),
   z.strictObject({ blocksLeft: count, bytesLeft: sizeBytes }),
 );
+/** Says where a node is; null: nowhere in particular. Copies that are to lie elsewhere then move in the background. */
+export const nodesSite = verb(
+  'nodes-site',
+  'owner',
+  z.strictObject({ node: nodeId, site: siteName.nullable() }),
+  z.strictObject({}),
+);
 /** Refused while too few copies would be left, unless it is said to be `lost`: gone for ever. Its copies are then made anew at once. */
 export const nodesRemove = verb(
   'nodes-remove',
@@ -255,7 +270,7 @@ export const nodesWhatif = verb(
   }),
 );
 
-const poolRow = z.strictObject({ pool: poolName, copies: count, nodes: count });
+const poolRow = z.strictObject({ pool: placedPool, copies: count, nodes: count });
 export type PoolRow = z.infer<typeof poolRow>;
 export const poolsList = verb('pools-list', 'device', z.strictObject({}), z.strictObject({ pools: z.array(poolRow) }));
 /** Makes the pool where there is none. Copies that are owed then are made in the background; surplus ones are given up there. */

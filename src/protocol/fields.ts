@@ -50,7 +50,12 @@ export const partIndex = z.number().int().min(0).max(10_000);
 /** Judged in full by `core/name.ts`; the schema only bounds it. */
 export const name = z.string().max(1024);
 export const label = z.string().min(1).max(255);
+/** Of a pool that storage nodes belong to. */
 export const poolName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be a-z, 0-9 and -, 63 characters at most');
+/** What a person calls a place where storage nodes may fail together. */
+export const siteName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be a-z, 0-9 and -, 63 characters at most');
+/** Of any pool that bytes may lie in: also of those that rules which ask for a number of copies have on another's nodes (`core/pool-name.ts`). */
+export const placedPool = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}(\*[1-9][0-9]?)?$/);
 export const holdId = z.string().regex(/^[0-9a-f]{16}$/, 'must be 16 lower-case hexadecimal digits');
 /** `https://host:port` or `http://host:port`. */
 export const address = z.string().regex(/^https?:\/\/[^\s/]{1,255}$/, 'must be http(s)://host:port');

@@ -8,29 +8,14 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import test from 'node:test';
 import { z } from 'zod';
+import { nodeVerbs, serverVerbs } from '../../test/verbs.ts';
 import * as account from './account.ts';
-import * as cluster from './cluster.ts';
-import * as contents from './contents.ts';
-import * as merging from './merging.ts';
-import * as holds from './holds.ts';
-import * as node from './node.ts';
-import * as safety from './safety.ts';
-import * as sync from './sync.ts';
-import * as why from './why.ts';
-import type { Verb } from './wire.ts';
+
+const allVerbs = [...serverVerbs, ...nodeVerbs];
 
 type Pinned = Readonly<Record<string, { callers: string; request: string; response: string }>>;
 
 const golden = new URL('../../test/golden/protocol.json', import.meta.url);
-
-function isVerb(value: unknown): value is Verb<unknown, unknown> {
-  return typeof value === 'object' && value !== null && 'callers' in value && 'request' in value;
-}
-
-function allVerbs(): Verb<unknown, unknown>[] {
-  const rooms: object[] = [account, cluster, contents, holds, merging, node, safety, sync, why];
-  return rooms.flatMap((room) => Object.values(room).filter(isVerb));
-}
 
 function hashOf(schema: z.ZodType<unknown>): string {
   const text = JSON.stringify(z.toJSONSchema(schema, { io: 'input' }), (_key, value: unknown) =>
@@ -42,7 +27,7 @@ function hashOf(schema: z.ZodType<unknown>): string {
 }
 
 function pinned(): Pinned {
-  const verbs = allVerbs().sort((left, right) => (left.name < right.name ? -1 : 1));
+  const verbs = allVerbs.toSorted((left, right) => (left.name < right.name ? -1 : 1));
   return Object.fromEntries(
     verbs.map(({ name, callers, request, response }) => [
       name,
@@ -59,15 +44,15 @@ test('no message changes without a new version of the protocol', () => {
 });
 
 test('every verb has a name of its own, and is written in the documentation', () => {
-  const names = allVerbs().map(({ name }) => name);
+  const names = allVerbs.map(({ name }) => name);
   assert.equal(new Set(names).size, names.length);
   const documentation = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
-  for (const { name, callers } of allVerbs())
+  for (const { name, callers } of allVerbs)
     assert.ok(documentation.includes(`| \`${name}\` | ${callers} |`), `docs/protocol.md lists ${name} for ${callers}`);
 });
 
 test('every request and every answer refuses fields that nobody knows', () => {
-  for (const { name, request } of allVerbs()) {
+  for (const { name, request } of allVerbs) {
     const parsed = request.safeParse({ somethingElse: 1 });
     assert.ok(!parsed.success, name);
     assert.ok(JSON.stringify(parsed.error.issues).includes('somethingElse'), name);

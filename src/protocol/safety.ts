@@ -1,6 +1,6 @@
 /** Verbs about the whole of it: is everything there and what it should be, and is the recovery kit in a person's hands. */
 import { z } from 'zod';
-import { count, hash, poolName, sizeBytes } from './fields.ts';
+import { count, hash, placedPool, sizeBytes } from './fields.ts';
 import { verb } from './wire.ts';
 
 /** `proof`: what only somebody can compute who has the recovery kit. Throws `forbidden` for another one. */
@@ -20,7 +20,7 @@ const finding = z.strictObject({
 });
 export type Finding = z.infer<typeof finding>;
 
-const tally = z.strictObject({ pool: poolName, blocks: count, copies: count, bytes: sizeBytes });
+const tally = z.strictObject({ pool: placedPool, blocks: count, copies: count, bytes: sizeBytes });
 export type VerifyTally = z.infer<typeof tally>;
 
 /**

@@ -12,7 +12,7 @@ import {
   name,
   opId,
   partIndex,
-  poolName,
+  placedPool,
   seq,
   sessionId,
   sizeBytes,
@@ -123,7 +123,7 @@ export const answer = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('name_taken'), by: entryId }),
   /** Positions in the manifest's list of blocks. Absent blocks and blocks of other spaces look alike. */
   z.strictObject({ kind: z.literal('need_blocks'), blocks: z.array(blockId) }),
-  z.strictObject({ kind: z.literal('pool_unavailable'), pool: poolName, detail: z.string() }),
+  z.strictObject({ kind: z.literal('pool_unavailable'), pool: placedPool, detail: z.string() }),
   /**
    * A person decides (see `holds-list`). The device shows the entry as held, neither sends the same again nor restores anything, and
    * asks about the hold with `pull`.
@@ -221,8 +221,8 @@ export const prepare = verb(
   z.strictObject({
     files: z.array(
       z.discriminatedUnion('kind', [
-        z.strictObject({ kind: z.literal('ready'), pool: poolName }),
-        z.strictObject({ kind: z.literal('pool_unavailable'), pool: poolName, detail: z.string() }),
+        z.strictObject({ kind: z.literal('ready'), pool: placedPool }),
+        z.strictObject({ kind: z.literal('pool_unavailable'), pool: placedPool, detail: z.string() }),
       ]),
     ),
   }),

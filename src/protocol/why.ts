@@ -8,6 +8,7 @@ import {
   label,
   name,
   nodeId,
+  placedPool,
   poolName,
   seq,
   sizeBytes,
@@ -40,12 +41,12 @@ export type CopyFault = (typeof COPY_FAULTS)[number];
 /** Where a file's bytes are, and why. */
 const placed = z.strictObject({
   size: sizeBytes,
-  pool: poolName,
+  pool: placedPool,
   /** Where the rules want it; by that rule, or by none. */
-  poolWanted: poolName,
+  poolWanted: placedPool,
   rule: ruleRow.nullable(),
   /** When it was last moved from another pool. */
-  moved: z.strictObject({ from: poolName, atMs: timeMs }).nullable(),
+  moved: z.strictObject({ from: placedPool, atMs: timeMs }).nullable(),
   blocks: count,
   storedBytes: sizeBytes,
   /** Of the least copied block; and how many the pool asks for. */
