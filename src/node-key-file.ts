@@ -8,8 +8,9 @@ import { id16Of, type NodeId } from '#core/ids.ts';
 import * as field from '#protocol/fields.ts';
 import type { Net, TlsIdentity } from '#world/net.ts';
 
+const VERSION = 1;
 const schema = z.strictObject({
-  version: z.literal(1),
+  version: z.literal(VERSION),
   /** Chosen before the node has joined, so that a join whose answer was lost is asked for again by the same node. */
   node: field.nodeId,
   privateKeyPem: z.string(),
@@ -20,8 +21,11 @@ const schema = z.strictObject({
 });
 export type NodeKey = z.infer<typeof schema>;
 
-/** Read, or made at a node's first start: durable before anybody is told of it. */
-export async function nodeKeyFile(directory: string, net: Net): Promise<NodeKey> {
+/**
+ * Read, or made at a node's first start: durable before anybody is told of it. `owner`: the node that the directory belongs to, null before it
+ * is one's. Throws `integrity` where that node's key is missing or another's: with a new one the server would never find it again.
+ */
+export async function nodeKeyFile(directory: string, net: Net, owner: NodeId | null): Promise<NodeKey> {
   const path = join(directory, 'key.json');
   let text: string;
   try {
@@ -31,9 +35,15 @@ export async function nodeKeyFile(directory: string, net: Net): Promise<NodeKey>
       throw new HoldfastError('not_permitted_by_disk', `cannot read ${path}: ${(error as Error).message}`, {
         cause: error,
       });
+    if (owner !== null)
+      throw new HoldfastError(
+        'integrity',
+        `${path} is missing, by which the server knows this storage node; put it back in its place; nothing was changed`,
+        { cause: error },
+      );
     const node = id16Of<NodeId>(randomBytes(16));
     const key: NodeKey = {
-      version: 1,
+      version: VERSION,
       node,
       ...(await net.makeTlsIdentity(`holdfast node ${node.slice(0, 8)}`)),
       server: null,
@@ -41,9 +51,14 @@ export async function nodeKeyFile(directory: string, net: Net): Promise<NodeKey>
     storeNodeKey(directory, key);
     return key;
   }
-  const parsed = schema.safeParse(jsonOf(text));
-  if (parsed.success) return parsed.data;
-  throw new HoldfastError('integrity', `${path} is damaged; nothing was changed`);
+  const json = jsonOf(text);
+  if (Number(json?.['version']) > VERSION)
+    throw new HoldfastError('newer_version', `${path} was written by a newer version of Holdfast; nothing was changed`);
+  const parsed = schema.safeParse(json);
+  if (!parsed.success) throw new HoldfastError('integrity', `${path} is damaged; nothing was changed`);
+  if (owner !== null && parsed.data.node !== owner)
+    throw new HoldfastError('integrity', `${path} is another storage node's; nothing was changed`);
+  return parsed.data;
 }
 
 export function storeNodeKey(directory: string, key: NodeKey): void {
@@ -69,9 +84,9 @@ export function tlsIdentityOf({ privateKeyPem, certificatePem, pin }: NodeKey): 
   return { privateKeyPem, certificatePem, pin };
 }
 
-function jsonOf(text: string): unknown {
+function jsonOf(text: string): Record<string, unknown> | null {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text) as Record<string, unknown> | null;
   } catch {
     return null;
   }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { blockStoreContract, randomBlock } from '#blocks/block-store.contract.ts';
@@ -138,6 +138,24 @@ test('a directory that is not this node’s is refused, and nothing in it change
   await assert.rejects(startIn(directory), failsWith('data_in_use'));
   await node.close();
   await (await startIn(directory)).close();
+});
+
+test('where its disk is unmounted while it runs, nothing is kept in the mount point', async () => {
+  const directory = newDirectory();
+  await writeNodeIdentity(realDisk(directory), nodePrimitives, identity);
+  const node = await startIn(directory);
+  await node.offerKeyList(keyList(2, 1));
+  const away = `${directory}-unmounted`;
+  renameSync(directory, away);
+  mkdirSync(directory);
+  const order = deleteOrder({ number: 1, blocks: [randomBlock(1).id] });
+  await assert.rejects(ask(peerOf(node), nodeDelete, {}, signal, [order]), failsWith('folder_missing'));
+  await assert.rejects(node.offerKeyList(keyList(2, 2)), failsWith('folder_missing'));
+  assert.deepEqual(readdirSync(directory), []);
+  rmdirSync(directory);
+  renameSync(away, directory);
+  assert.equal((await node.offerKeyList(keyList(2, 2))).seq, 2);
+  await ask(peerOf(node), nodeDelete, {}, signal, [order]);
 });
 
 test('the pool may be named again, for a join that was answered late', async () => {

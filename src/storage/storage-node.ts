@@ -1,6 +1,7 @@
 /** The storage node: keeps blocks on a disk for its server, and trusts nobody's word about them. It knows no sockets. */
 import type { NodeBlockStore } from '#blocks/node-block-store.ts';
 import { toHex } from '#core/bytes.ts';
+import { HoldfastError } from '#core/errors.ts';
 import type { ClusterId } from '#core/ids.ts';
 import type { KeyList } from '#core/key-list.ts';
 import type { Primitives } from '#core/primitives.ts';
@@ -9,7 +10,7 @@ import type { DirectoryLock } from '#world/directory-lock.ts';
 import type { Disk } from '#world/disk.ts';
 import type { Log } from '#world/log.ts';
 import type { Random } from '#world/random.ts';
-import { countStart, type NodeIdentity } from './node-identity.ts';
+import { countStart, IDENTITY_FILE, type NodeIdentity } from './node-identity.ts';
 import { Compactor } from './compactor.ts';
 import { DeleteOrders } from './delete-orders.ts';
 import { nodeHandler, type NodeStatus } from './node-verbs.ts';
@@ -54,9 +55,10 @@ export async function startStorageNode(options: StorageNodeOptions): Promise<Sto
   const lock = options.lock();
   try {
     const identity = await countStart(disk, primitives, options.cluster ?? null);
-    const keys = await TrustedKeys.load(disk, primitives, identity.cluster);
-    const orders = await DeleteOrders.load(disk, primitives, identity, keys);
-    const roots = await KeptRoots.load(disk, primitives, identity.cluster, log);
+    const own = whileMounted(disk);
+    const keys = await TrustedKeys.load(own, primitives, identity.cluster);
+    const orders = await DeleteOrders.load(own, primitives, identity, keys);
+    const roots = await KeptRoots.load(own, primitives, identity.cluster, log);
     const blocks = await options.openBlocks(identity);
     const run = toHex(options.random.bytes(8));
     const status = () => statusOf(identity, run, options.version, blocks);
@@ -80,6 +82,22 @@ export async function startStorageNode(options: StorageNodeOptions): Promise<Sto
     lock.release();
     throw error;
   }
+}
+
+/** Blocks go into open files; what is written under a name would go elsewhere where the disk was unmounted meanwhile, and be acknowledged. */
+function whileMounted(disk: Disk): Disk {
+  const mounted = async (): Promise<void> => {
+    if (await disk.read(IDENTITY_FILE)) return;
+    throw new HoldfastError(
+      'folder_missing',
+      'the storage node is not in its directory any more: is its disk mounted?',
+    );
+  };
+  return {
+    ...disk,
+    replace: async (path, bytes) => mounted().then(() => disk.replace(path, bytes)),
+    makeDirectory: async (path) => mounted().then(() => disk.makeDirectory(path)),
+  };
 }
 
 async function statusOf(

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { hasCode } from '#core/errors.ts';
@@ -173,6 +173,42 @@ test('a segment that is gone is reported block by block; a log that is gone is n
   await store.close();
   rmSync(path.join(directory, 'segments'), { recursive: true });
   await assert.rejects(openIn(directory, small), (error) => hasCode(error, 'integrity'));
+});
+
+test('segments under one another’s names, and one cut to nothing, serve nothing wrong, are reported, and heal by a put', async () => {
+  const rows = [
+    { damage: 'exchanged', index: true, lost: 4 },
+    { damage: 'exchanged', index: false, lost: null },
+    { damage: 'emptied', index: true, lost: 2 },
+    { damage: 'emptied', index: false, lost: 2 },
+  ] as const;
+  for (const { damage, index, lost } of rows) {
+    const directory = newDirectory();
+    const blocks = Array.from({ length: 6 }, () => randomBlock(100));
+    const { store } = await openIn(directory, { segmentRecordsMax: 2 });
+    for (const block of blocks) await store.put([block], 1, signal);
+    await store.close();
+    const [first, second] = segmentFiles(directory) as [string, string];
+    if (damage === 'emptied') truncateSync(first, 0);
+    else {
+      renameSync(first, `${first}-aside`);
+      renameSync(second, first);
+      renameSync(`${first}-aside`, second);
+    }
+    if (!index) removeIndex(directory);
+    if (lost === null) {
+      await assert.rejects(openIn(directory), (error) => hasCode(error, 'integrity'));
+      continue;
+    }
+    const again = await openIn(directory, { segmentRecordsMax: 2 });
+    const ids = blocks.map(({ id }) => id);
+    const found = (await again.store.get(ids, signal)).filter(({ kind }) => kind === 'found');
+    assert.equal(found.length, blocks.length - lost, `${damage}, index ${index}`);
+    assert.ok((await again.store.status()).quarantined > 0 && again.lines.length > 0, 'it is reported');
+    await again.store.put(blocks, 1, signal);
+    await expectFound(again.store, blocks);
+    await again.store.close();
+  }
 });
 
 test('a damaged index, and one of another node, are made anew', async () => {

@@ -84,6 +84,27 @@ test('a disk on which syncs go on failing is taken out of service; reads go on',
   await expectAfterRestart(directory, [held]);
 });
 
+test('what is no fault of the disk takes it out of service for no longer than it lasts', async () => {
+  const { directory, faults, store } = await openFailing(undefined, { segmentRecordsMax: 1 });
+  const held: Block[] = [];
+  for (const code of ['busy', 'not_permitted_by_disk'] as const)
+    for (const name of ['create', 'append', 'truncate', 'syncDirectory'] as const) {
+      const block = randomBlock(10);
+      for (let round = 0; round < 5; round++) {
+        faults.next.set(name, [code]);
+        if (name === 'truncate') faults.next.set('append', [code]);
+        await store.put([block], 0, signal);
+      }
+      faults.next.clear();
+      const [result] = await store.put([block], 0, signal);
+      assert.ok(result === 'stored' || result === 'held', `${name} ${code}: ${result}`);
+      held.push(block);
+    }
+  assert.equal((await store.status()).state, 'ok');
+  await store.close();
+  await expectAfterRestart(directory, held);
+});
+
 test('an append that ends halfway leaves nothing behind', async () => {
   for (const code of ['no_space', 'disk_failed'] as const) {
     const { directory, faults, store } = await openFailing();

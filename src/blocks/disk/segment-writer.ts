@@ -86,7 +86,7 @@ export class SegmentWriter {
       try {
         await active.file.append(pieces);
       } catch (error) {
-        if (!hasCode(error, 'no_space')) this.#failures += 1;
+        this.#note(error);
         await this.#abandonTail(active);
         throw error;
       }
@@ -136,10 +136,15 @@ export class SegmentWriter {
   async #abandonTail(active: ActiveSegment): Promise<void> {
     try {
       await active.file.truncate(active.size);
-    } catch {
-      this.#failures += 1;
+    } catch (error) {
+      this.#note(error);
       await this.#giveUp(active);
     }
+  }
+
+  /** What may be otherwise a moment later (a full disk, one mounted read-only, too many open files) says nothing about how the disk is. */
+  #note(error: unknown): void {
+    if (hasCode(error, 'disk_failed')) this.#failures += 1;
   }
 
   async #giveUp(active: ActiveSegment): Promise<void> {
@@ -191,7 +196,7 @@ export class SegmentWriter {
       await file.sync();
       await disk.syncDirectory(SEGMENT_DIRECTORY);
     } catch (error) {
-      if (!hasCode(error, 'no_space')) this.#failures += 1;
+      this.#note(error);
       await closeQuietly(file);
       // It was never part of the log.
       await disk.remove(segmentPath(segment)).catch(() => undefined);
