@@ -81,7 +81,7 @@ async function startNode(plan: NodePlan): Promise<RunningNode> {
       `${directory} is no storage node's directory yet; make a ticket with "holdfast invite --node" where the server runs, then start the node with --join TICKET (or is its disk not mounted?)`,
     );
   }
-  const key = await nodeKeyFile(directory, realNet);
+  const key = await nodeKeyFile(directory, realNet, known?.node ?? null);
   let handler: Handler = async () => {
     throw new HoldfastError('busy', 'the storage node is starting');
   };
@@ -158,6 +158,8 @@ async function joinCluster(
       pin: key.pin,
       name: plan.name,
       pool: plan.pool,
+      ...(plan.site === null ? {} : { site: plan.site }),
+      spaceBytes: (await disk.space()).freeBytes,
       addresses: [...addresses],
     };
     const { response, parts } = await ask(peer, nodeJoin, request, AbortSignal.timeout(JOIN_MS_MAX));

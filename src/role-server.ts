@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ServerPlan } from '#cli/launcher.ts';
+import { hasCode, HoldfastError } from '#core/errors.ts';
 import type { NodeId } from '#core/ids.ts';
 import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
 import { collectionTimes } from '#server/collection.ts';
@@ -36,7 +37,7 @@ export async function start(plan: unknown): Promise<Role> {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const lock = lockDirectory(directory);
   try {
-    const meta = await openSqliteMetaStore(sqliteOpener, join(directory, 'meta.db'));
+    const meta = await openIndex(join(directory, 'meta.db'));
     const nodes = new NodePeers();
     let addresses: readonly string[] = [];
     const server = await startServer({
@@ -90,6 +91,16 @@ export async function start(plan: unknown): Promise<Role> {
   } catch (error) {
     lock.release();
     throw error;
+  }
+}
+
+async function openIndex(path: string): ReturnType<typeof openSqliteMetaStore> {
+  try {
+    return await openSqliteMetaStore(sqliteOpener, path);
+  } catch (error) {
+    if (!hasCode(error, 'integrity')) throw error;
+    const detail = `the index ${path} cannot be used: ${error.message}; nothing was changed: put a backup in its place ("holdfast backup restore"), or make the server anew from its storage nodes ("holdfast rescue")`;
+    throw new HoldfastError('integrity', detail, { cause: error });
   }
 }
 

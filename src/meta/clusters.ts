@@ -155,7 +155,9 @@ export type StoredNode = {
   readonly pool: string;
   readonly pin: Pin;
   readonly addresses: readonly string[];
+  /** `HOST`, or `SITE/HOST` where a site was named (`core/node-domain.ts`). */
   readonly domain: string;
+  /** GiB that its disk has for blocks, as last judged; 0: not known yet. */
   readonly weight: number;
   readonly lastSeenMs: number | null;
   readonly standing: Standing;
@@ -208,6 +210,14 @@ export async function moveNode({ db }: MetaWriter, node: NodeId, addresses: read
     .set({ addresses: JSON.stringify(addresses) })
     .where('node', '=', idBytes(node))
     .execute();
+}
+
+export async function putWeight({ db }: MetaWriter, node: NodeId, weight: number): Promise<void> {
+  await db.updateTable('node').set({ weight }).where('node', '=', idBytes(node)).execute();
+}
+
+export async function putDomain({ db }: MetaWriter, node: NodeId, domain: string): Promise<void> {
+  await db.updateTable('node').set({ domain }).where('node', '=', idBytes(node)).execute();
 }
 
 export async function noteNodeSeen({ db }: MetaWriter, node: NodeId, atMs: number): Promise<void> {

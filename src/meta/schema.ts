@@ -208,7 +208,9 @@ export type MetaSchema = {
     pool: string;
     pin: Uint8Array;
     addresses: string;
+    /** What may fail together: the host, or the site and the host (`core/node-domain.ts`). */
     domain: string;
+    /** GiB that its disk has for blocks, as last judged; 0: not known yet. */
     weight: number;
     last_seen_ms: number | null;
     /** `Standing` of `core/copies.ts`. */

@@ -2,6 +2,7 @@
 import { id32Of, type BlockId, type ManifestId, type NodeId, type SpaceId } from '#core/ids.ts';
 import { nodesFor, parseLayout, type Layout } from '#core/layout.ts';
 import { parseManifestPublic } from '#core/manifest.ts';
+import { poolOfNodes } from '#core/pool-name.ts';
 import { revokeAllDevices } from '#meta/accounts.ts';
 import { allLayouts, allNodes, allPools, type StoredNode } from '#meta/clusters.ts';
 import { findContents, putPresence, type Presence } from '#meta/contents.ts';
@@ -28,7 +29,7 @@ export async function makeServerIndex(rescue: Rescue, random: Random, tlsIdentit
   const holders = await Holders.read(rescue);
   for (const { space } of rescue.spaces) {
     await noteSeen(rescue, holders, space);
-    if (holders.absent.length > 0) await noteExpected(rescue, holders, space);
+    await notePlaced(rescue, holders, space);
   }
   await meta.write(async (writer) => {
     await noteMisplaced(writer);
@@ -55,14 +56,16 @@ async function noteSeen(rescue: Rescue, holders: Holders, space: SpaceId): Promi
   }
 }
 
-async function noteExpected(rescue: Rescue, holders: Holders, space: SpaceId): Promise<void> {
+/** By the pools that files lie in, where who holds a block does not say all of it. */
+async function notePlaced(rescue: Rescue, holders: Holders, space: SpaceId): Promise<void> {
   const { meta } = rescue.metadata;
   for await (const { content, pool } of allEntries(meta, space)) {
-    if (!content || pool === null) continue;
+    if (!content || pool === null || !holders.hasMoreToSay(pool)) continue;
+    rescue.tools.signal.throwIfAborted();
     const { manifestId } = content;
     const stored = (await meta.read((reader) => findContents(reader, space, [manifestId]))).get(manifestId);
     const blocks = new Map(stored ? blocksOf(stored.bytes) : []);
-    const rows = [...blocks].flatMap(([block, length]) => holders.expected(block, length, pool));
+    const rows = [...blocks].flatMap(([block, length]) => holders.placed(block, length, pool));
     if (rows.length > 0) await meta.write((writer) => putPresence(writer, space, rows));
   }
 }
@@ -106,7 +109,7 @@ class Holders {
     this.absent = nodes.filter((node) => counts(node) && !seen.has(node.node));
   }
 
-  /** Where the block was seen. Nowhere, and there is no row: a device that still has the file is asked for it again. */
+  /** Where the block was seen, by the pools that the nodes belong to. Nowhere, and there is no row: a device that still has the file is asked for it again. */
   seen(block: BlockId, length: number): readonly Presence[] {
     const byPool = new Map<string, number[]>();
     for (const id of this.#rescue.blocks.holders(block)) {
@@ -117,10 +120,22 @@ class Holders {
     return [...byPool].map(([pool, holders]) => this.#row(block, length, pool, holders));
   }
 
-  /** Seen nowhere, but to be expected on nodes of the pool that were not given: as if those were switched off for now. */
-  expected(block: BlockId, length: number, pool: string): readonly Presence[] {
+  /** Whether `placed` tells of any block in that pool what `seen` does not. */
+  hasMoreToSay(pool: string): boolean {
+    return this.absent.length > 0 || pool !== poolOfNodes(pool);
+  }
+
+  /**
+   * Of a pool on another's nodes where the block was seen; of any, if it was seen nowhere, which of its nodes that were not given are to have it: as
+   * if those were switched off for now.
+   */
+  placed(block: BlockId, length: number, pool: string): readonly Presence[] {
+    if (this.#rescue.blocks.has(block))
+      return this.seen(block, length).flatMap((row) =>
+        row.pool !== pool && row.pool === poolOfNodes(pool) ? [this.#row(block, length, pool, row.holders)] : [],
+      );
     const layout = this.#layouts.get(pool);
-    if (!layout || this.#rescue.blocks.has(block)) return [];
+    if (!layout) return [];
     const named = nodesFor(layout, block).slice(0, this.#copies.get(pool) ?? 1);
     const holders = this.absent.filter(({ node }) => named.includes(node)).map(({ number }) => number);
     return holders.length === 0 ? [] : [this.#row(block, length, pool, holders)];

@@ -15,6 +15,7 @@ import { signRoot, verifyRoot } from '#core/root-record.ts';
 import { openSqliteMetaStore } from '#meta/sqlite/sqlite-meta-store.ts';
 import { findCluster } from '#meta/clusters.ts';
 import { devicesList } from '#protocol/account.ts';
+import { files as listFiles, rulesApply, serverStatus } from '#protocol/cluster.ts';
 import { KeptRoots } from '#storage/kept-roots.ts';
 import { writeNodeIdentity } from '#storage/node-identity.ts';
 import { realChecksum } from '#world/real/checksum.ts';
@@ -431,6 +432,45 @@ test('a server made anew has every file, another epoch, a higher incarnation, an
   assert.equal((await exported(anew)).files.size, contents.size + 1);
   await anew.close();
 });
+
+for (const left of [null, 'others-2'])
+  test(`what a rule keeps in a number of copies of its own is known to lie there${left ? ', also on a node that was not given' : ''}`, async (context) => {
+    const it = await world(context, 2);
+    const rules = [{ extensions: ['bin'], pool: 'others', copies: 1 }];
+    await it.device.ask(rulesApply, { rules });
+    const files: SealedFile[] = [];
+    const named = (index: number) => `${index}.${index < 8 ? 'bin' : 'dat'}`;
+    const operations = Array.from({ length: 12 }, (_, index) =>
+      it.device.createFile(ROOT_ENTRY, named(index), files, bytesOf(500, index)),
+    );
+    await it.device.each(operations, files);
+    await it.root();
+    await it.rig.server.close();
+    const given = [...it.directories].filter(([name]) => name !== left).map(([, directory]) => directory);
+    const { rescue, index } = await openRescue(it, given);
+    const identity = { privateKeyPem: 'new', certificatePem: 'new', pin: 'd'.repeat(64) as never };
+    const made = await makeServerIndex(rescue, realRandom, identity);
+    assert.equal(made.absentNodes.length, left ? 1 : 0);
+    await rescue.close();
+    for (const suffix of ['', '-wal', '-shm']) rmSync(`${it.rig.metaPath}${suffix}`, { force: true });
+    cpSync(index(), it.rig.metaPath);
+    await it.rig.open();
+    await it.rig.server.greetNodes();
+    const device = await it.rig.link('new');
+    const list = async () => {
+      const { files: rows } = (await device.ask(listFiles, { space: device.space, after: null, limit: 100 })).response;
+      return Object.fromEntries(rows.map(({ path: name, pool, copies }) => [name, `${pool}: ${copies}`]));
+    };
+    const expected = Object.fromEntries(
+      files.map((_, at) => [named(at), at < 8 ? 'others*1: 1' : 'others: 2'] as const),
+    );
+    const before = await list();
+    for (let at = 0; at < 8; at++) assert.equal(before[named(at)], 'others*1: 1');
+    await it.rig.server.settleCopies();
+    assert.deepEqual(await list(), expected);
+    const { copiesAtRisk, problems } = (await device.ask(serverStatus, {})).response;
+    assert.deepEqual([copiesAtRisk, problems], [0, []]);
+  });
 
 function ownKey(seed: Uint8Array) {
   const publicKey = p.ed25519PublicKey(seed);

@@ -8,6 +8,7 @@ import { expiredUploads, removeUploads } from '#meta/uploads.ts';
 import type { DeviceId } from '#core/ids.ts';
 import type { KnownNode } from './node-book.ts';
 import type { NodeWatch } from './node-watch.ts';
+import { NodeWeights } from './node-weights.ts';
 import type { NodeConnection, NodeStatus } from './node-connection.ts';
 import type { ServerContext } from './server-context.ts';
 
@@ -25,6 +26,7 @@ const HOLD_MS = 365 * 24 * 3_600_000;
 export class Care {
   readonly #context: ServerContext;
   readonly #watch: NodeWatch;
+  readonly #weights: NodeWeights;
   readonly #devicesSeen = new Map<DeviceId, number>();
   readonly #acknowledged = new Map<string, number>();
   #nextNoteMs = 0;
@@ -33,6 +35,7 @@ export class Care {
   constructor(context: ServerContext, watch: NodeWatch) {
     this.#context = context;
     this.#watch = watch;
+    this.#weights = new NodeWeights(context);
   }
 
   noteSeen(device: DeviceId): void {
@@ -70,6 +73,7 @@ export class Care {
     await nodes.reload();
     await Promise.all(nodes.all().map((known) => this.#greet(known)));
     await this.#watch.judgeSilence();
+    await this.#weights.judge();
     if (tlsKeys.rotating() && this.waitingFor().length === 0) await tlsKeys.changeOver();
     const nowMs = clock.monotonicMs();
     if (nowMs >= this.#nextNoteMs) {

@@ -1,6 +1,9 @@
 /** What devices and the status page see of the cluster as a whole. */
 import { countsAs } from '#core/copies.ts';
-import { allNodes, allPools, findCluster, type StoredPool } from '#meta/clusters.ts';
+import { siteOf } from '#core/node-domain.ts';
+import { copiesNamed, poolOfNodes } from '#core/pool-name.ts';
+import type { Rule } from '#core/rules.ts';
+import { allNodes, allPools, allRules, findCluster, type StoredPool } from '#meta/clusters.ts';
 import { countHeldBy, countLacking, countOwedByPool } from '#meta/copies.ts';
 import { countFiles } from '#meta/entries.ts';
 import { countGarbage } from '#meta/garbage.ts';
@@ -11,7 +14,7 @@ import type { MetaReader } from '#meta/meta-store.ts';
 import { allRoots } from '#meta/roots.ts';
 import { spacesOf } from '#meta/spaces.ts';
 import { countUploads } from '#meta/uploads.ts';
-import { nodesList, serverStatus, type NodeRow } from '#protocol/cluster.ts';
+import { nodesList, serverStatus, type JobRow, type NodeRow } from '#protocol/cluster.ts';
 import type { z } from 'zod';
 import { deviceRoute } from './identity.ts';
 import type { Jobs } from './jobs.ts';
@@ -19,6 +22,7 @@ import { liarText } from './liar-text.ts';
 import { knownLiars } from './liars.ts';
 import type { KnownNode } from './node-book.ts';
 import type { ServerContext } from './server-context.ts';
+import { poolsOfRules } from './standing.ts';
 
 type StatusResponse = z.infer<typeof serverStatus.response>;
 
@@ -59,21 +63,27 @@ export async function describeHealth(
   jobs: Jobs,
 ): Promise<Pick<StatusResponse, 'copiesAtRisk' | 'uploading' | 'nodes' | 'jobs' | 'problems'>> {
   const nodes = await nodeRows(context, jobs);
-  const { risk, uploading, pools } = await context.meta.read(async (reader) => ({
+  const { risk, uploading, pools, rules } = await context.meta.read(async (reader) => ({
     risk: await countAtRisk(context, reader),
     uploading: await countUploads(reader),
     pools: await allPools(reader),
+    rules: await allRules(reader),
   }));
   const problems = [
     ...problemsOf(nodes),
     ...complaintsOf(context),
     ...unprovenOf(context),
-    ...poolProblems(context, pools, risk),
+    ...poolProblems(context, pools, rules, risk),
   ];
   return { copiesAtRisk: risk.atRisk, uploading, nodes, jobs: [...(await jobs.rows())], problems };
 }
 
-type Risk = { readonly atRisk: number; readonly gone: ReadonlyMap<string, number> };
+/** `owed`: pools that owe copies. */
+type Risk = {
+  readonly atRisk: number;
+  readonly gone: ReadonlyMap<string, number>;
+  readonly owed: { has(pool: string): boolean };
+};
 
 /**
  * The rows that owe copies are found by their index, and are the whole truth where every node answers. Where one does not, or where rows
@@ -85,7 +95,7 @@ async function countAtRisk({ nodes }: ServerContext, reader: MetaReader): Promis
   const stored = await allNodes(reader);
   let atRisk = 0;
   for (const { pool, copies } of await allPools(reader)) {
-    const own = stored.filter((node) => node.pool === pool);
+    const own = stored.filter((node) => node.pool === poolOfNodes(pool));
     const out = own.filter(({ node, standing }) => {
       const known = nodes.find(node);
       return !countsAs(standing) || known?.status === null || known?.answering === false;
@@ -102,15 +112,17 @@ async function countAtRisk({ nodes }: ServerContext, reader: MetaReader): Promis
         ).blocks
       : (owed.get(pool)?.owed ?? 0);
   }
-  return { atRisk, gone: new Map([...owed].map(([pool, { gone }]) => [pool, gone])) };
+  return { atRisk, gone: new Map([...owed].map(([pool, { gone }]) => [pool, gone])), owed };
 }
 
 function poolProblems(
   context: ServerContext,
   pools: readonly StoredPool[],
-  { gone }: Risk,
+  rules: readonly Rule[],
+  { gone, owed }: Risk,
 ): StatusResponse['problems'] {
   const problems: StatusResponse['problems'] = [];
+  const ruled = poolsOfRules(rules);
   for (const { pool, copies } of pools) {
     const lost = gone.get(pool) ?? 0;
     if (lost > 0)
@@ -120,11 +132,13 @@ function poolProblems(
         message: `of ${lost} blocks of pool ${pool} no copy is left on any storage node that is known`,
       });
     const members = context.nodes.members(pool).filter(({ stored }) => stored.standing === 'in');
-    if (copies > 1 && members.length < copies)
+    // A rule's pool outlives the rule.
+    const isInUse = copiesNamed(pool) === null || ruled.has(pool) || owed.has(pool);
+    if (isInUse && copies > 1 && members.length < copies)
       problems.push({
         path: '',
         code: 'too_few_nodes',
-        message: `the pool ${pool} asks for ${copies} copies and has ${members.length === 1 ? '1 storage node' : `${members.length} storage nodes`}; add one with "holdfast invite --node --pool ${pool}"`,
+        message: `the pool ${pool} asks for ${copies} copies and has ${members.length === 1 ? '1 storage node' : `${members.length} storage nodes`}; add one with "holdfast invite --node --pool ${poolOfNodes(pool)}"`,
       });
   }
   return problems;
@@ -186,10 +200,12 @@ async function nodeRows(context: ServerContext, jobs: Jobs): Promise<NodeRow[]> 
       const { standing, number, pool } = known.stored;
       if (standing !== 'draining') return nodeRow(known, null);
       const left = await context.meta.read((reader) => countHeldBy(reader, number));
-      const move = moves.find(({ subject }) => subject === pool);
-      const bytesPerS = move?.bytesPerS ?? 0;
+      // Of the pools that lie on it one after the other is moved.
+      const own = moves.filter(({ subject }) => poolOfNodes(subject) === pool);
+      const sum = (of: (move: JobRow) => number) => own.reduce((total, move) => total + of(move), 0);
+      const bytesPerS = sum((move) => move.bytesPerS);
       const secondsLeft = left.blocks === 0 ? 0 : bytesPerS > 0 ? Math.ceil(left.bytes / bytesPerS) : null;
-      const rate = { ratePerS: move?.ratePerS ?? 0, bytesPerS, secondsLeft };
+      const rate = { ratePerS: sum((move) => move.ratePerS), bytesPerS, secondsLeft };
       return nodeRow(known, { blocksLeft: left.blocks, bytesLeft: left.bytes, ...rate });
     }),
   );
@@ -204,6 +220,7 @@ function rowOf(
     node: stored.node,
     name: stored.name,
     pool: stored.pool,
+    site: siteOf(stored.domain),
     address: stored.addresses[0] ?? '',
     state: answering && status ? status.state : 'unreachable',
     standing: stored.standing === 'removed' ? 'lost' : stored.standing,

@@ -3,6 +3,7 @@ import { counting, keepBest, owedOf, planMove } from '#core/copies.ts';
 import { id16Of, id32Of, type BlockId, type NodeId, type SpaceId } from '#core/ids.ts';
 import { fromHex } from '#core/bytes.ts';
 import { must } from '#core/assert.ts';
+import { poolOfNodes } from '#core/pool-name.ts';
 import { dropLayoutsBelow, newestLayout } from '#meta/clusters.ts';
 import { countPresence, updateHolders, walkPresence, type PlacedPresence, type PresenceKey } from '#meta/copies.ts';
 import { findPresence } from '#meta/contents.ts';
@@ -13,7 +14,7 @@ import type { JobKind, JobStep } from './jobs.ts';
 import { transferMsMax } from './node-book.ts';
 import type { NodeConnection } from './node-connection.ts';
 import { withinBatch } from './within-batch.ts';
-import { readPools } from './standing.ts';
+import { poolsBeside, readPools } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
 
 const ROWS_PER_STEP = 512;
@@ -100,7 +101,7 @@ const BY_BYTES: Adoption = {
 export const adopt = (context: ServerContext): JobKind => adoption(context, BY_WORD);
 export const readopt = (context: ServerContext): JobKind => adoption(context, BY_BYTES);
 
-/** Which blocks of its pool a node holds. Subject: the node. */
+/** Which blocks of the pools that lie on it a node holds. Subject: the node. */
 function adoption({ meta, nodes, closing }: ServerContext, { kind, within, ask }: Adoption): JobKind {
   return {
     kind,
@@ -112,29 +113,30 @@ function adoption({ meta, nodes, closing }: ServerContext, { kind, within, ask }
         return { kind: 'done', place: null, done: 0, skipped: 0, bytes: 0 };
       if (nodes.isDown(known)) return { kind: 'wait' };
       const { number, pool } = known.stored;
-      const { all, layout, fence } = await meta.read(async (reader) => ({
+      const { all, layouts, fence } = await meta.read(async (reader) => ({
         all: await walkPresence(reader, keyAt(job.place), ROWS_PER_STEP),
-        layout: await newestLayout(reader, pool),
+        layouts: await layoutsBeside(reader, pool),
         fence: await currentFence(reader),
       }));
       const rows = within(all);
-      const asked = rows.filter((row) => row.pool === pool);
+      const asked = rows.filter((row) => poolOfNodes(row.pool) === pool);
       const { held, bytes } =
         asked.length === 0
           ? { held: [], bytes: 0 }
           : await ask(asked, (work, msMax) => nodes.call(known, closing, work, msMax));
       const found = asked.filter((_, index) => held[index]);
       const recorded = await meta.write(async (writer) => {
-        if ((await newestLayout(writer, pool)) !== layout) return false;
+        if ((await layoutsBeside(writer, pool)) !== layouts) return false;
         // It says what it has now: what it was told to delete meanwhile does not count.
         const named = found.map(({ block }) => block);
         const left = new Set(await stillHeld(writer, number, named, fence));
         const holds = new Set(found.filter(({ block }) => left.has(block)).map(placeOf));
-        const placed = (await readPools(writer)).of(pool);
+        const pools = await readPools(writer);
         const present = await readAgain(writer, asked);
         await updateHolders(
           writer,
           present.flatMap((row) => {
+            const placed = pools.of(row.pool);
             const others = row.holders.filter((holder) => holder !== number);
             const holders = counting(holds.has(placeOf(row)) ? [...row.holders, number] : others, placed);
             const owed = owedOf(holders, placed);
@@ -149,15 +151,22 @@ function adoption({ meta, nodes, closing }: ServerContext, { kind, within, ask }
   };
 }
 
+/** The numbers of the newest layouts of all pools that lie on the nodes of this one. */
+async function layoutsBeside(reader: MetaReader, pool: string): Promise<string> {
+  const found: string[] = [];
+  for (const beside of await poolsBeside(reader, pool))
+    found.push(`${beside.pool} ${await newestLayout(reader, beside.pool)}`);
+  return found.join();
+}
+
 async function readAgain(reader: MetaReader, rows: readonly PlacedPresence[]): Promise<readonly PlacedPresence[]> {
-  const bySpace = new Map<SpaceId, PlacedPresence[]>();
-  for (const row of rows) bySpace.set(row.space, [...(bySpace.get(row.space) ?? []), row]);
+  const asked = new Set(rows.map(placeOf));
+  const bySpace = new Map<SpaceId, BlockId[]>();
+  for (const { space, block } of rows) bySpace.set(space, [...(bySpace.get(space) ?? []), block]);
   const found: PlacedPresence[] = [];
-  for (const [space, own] of bySpace) {
-    const pool = must(own[0], 'there is one').pool;
-    const ids = own.map(({ block }) => block);
-    for (const row of await findPresence(reader, space, ids, pool)) found.push({ ...row, space });
-  }
+  for (const [space, ids] of bySpace)
+    for (const row of await findPresence(reader, space, ids))
+      if (asked.has(placeOf({ ...row, space }))) found.push({ ...row, space });
   return found;
 }
 

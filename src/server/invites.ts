@@ -5,6 +5,7 @@ import { equalBytes, fromHex, toHex } from '#core/bytes.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { id16Of, idBytes, type DeviceId } from '#core/ids.ts';
 import { encodeInvite, isLoopbackAddress } from '#core/invite.ts';
+import { domainOf } from '#core/node-domain.ts';
 import { limits } from '#core/limits.ts';
 import { DEFAULT_POOL } from '#core/rules.ts';
 import { secretHash } from '#core/token.ts';
@@ -29,7 +30,8 @@ import { deviceRoute, type Identity } from './identity.ts';
 import type { KnownNode } from './node-book.ts';
 import type { NodeWatch } from './node-watch.ts';
 import { takeUp } from './nodes.ts';
-import { changeStanding, newLayout, wantJobs } from './standing.ts';
+import { weightOf } from './node-weights.ts';
+import { changeStanding, jobsFor, newLayouts, wantJobs } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
 
 const HOUR_MS = 3_600_000;
@@ -246,12 +248,14 @@ async function addNode(context: ServerContext, writer: MetaWriter, request: Node
   await checkRoom(writer, pool);
   const nodes = await allNodes(writer);
   const number = 1 + Math.max(0, ...nodes.map((node) => node.number));
-  const domain = new RegExp('^https?://(.*?)(:\\d+)?$').exec(request.addresses[0] ?? '')?.[1] ?? request.node;
-  const { node, name, pin, addresses } = request;
+  const host = new RegExp('^https?://(.*?)(:\\d+)?$').exec(request.addresses[0] ?? '')?.[1] ?? request.node;
+  const { node, name, pin, addresses, site = null, spaceBytes } = request;
+  const domain = domainOf(host, site);
+  const weight = spaceBytes === undefined ? 0 : weightOf(spaceBytes);
   const unseen = { lastSeenMs: null, standing: 'in', boot: 0, run: '' } as const;
-  await insertNode(writer, { node, number, name, pool, pin, addresses, domain, weight: 1, ...unseen });
-  await newLayout(context, writer, pool);
-  if (nodes.some((one) => one.pool === pool)) await wantJobs(context, writer, [['rebalance', pool]]);
+  await insertNode(writer, { node, number, name, pool, pin, addresses, domain, weight, ...unseen });
+  const pools = await newLayouts(context, writer, pool);
+  if (nodes.some((one) => one.pool === pool)) await wantJobs(context, writer, jobsFor('rebalance', pools));
   return pool;
 }
 

@@ -12,7 +12,7 @@ import type { MetaReader, MetaWriter } from '#meta/meta-store.ts';
 import { nodesTrust } from '#protocol/cluster.ts';
 import { checkStillLinked, deviceRoute } from './identity.ts';
 import { named, nodeFor, takeUp } from './nodes.ts';
-import { changeStanding, readPools, type PoolsNow } from './standing.ts';
+import { changeStanding, poolAskingForMore, poolsBeside, readPools, type PoolsNow } from './standing.ts';
 import type { ServerContext } from './server-context.ts';
 
 /** Distinct blocks about which a node lied, within that time. */
@@ -57,14 +57,16 @@ export async function judgeLiars(context: ServerContext): Promise<void> {
 
 /** Null: it has to stay as it is, until there is another place for what only it has. */
 async function standingFor(writer: MetaWriter, node: StoredNode): Promise<'distrusted' | 'draining' | null> {
-  const { copies, standing } = (await readPools(writer)).of(node.pool);
+  const { standing } = await readPools(writer);
   const out = [...standing].filter(([, one]) => !countsAs(one)).map(([number]) => number);
-  const alone = await countLacking(writer, node.pool, 1, [...out, node.number], node.number);
-  if (alone.blocks === 0) return 'distrusted';
+  let alone = 0;
+  for (const { pool } of await poolsBeside(writer, node.pool))
+    alone += (await countLacking(writer, pool, 1, [...out, node.number], node.number)).blocks;
+  if (alone === 0) return 'distrusted';
   const others = (await allNodes(writer)).filter(
     (one) => one.pool === node.pool && one.node !== node.node && one.standing === 'in',
   );
-  return others.length >= copies ? 'draining' : null;
+  return (await poolAskingForMore(writer, node.pool, others.length)) ? null : 'draining';
 }
 
 /** By number. Only those that are out, or ought to be. */

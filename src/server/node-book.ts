@@ -3,6 +3,7 @@ import type { PoolCopies } from '#core/copies.ts';
 import { HoldfastError } from '#core/errors.ts';
 import type { BlockId, ClusterId, NodeId } from '#core/ids.ts';
 import { nodesFor, parseLayout, type Layout } from '#core/layout.ts';
+import { copiesNamed, poolOfNodes } from '#core/pool-name.ts';
 import { allLayouts, allNodes, allPools, type StoredNode } from '#meta/clusters.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import type { Clock } from '#world/clock.ts';
@@ -126,9 +127,13 @@ export class NodeBook {
     return null;
   }
 
-  /** Copies that the pool asks for. */
+  pools(): readonly string[] {
+    return [...this.#copies.keys()];
+  }
+
+  /** Copies that the pool asks for, or would. */
   copies(pool: string): number {
-    return this.#copies.get(pool) ?? 1;
+    return this.#copies.get(pool) ?? copiesNamed(pool) ?? 1;
   }
 
   /** Where blocks of a pool are to be put: best first. Empty where the pool has no node yet. */
@@ -153,8 +158,9 @@ export class NodeBook {
     return { copies: this.copies(pool), standing };
   }
 
+  /** The storage nodes that it lies on. */
   members(pool: string): readonly KnownNode[] {
-    return this.all().filter(({ stored }) => stored.pool === pool);
+    return this.all().filter(({ stored }) => stored.pool === poolOfNodes(pool));
   }
 
   /** Where a block of a pool may lie, whatever the rows say: by any layout, newest first, then anywhere in the pool. */

@@ -2,12 +2,21 @@
 import { countsAs } from '#core/copies.ts';
 import { HoldfastError } from '#core/errors.ts';
 import type { NodeId } from '#core/ids.ts';
-import { allNodes, type StoredNode } from '#meta/clusters.ts';
+import { domainOf, hostOf } from '#core/node-domain.ts';
+import { allNodes, putDomain, type StoredNode } from '#meta/clusters.ts';
 import { countHeldBy, countLacking } from '#meta/copies.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
-import { nodesDrain, nodesRemove, nodesWhatif } from '#protocol/cluster.ts';
+import { nodesDrain, nodesRemove, nodesSite, nodesWhatif } from '#protocol/cluster.ts';
 import { checkStillLinked, deviceRoute } from './identity.ts';
-import { changeStanding, readPools } from './standing.ts';
+import {
+  changeStanding,
+  jobsFor,
+  newLayouts,
+  poolAskingForMore,
+  poolsBeside,
+  readPools,
+  wantJobs,
+} from './standing.ts';
 import type { Repair } from './repair.ts';
 import type { ServerContext } from './server-context.ts';
 import { lossOf } from './whatif.ts';
@@ -35,6 +44,18 @@ export function nodeRoutes(context: ServerContext, repair: Pick<Repair, 'measure
       });
       await takeUp(context);
       return { response: { blocksLeft: held.blocks, bytesLeft: held.bytes }, parts: [] };
+    }),
+    deviceRoute(nodesSite, async ({ node, site }, { identity }) => {
+      await context.meta.write(async (writer) => {
+        await checkStillLinked(writer, identity);
+        const found = await nodeFor(writer, node);
+        const domain = domainOf(hostOf(found.domain), site);
+        if (domain === found.domain) return;
+        await putDomain(writer, node, domain);
+        await wantJobs(context, writer, jobsFor('rebalance', await newLayouts(context, writer, found.pool)));
+      });
+      await takeUp(context);
+      return { response: {}, parts: [] };
     }),
     deviceRoute(nodesRemove, async ({ node, lost }, { identity }) => {
       const blocks = await context.meta.write(async (writer) => {
@@ -88,23 +109,27 @@ export async function nodeFor(reader: MetaReader, node: NodeId): Promise<StoredN
 }
 
 async function checkCanLeave(reader: MetaReader, node: StoredNode): Promise<void> {
-  const { copies } = (await readPools(reader)).of(node.pool);
   const others = (await allNodes(reader)).filter(
     (one) => one.pool === node.pool && one.node !== node.node && one.standing === 'in',
   );
-  if (others.length >= copies) return;
+  const short = await poolAskingForMore(reader, node.pool, others.length);
+  if (!short) return;
+  const { pool, copies } = short;
   throw new HoldfastError(
     'conflict',
-    `the pool ${node.pool} asks for ${copies} ${copies === 1 ? 'copy' : 'copies'} and would have ${others.length} other storage nodes; add one first ("holdfast invite --node"), or ask for fewer copies`,
+    `the pool ${pool} asks for ${copies} ${copies === 1 ? 'copy' : 'copies'} and would have ${others.length} other storage nodes; add one first ("holdfast invite --node"), or ask for fewer copies`,
   );
 }
 
 /** Blocks of which too few copies would be left without the node: that it holds; of one that does not count, that nobody else holds and it may. */
 async function lackingWithout(reader: MetaReader, node: StoredNode): Promise<number> {
-  const { copies, standing } = (await readPools(reader)).of(node.pool);
+  const { standing } = await readPools(reader);
   const out = [...standing].filter(([, one]) => !countsAs(one)).map(([number]) => number);
   const without = [...new Set([...out, node.number])];
   // The rows do not name it any more: only what nobody else holds may be on it.
   const unnamed = !countsAs(node.standing);
-  return (await countLacking(reader, node.pool, unnamed ? 1 : copies, without, unnamed ? null : node.number)).blocks;
+  let blocks = 0;
+  for (const { pool, copies } of await poolsBeside(reader, node.pool))
+    blocks += (await countLacking(reader, pool, unnamed ? 1 : copies, without, unnamed ? null : node.number)).blocks;
+  return blocks;
 }

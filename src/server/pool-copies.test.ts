@@ -334,6 +334,24 @@ test('a node that is slow to read keeps nobody waiting for what others have, and
     assert.ok(found > 0 && found <= blocks, `${found} files of ${blocks} blocks were read`);
   }));
 
+test('a disk that reports errors when it is read is passed over for another copy, and says nothing about its blocks', () =>
+  withWorld(3, async (world) => {
+    await world.copies(2);
+    await world.write(30);
+    const { store } = world.node(0);
+    let asked = 0;
+    world.node(0).store = Object.assign(Object.create(store) as typeof store, {
+      get: async (ids: readonly unknown[]) => ids.map(() => ({ kind: 'disk_failed' as const, asked: asked++ })),
+      has: store.has.bind(store),
+      status: () => store.status(),
+    });
+    await world.checkReadable();
+    assert.ok(asked > 0, 'it was asked');
+    assert.equal(await world.atRisk(), 0, 'it may read them again');
+    world.node(0).store = store;
+    await world.checkReadable();
+  }));
+
 test('scrub finds what nobody reads', async () => {
   const monotonic = { ms: 0 };
   const clock = {

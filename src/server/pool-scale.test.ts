@@ -7,7 +7,8 @@ import { randomBytes } from 'node:crypto';
 import test from 'node:test';
 import { partitionOf, PARTITIONS, type LayoutNode } from '#core/layout.ts';
 import { wantedShares } from '#core/layout-shares.ts';
-import { ROOT_ENTRY, idBytes, type BlockId } from '#core/ids.ts';
+import { ROOT_ENTRY, type BlockId } from '#core/ids.ts';
+import { GIB } from '#core/limits.ts';
 import { walkPresence } from '#meta/copies.ts';
 import { nodesRemove, nodesWhatif, poolsSet, serverStatus } from '#protocol/cluster.ts';
 import { SimRandom } from '#world/sim/sim-random.ts';
@@ -99,14 +100,12 @@ async function holdWhatTheTableSays(
 
 test('twenty nodes hold, lose and move what the table says', async () => {
   const nodes: readonly LayoutNode[] = makeCluster(new SimRandom('twenty'), 20, 'hosts');
-  const rigNodes = nodes.map(({ node, domain }) => Object.assign(new RigNode('txt', undefined, domain), { node }));
+  const rigNodes = nodes.map(({ node, domain, weight }) =>
+    Object.assign(new RigNode('txt', weight * GIB, domain), { node }),
+  );
   const rig = await ServerRig.start({ nodes: rigNodes, care: CARE });
   try {
     const one = await rig.link('one');
-    await rig.meta.write(async ({ db }) => {
-      for (const { node, weight } of nodes)
-        await db.updateTable('node').set({ weight }).where('node', '=', idBytes(node)).execute();
-    });
     await one.ask(poolsSet, { pool: 'txt', copies: COPIES });
     await rig.server.settleCopies();
     await write(one, FILES);
@@ -141,8 +140,7 @@ test('twenty nodes hold, lose and move what the table says', async () => {
     near(blocksToCopy, repairOf(before, lost, drawn, 1, RATES).bytes, 'repaired blocks');
     await holdWhatTheTableSays(rig, left, nodes);
 
-    // Another one joins: of weight 1, as all that join.
-    const joined = new RigNode('txt', undefined, 'host-new');
+    const joined = new RigNode('txt', GIB, 'host-new');
     rigNodes.push(joined);
     const more: readonly LayoutNode[] = [...left, { node: joined.node, weight: 1, domain: joined.domain }];
     for (const node of counted) node.taken.clear();

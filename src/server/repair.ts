@@ -87,10 +87,11 @@ export class Repair implements StandingWork {
 
   #reachNow(): readonly Reach[] {
     const { nodes } = this.#context;
-    const up = new Map<string, number>();
-    for (const known of nodes.all())
-      if (!nodes.isDown(known)) up.set(known.stored.pool, 1 + (up.get(known.stored.pool) ?? 0));
-    return [...up].map(([pool, count]) => ({ pool, nodes: count }));
+    const up = (pool: string) => nodes.members(pool).filter((known) => !nodes.isDown(known)).length;
+    return nodes
+      .pools()
+      .map((pool) => ({ pool, nodes: up(pool) }))
+      .filter((reach) => reach.nodes > 0);
   }
 
   async row(): Promise<JobRow | null> {

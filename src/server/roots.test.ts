@@ -11,6 +11,7 @@ import type { MetaStore } from '#meta/meta-store.ts';
 import { nodesDrain } from '#protocol/cluster.ts';
 import { realClock } from '#world/real/clock.ts';
 import { nodePrimitives as p } from '#world/real/primitives.ts';
+import { until } from '../../test/holdfast.ts';
 import { never, POOLS, RigNode, ServerRig, type RigOptions, type SealedFile } from '../../test/server-rig.ts';
 
 async function start(context: TestContext, options: RigOptions = {}): Promise<ServerRig> {
@@ -112,6 +113,15 @@ test('a new snapshot writes what changed, not what it holds', async (context) =>
   assert.ok(counted.blocks - ownBlocks <= 4 * 4, `${counted.blocks - ownBlocks} blocks`);
   const kept = new Set(before.map(({ id }) => id));
   assert.ok((index.streams[0] ?? []).filter(({ id }) => kept.has(id)).length >= before.length - 2);
+});
+
+test('the first files do not wait, also where the first root was made before them', async (context) => {
+  const rig = await start(context, { rootsPace: { snapshotMs: 3_600_000, segmentMs: 3_600_000 } });
+  const [node] = rig.nodes as [RigNode];
+  const rooted = () => (node.roots.length > 0 ? indexOf(rig, node) : null);
+  await until('there is a root', rooted, (index) => index !== null);
+  await addFiles(rig, 1, 'a');
+  await until('the file is in one', rooted, (index) => index?.heads[0]?.headSeq === 1);
 });
 
 test('a pool that is down is left out and said to be; it gets everything when it is back', async (context) => {

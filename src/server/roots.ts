@@ -128,10 +128,10 @@ export class Roots {
     const numbers = new Set(members.map(({ stored }) => stored.number));
     const left = [...this.#members].some((number) => !numbers.has(number));
     this.#members = numbers;
-    if (!last) return { last, kind: 'snapshot', pools };
-    const empty = last.index.heads.every(({ headSeq }) => headSeq === 0);
-    // Until there are files, a look costs nothing; the first of them are not to wait.
+    // Until there are files, a look costs nothing; the first of them are not to wait, also where the first root is made before them.
+    const empty = !last || last.index.heads.every(({ headSeq }) => headSeq === 0);
     if (empty) this.#lookAtMs = Number.NEGATIVE_INFINITY;
+    if (!last) return { last, kind: 'snapshot', pools };
     const lacking = pools.filter((pool) => !last.root.pools.includes(pool));
     if (clock.monotonicMs() >= this.#patientUntilMs) this.#offered.clear();
     if (lacking.some((pool) => !this.#offered.has(pool))) {

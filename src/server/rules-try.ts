@@ -96,6 +96,7 @@ async function addMoves(
       addedBytes: 0,
       freedBytes: 0,
       copies: { before: nodes.copies(from), after: nodes.copies(to) },
+      nodes: nodes.members(to).filter(({ stored }) => stored.standing === 'in').length,
     };
     moves.set(key, {
       ...before,

@@ -21,6 +21,7 @@ import { must } from '#core/assert.ts';
 import { ROOT_ENTRY } from '#core/ids.ts';
 import { deviceRoute } from './identity.ts';
 import { Placement } from './placement.ts';
+import { makePoolsOf } from './standing.ts';
 import { tryPurge, tryRules } from './rules-try.ts';
 import type { ServerContext } from './server-context.ts';
 
@@ -29,7 +30,7 @@ const RULES_MAX = 1000;
 const ROOM = 1000;
 
 export function ruleRoutes(context: ServerContext) {
-  const { meta, random, clock } = context;
+  const { meta, random, clock, nodes } = context;
   const newName = () => toHex(random.bytes(4));
   return [
     deviceRoute(rulesList, async (_request, { identity }) => ({
@@ -48,9 +49,11 @@ export function ruleRoutes(context: ServerContext) {
         if (rules.length >= RULES_MAX) throw new HoldfastError('too_large', `there are ${RULES_MAX} rules at most`);
         const rule = { ...proposed, rule: newName(), position: positionFor(rules, first) };
         await insertRules(writer, [rule]);
+        await makePoolsOf(context, writer, [rule]);
         await notePending(writer);
         return rule;
       });
+      await nodes.reload();
       return { response: { rule: rowOf(added) }, parts: [] };
     }),
     deviceRoute(rulesRemove, async ({ rule }) => {
@@ -88,6 +91,7 @@ export function ruleRoutes(context: ServerContext) {
       const applied = await meta.write(async (writer) => {
         const proposed = await asRules(writer, rules, newName);
         if (rules !== null) await replaceRules(writer, proposed);
+        await makePoolsOf(context, writer, proposed);
         const spaces = await allSpaces(writer);
         await addPlacingEverywhere(
           writer,
@@ -96,6 +100,7 @@ export function ruleRoutes(context: ServerContext) {
         await putPlacingState(writer, { pending: false, placedMs: clock.nowMs() });
         return proposed;
       });
+      await nodes.reload();
       return { response: { rules: applied.map(rowOf) }, parts: [] };
     }),
   ];

@@ -109,8 +109,7 @@ async function prepareUploads(
     return opened;
   });
   return uploads.map(({ pool }): Prepared => {
-    const members = context.nodes.all().filter((node) => node.stored.pool === pool);
-    if (members.some((node) => !context.nodes.isDown(node))) return { kind: 'ready', pool };
+    if (context.nodes.members(pool).some((node) => !context.nodes.isDown(node))) return { kind: 'ready', pool };
     return { kind: 'pool_unavailable', pool, detail: `no storage node of pool ${pool} can be reached` };
   });
 }

@@ -1,7 +1,7 @@
 /** What the loss of a storage node would cost: from the rows as they are, by the planner that repair uses. Reads everything, changes nothing. */
 import { must } from '#core/assert.ts';
 import { counting, leastCopies, planRepair, type PoolCopies, type Standing } from '#core/copies.ts';
-import type { EntryId, ManifestId, SpaceId } from '#core/ids.ts';
+import type { BlockId, EntryId, ManifestId, SpaceId } from '#core/ids.ts';
 import { makeLayout, nodesFor, type Layout } from '#core/layout.ts';
 import { MIB } from '#core/limits.ts';
 import { findPresence } from '#meta/contents.ts';
@@ -12,6 +12,7 @@ import { allSpaces } from '#meta/spaces.ts';
 import { outlines } from './contents.ts';
 import type { KnownNode } from './node-book.ts';
 import type { ServerContext } from './server-context.ts';
+import { poolsBeside, racersOf } from './standing.ts';
 import { within } from './within-batch.ts';
 
 const ROWS_PER_READ = 1000;
@@ -28,30 +29,45 @@ export type Loss = {
   readonly bytesToCopy: number;
 };
 
+/** A pool that lies on the node. `order`: where its blocks would belong, best first. */
+type Struck = {
+  readonly now: PoolCopies;
+  readonly after: PoolCopies;
+  order(block: BlockId): readonly number[];
+};
+
 export async function lossOf(context: ServerContext, node: KnownNode): Promise<Loss> {
-  const { number, pool } = node.stored;
-  const now = context.nodes.standing(pool);
-  const standing = new Map<number, Standing>([...now.standing, [number, 'lost']]);
-  const after: PoolCopies = { copies: now.copies, standing };
-  const layout = layoutWithout(context, node, now.copies);
-  const copying = await countCopying(context, pool, after, layout, number);
-  const files = await countFilesHit(context, pool, number, now, after);
+  const { number } = node.stored;
+  const struck = new Map<string, Struck>();
+  for (const { pool } of await context.meta.read((reader) => poolsBeside(reader, node.stored.pool)))
+    struck.set(pool, struckBy(context, node, pool));
+  const copying = await countCopying(context, struck, number);
+  const files = await countFilesHit(context, struck, number);
   return { ...copying, ...files };
 }
 
-function layoutWithout(context: ServerContext, node: KnownNode, copies: number): Layout | null {
-  const { pool } = node.stored;
+function struckBy(context: ServerContext, node: KnownNode, pool: string): Struck {
+  const now = context.nodes.standing(pool);
+  const standing = new Map<number, Standing>([...now.standing, [node.stored.number, 'lost']]);
+  const layout = layoutWithout(context, node, pool, now.copies);
+  return {
+    now,
+    after: { copies: now.copies, standing },
+    order: (block) =>
+      layout ? nodesFor(layout, block).flatMap((id) => context.nodes.find(id)?.stored.number ?? []) : [],
+  };
+}
+
+function layoutWithout(context: ServerContext, node: KnownNode, pool: string, copies: number): Layout | null {
   const others = context.nodes.members(pool).filter((one) => one !== node && one.stored.standing === 'in');
   if (others.length === 0) return null;
   const members = others.map(({ stored }) => stored);
-  return makeLayout(context.primitives, 1 + context.nodes.layoutNumber(pool), members, copies);
+  return makeLayout(context.primitives, 1 + context.nodes.layoutNumber(pool), racersOf(members), copies);
 }
 
 async function countCopying(
-  { meta, nodes }: ServerContext,
-  pool: string,
-  left: PoolCopies,
-  layout: Layout | null,
+  { meta }: ServerContext,
+  struck: ReadonlyMap<string, Struck>,
   lost: number,
 ): Promise<Pick<Loss, 'blocksToCopy' | 'bytesToCopy'>> {
   const total = { blocksToCopy: 0, bytesToCopy: 0 };
@@ -59,10 +75,10 @@ async function countCopying(
     const after: PresenceKey | null = from;
     const rows: readonly PlacedPresence[] = await meta.read((reader) => walkPresence(reader, after, ROWS_PER_READ));
     for (const row of rows) {
+      const pool = struck.get(row.pool);
       // Only what its loss makes necessary, and what can be copied at all.
-      if (row.pool !== pool || !row.holders.includes(lost) || counting(row.holders, left).length === 0) continue;
-      const order = layout ? nodesFor(layout, row.block).flatMap((id) => nodes.find(id)?.stored.number ?? []) : [];
-      const { needed } = planRepair(row.holders, order, left);
+      if (!pool || !row.holders.includes(lost) || counting(row.holders, pool.after).length === 0) continue;
+      const { needed } = planRepair(row.holders, pool.order(row.block), pool.after);
       if (needed > 0) total.blocksToCopy++;
       total.bytesToCopy += needed * row.length;
     }
@@ -73,20 +89,18 @@ async function countCopying(
 
 async function countFilesHit(
   { meta }: ServerContext,
-  pool: string,
+  struck: ReadonlyMap<string, Struck>,
   lost: number,
-  now: PoolCopies,
-  after: PoolCopies,
 ): Promise<Pick<Loss, 'filesLost' | 'filesWithOneCopy'>> {
   const total = { filesLost: 0, filesWithOneCopy: 0 };
   for (const { space } of await meta.read(allSpaces))
     for (let from: EntryId | null = null; ; ) {
       const behind: EntryId | null = from;
-      const { last, files }: FilePage = await meta.read((reader) => pageOfHolders(reader, space, pool, behind));
-      for (const blocks of files) {
+      const { last, files }: FilePage = await meta.read((reader) => pageOfHolders(reader, space, struck, behind));
+      for (const { pool, blocks } of files) {
         if (!blocks.some((holders) => holders.includes(lost))) continue;
-        const left = leastCopies(blocks, after);
-        if (left === 0 && leastCopies(blocks, now) > 0) total.filesLost++;
+        const left = leastCopies(blocks, pool.after);
+        if (left === 0 && leastCopies(blocks, pool.now) > 0) total.filesLost++;
         if (left === 1) total.filesWithOneCopy++;
       }
       if (last === null) break;
@@ -95,28 +109,35 @@ async function countFilesHit(
   return total;
 }
 
-/** For each file of the pool, who holds each of its blocks. `last`: where the next page begins; null: this was the last. */
-type FilePage = { readonly last: EntryId | null; readonly files: readonly (readonly (readonly number[])[])[] };
+/** For each file of these pools, who holds each of its blocks. `last`: where the next page begins; null: this was the last. */
+type FilePage = {
+  readonly last: EntryId | null;
+  readonly files: readonly { readonly pool: Struck; readonly blocks: readonly (readonly number[])[] }[];
+};
 
 async function pageOfHolders(
   reader: MetaReader,
   space: SpaceId,
-  pool: string,
+  struck: ReadonlyMap<string, Struck>,
   after: EntryId | null,
 ): Promise<FilePage> {
   const read = await filesAfter(reader, space, after, FILES_PER_READ);
   const page = within(read, ({ content }) => content?.size ?? 0, FILE_BYTES_PER_READ);
-  const own = page.filter((file) => file.pool === pool);
+  const own = page.filter((file) => file.pool !== null && struck.has(file.pool));
   const found = await outlines(
     reader,
     space,
     own.flatMap(({ content }) => content?.manifestId ?? []),
   );
   const ids = [...found.values()].flatMap(({ blocks }) => blocks.map(({ id }) => id));
-  const holders = new Map((await findPresence(reader, space, ids, pool)).map((row) => [row.block, row.holders]));
-  const files = own.map(({ content }) =>
-    (found.get(content?.manifestId as ManifestId)?.blocks ?? []).map(({ id }) => holders.get(id) ?? []),
-  );
+  const rows = await findPresence(reader, space, ids);
+  const holders = new Map(rows.map((row) => [`${row.block}/${row.pool}`, row.holders]));
+  const files = own.map(({ content, pool }) => ({
+    pool: must(struck.get(pool as string), 'it was looked for'),
+    blocks: (found.get(content?.manifestId as ManifestId)?.blocks ?? []).map(
+      ({ id }) => holders.get(`${id}/${pool}`) ?? [],
+    ),
+  }));
   const isLast = page.length === read.length && read.length < FILES_PER_READ;
   return { last: isLast ? null : must(page.at(-1), 'a page that is not the last has a row').entry, files };
 }

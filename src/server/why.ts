@@ -7,6 +7,7 @@ import { HoldfastError } from '#core/errors.ts';
 import { ROOT_ENTRY, TRASH_ENTRY, type BlockId, type DeviceId, type EntryId, type SpaceId } from '#core/ids.ts';
 import { parseRow } from '#core/journal-row.ts';
 import { nearestNames } from '#core/nearest.ts';
+import { poolOfNodes } from '#core/pool-name.ts';
 import { storyOf, type EntryRow } from '#core/story.ts';
 import { devicesOf } from '#meta/accounts.ts';
 import { findPresence } from '#meta/contents.ts';
@@ -164,15 +165,16 @@ async function placedOf(
   const outline = (await outlines(reader, space.space, [content.manifestId])).get(content.manifestId);
   const ids = [...new Set((outline?.blocks ?? []).map(({ id }) => id))];
   const copiesWanted = context.nodes.copies(pool);
-  const counts = new Map<number, number>();
+  // Each once: pools may lie on the same nodes.
+  const held = new Map<number, Set<BlockId>>();
   const here = new Map<BlockId, readonly number[]>(ids.map((id) => [id, []]));
   for (const row of await findPresence(reader, space.space, ids)) {
-    for (const holder of row.holders) counts.set(holder, (counts.get(holder) ?? 0) + 1);
+    for (const holder of row.holders) held.set(holder, (held.get(holder) ?? new Set()).add(row.block));
     if (row.pool === pool) here.set(row.block, row.holders);
   }
-  const nodes = [...counts].flatMap(([number, blocks]) => {
+  const nodes = [...held].flatMap(([number, blocks]) => {
     const stored = context.nodes.byNumber(number)?.stored;
-    return stored ? [{ node: stored.node, name: stored.name, pool: stored.pool, blocks }] : [];
+    return stored ? [{ node: stored.node, name: stored.name, pool: stored.pool, blocks: blocks.size }] : [];
   });
   return {
     size: content.size,
@@ -185,7 +187,7 @@ async function placedOf(
     copies: Math.min(copiesWanted, leastCopies(here.values(), context.nodes.standing(pool))),
     copiesWanted,
     nodes: nodes.sort((left, right) =>
-      left.pool === right.pool ? right.blocks - left.blocks : left.pool === pool ? -1 : 1,
+      left.pool === right.pool ? right.blocks - left.blocks : left.pool === poolOfNodes(pool) ? -1 : 1,
     ),
     ...(await whyCopies(reader, space.space, ids, pool)),
   };
