@@ -50,6 +50,11 @@ export class Attachment {
     this.#attached = false;
   }
 
+  /** Something is about to leave the disk: a state that was copied until now says that it is here, and must not be one that goes on. */
+  expire(): void {
+    this.#tickAtMs = Number.NEGATIVE_INFINITY;
+  }
+
   /** In a durable transaction, before the server is told: whatever state does not have it is older than what the server knows. */
   raiseTick(): number {
     const { state } = this.#device;
@@ -63,6 +68,8 @@ export class Attachment {
     const { state, clock, line, signal } = this.#device;
     const nowMs = clock.monotonicMs();
     if (nowMs >= this.#tickAtMs) {
+      // Raised is not told: where the answer does not come, nothing holds until it does.
+      this.#attached = false;
       state.durably(() => this.raiseTick());
       this.#tickAtMs = nowMs + TICK_MS;
     }

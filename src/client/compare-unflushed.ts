@@ -5,6 +5,7 @@ import { contentOf } from './content-on-disk.ts';
 import type { Device } from './device.ts';
 import { forgetLocal } from './gone.ts';
 import { inodeText, isUnmoved, mayBeTime, mtimeUsOf, parseStat } from './stat-text.ts';
+import type { Trees } from './trees.ts';
 import type { Unflushed } from './unflushed-files.ts';
 
 const PATHS_PER_STEP = 500;
@@ -69,7 +70,14 @@ function knownOf({ unflushed, trees }: Device): Known[] {
 
 function isItsFile(found: ListedEntry | null, rows: readonly Unflushed[]): boolean {
   if (found === null) return false;
-  return rows.some(({ stat }) => stat !== null && inodeText(parseStat(stat)) === inodeText(found.stat));
+  return rows.some(({ stat }) => stat !== null && isSameFile(parseStat(stat), found.stat));
+}
+
+/** A number alone proves nothing: what was deleted comes back with it where the power took both the deletion and what was made with its number. */
+function isSameFile(before: Stat, now: Stat): boolean {
+  if (before.kind !== now.kind || inodeText(before) !== inodeText(now)) return false;
+  const bothBorn = before.birthNs !== 0n && now.birthNs !== 0n;
+  return bothBorn ? before.birthNs === now.birthNs : before.kind === 'folder' || before.mtimeNs === now.mtimeNs;
 }
 
 /** A move that this device carried out may be on the disk, and in the state no more: that is told what it has done later than the disk. */
@@ -90,11 +98,11 @@ async function whereItWasMoved(
  * as well is not taken from it.
  */
 async function findElsewhere({ folder, trees, signal }: Device, absent: readonly Known[]) {
-  const wanted = new Map<string, EntryId>();
-  for (const { entry, rows } of absent)
-    for (const { stat } of rows) {
+  const wanted = new Map<string, Known>();
+  for (const one of absent)
+    for (const { stat } of one.rows) {
       const inode = stat === null ? null : inodeText(parseStat(stat));
-      if (inode !== null && trees.localByInode(inode).every((row) => row.entry === entry)) wanted.set(inode, entry);
+      if (inode !== null && trees.localByInode(inode).every((row) => row.entry === one.entry)) wanted.set(inode, one);
     }
   const found = new Map<EntryId, { readonly path: string; readonly there: ListedEntry }>();
   const open = wanted.size > 0 ? [''] : [];
@@ -106,9 +114,11 @@ async function findElsewhere({ folder, trees, signal }: Device, absent: readonly
       for (const there of listing.entries) {
         const above = some[index] ?? '';
         const path = above === '' ? there.name : `${above}/${there.name}`;
-        const entry = there.stat.kind === 'file' ? wanted.get(inodeText(there.stat)) : undefined;
-        if (entry !== undefined) found.set(entry, { path, there });
         if (there.stat.kind === 'folder') open.push(path);
+        else {
+          const one = wanted.get(inodeText(there.stat));
+          if (one && isItsFile(there, one.rows)) found.set(one.entry, { path, there });
+        }
       }
     }
   }
@@ -119,13 +129,11 @@ async function findElsewhere({ folder, trees, signal }: Device, absent: readonly
  * By its time the file is one that was sent, and by its bytes not what both sides agreed on: torn, where it is the very file that had them here or
  * elsewhere, or what was there before. Any other time is somebody's edit, and another file of the same time somebody's move.
  */
-async function wasTakenBack(
-  device: Device,
-  { entry, path, rows }: Known,
-  { stat }: ListedEntry,
-  stats: readonly Stat[],
-): Promise<boolean> {
+async function wasTakenBack(device: Device, one: Known, there: ListedEntry, stats: readonly Stat[]): Promise<boolean> {
   const { trees } = device;
+  const { entry, path, rows } = one;
+  const { stat } = there;
+  if (stat.kind === 'symlink') return isOlderLink(device, one, there);
   const agreed = trees.synced(entry)?.contentId ?? null;
   if (stat.kind !== 'file' || agreed === null || !rows.some(({ content }) => content === agreed)) return false;
   const ofItsTime = rows.filter(({ mtimeUs }) => mayBeTime(stat, mtimeUs));
@@ -136,12 +144,34 @@ async function wasTakenBack(
   const agreedAt = rows.findLastIndex((row) => row.content === agreed);
   if (rows.slice(agreedAt + 1).some((row) => row.content === content)) return false;
   if (ofItsTime.some((row) => row.content === content)) return !isRenamedBack(device, entry, rows, agreed, stat);
+  if (isWholeOther(device, entry, stat, content)) return false;
   const local = trees.local(entry);
   // Another's very file may have come back to where it was before the two changed places.
   const others = stats.filter((was) => mtimeUsOf(was) === mtimeUsOf(stat));
   const asItWas = local ? [parseStat(local.stat), ...others] : others;
   // A power cut may keep what was appended and lose its time; it makes no file longer by itself.
   return asItWas.some((was) => inodeText(was) === inodeText(stat) && stat.size <= was.size);
+}
+
+/** It leads to where this one led before both sides agreed on another target, and was made no later: who makes it anew by hand makes it later. */
+function isOlderLink({ trees }: Device, { entry, rows }: Known, { stat, target }: ListedEntry): boolean {
+  const agreed = trees.synced(entry)?.target ?? null;
+  const agreedAt = rows.findLastIndex((row) => row.target === agreed);
+  const made = rows[agreedAt]?.stat ?? null;
+  if (target === null || agreed === null || target === agreed || made === null) return false;
+  const leadsThere = (row: Unflushed): boolean => row.target === target;
+  if (rows.slice(agreedAt + 1).some(leadsThere)) return false;
+  const before = rows.slice(0, agreedAt).filter(leadsThere);
+  if (before.length === 0 || isOthers(trees, entry, stat)) return false;
+  const isKnown = before.some((row) => row.stat !== null && isUnmoved(parseStat(row.stat), stat));
+  return isKnown || stat.mtimeNs < parseStat(made).mtimeNs;
+}
+
+/** By the local tree it is another's very file. */
+function isOthers(trees: Trees, entry: EntryId, found: Stat): boolean {
+  return trees
+    .localByInode(inodeText(found))
+    .some((row) => row.entry !== entry && isUnmoved(parseStat(row.stat), found));
 }
 
 /**
@@ -153,10 +183,17 @@ function isRenamedBack({ trees }: Device, entry: EntryId, rows: readonly Unflush
   const agreedFiles = rows.flatMap(({ content, stat }) =>
     content === agreed && stat !== null ? [parseStat(stat)] : [],
   );
-  return [now, ...agreedFiles]
-    .filter(({ links }) => links === 1)
-    .some((file) =>
-      trees.localByInode(inodeText(file)).some((row) => row.entry !== entry && isUnmoved(parseStat(row.stat), file)),
+  return [now, ...agreedFiles].filter(({ links }) => links === 1).some((file) => isOthers(trees, entry, file));
+}
+
+/** By the local tree another's very file, with the bytes that both sides agreed on: a person put it here, and it may stand nowhere else. The scan sees a move. */
+function isWholeOther({ trees }: Device, entry: EntryId, found: Stat, content: ContentId): boolean {
+  if (found.links !== 1) return false;
+  return trees
+    .localByInode(inodeText(found))
+    .some(
+      (row) =>
+        row.entry !== entry && isUnmoved(parseStat(row.stat), found) && trees.synced(row.entry)?.contentId === content,
     );
 }
 

@@ -31,7 +31,7 @@ export async function linkCopies(device: Device, observer: Observer, copies: rea
         const contentId = remote.content?.contentId ?? null;
         const { stat } = outcome;
         trees.putLocal(
-          { entry, parent, name, alias: null, kind, contentId, target, exec: stat.exec },
+          { entry, parent, name, alias: null, kind, contentId, target, exec: trees.isExec(stat, remote.exec) },
           stat,
           isRacyPlaced(stat),
         );

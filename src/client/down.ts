@@ -63,7 +63,10 @@ class DownRun {
   readonly #newPaths = new Map<EntryId, string>();
   /** What both sides agree on once the disk has it for good. */
   #agreed: (() => void)[] = [];
-  #placed: string[] = [];
+  /** Written down as being placed. */
+  #placing: { readonly path: string; readonly entry: EntryId }[] = [];
+  /** Nobody heard what the disk made of their steps. */
+  readonly #unheard = new Set<EntryId>();
   /** Folders that could not be removed because something is in them. */
   #leftovers: { readonly entry: EntryId; readonly path: string }[] = [];
   /** Places that something has which may be in no tree. */
@@ -106,11 +109,10 @@ class DownRun {
       }
       await this.#apply();
     } catch (error) {
-      // What stands on the disk and in no tree stays written down as being placed.
-      await this.#settle([]);
+      await this.#settle();
       throw error;
     }
-    await this.#settle(this.#placed);
+    await this.#settle();
   }
 
   /**
@@ -181,7 +183,7 @@ class DownRun {
     state.durably(() => {
       for (const row of rows) placing.run(...row);
     });
-    this.#placed = rows.map(([path]) => path);
+    this.#placing = rows.map(([path, entry]) => ({ path, entry }));
   }
 
   #placeNow(entry: EntryId): Place | null {
@@ -253,7 +255,7 @@ class DownRun {
     const place = { parent, name: nameHere(action) };
     const made = (stat: Stat | null, contentId: Entry['content'] = null) => {
       if (!stat) return;
-      const exec = kind === 'file' && stat.exec;
+      const exec = trees.isExec(stat, remote.exec);
       const bytes = contentId?.contentId ?? null;
       const row = { entry, parent, name, alias, kind, contentId: bytes, target, exec };
       trees.putLocal(row, stat, isRacyPlaced(stat));
@@ -280,7 +282,7 @@ class DownRun {
       const row = trees.local(entry);
       if (!row || !stat) return;
       const contentId = remote.content?.contentId ?? null;
-      const exec = remote.kind === 'file' && stat.exec;
+      const exec = trees.isExec(stat, remote.exec);
       trees.putLocal({ ...row, contentId, target, exec }, stat, isRacyPlaced(stat));
       this.#agreed.push(() => this.#agree(remote));
     };
@@ -410,10 +412,12 @@ class DownRun {
     this.#steps = [];
     this.#inSteps.clear();
     const { folder, keys, state } = this.#device;
+    for (const { entry } of steps) this.#unheard.add(entry);
     const outcomes = await folder.apply(
       steps.map(({ step }) => step),
       keys(),
     );
+    this.#unheard.clear();
     state.transaction(() => {
       steps.forEach((step, index) => {
         const outcome = outcomes[index];
@@ -525,14 +529,17 @@ class DownRun {
     deferrals.succeeded(remote.entry);
   }
 
-  /** Only what the disk has for good becomes what is agreed on. */
-  async #settle(placed: readonly string[]): Promise<void> {
+  /**
+   * Only what the disk has for good becomes what is agreed on. What may stand on the disk and is in no tree stays written down as being placed, and
+   * nothing else does: whatever came to such a place with such a time would be taken for it after a power cut.
+   */
+  async #settle(): Promise<void> {
     const { folder, state } = this.#device;
     if (this.#agreed.length > 0) await folder.flush();
     const forget = state.sql.prepare('DELETE FROM placing WHERE path = ?');
     state.transaction(() => {
       for (const agree of this.#agreed) agree();
-      for (const path of placed) forget.run(path);
+      for (const { path, entry } of this.#placing) if (!this.#unheard.has(entry)) forget.run(path);
     });
     this.#agreed = [];
   }

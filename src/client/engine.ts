@@ -81,7 +81,7 @@ export class Engine {
     const lookAt = (path: string) => this.#observer.lookAt(path);
     const reader = new Reader(device, lookAt);
     const reads = new PlanReads(device, reader, lookAt);
-    this.#plans = new PlanRun(device, this.#observer, {
+    this.#plans = new PlanRun(device, this.#observer, this.#attachment, {
       pairing: new Pairing(device, this.#observer, reads, this.#uploads),
       reads,
       uploader: new Uploader(device, reader, this.#uploads, this.#commits),
@@ -237,7 +237,7 @@ export class Engine {
       const { line, space, signal } = this.#device;
       await line.ask(holdsWithdraw, { space }, signal);
     }
-    this.#remote.finishListing(union);
+    this.#remote.finishListing(union ? () => this.#observer.forgetUnseen() : null);
     this.#commits.forgetHead();
     this.#listing = 'none';
     this.#more = false;

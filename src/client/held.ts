@@ -141,17 +141,22 @@ export class Held {
     return true;
   }
 
-  /** Undone with all below it: it is planned as what this device does not have yet. Call inside a transaction. */
+  /**
+   * Undone with all below it: it is planned as what this device does not have yet. Of a folder that was made anew and is agreed on again only what was in
+   * it waits. Call inside a transaction.
+   */
   bringBack(top: HeldRow): void {
     const open = [top.entry];
     for (let entry = open.pop(); entry !== undefined; entry = open.pop()) {
-      const other = entry === top.entry ? null : this.find(entry);
+      const isTop = entry === top.entry;
+      const other = isTop ? null : this.find(entry);
       if (other !== null && other.hold !== top.hold) continue;
       const synced = this.#trees.synced(entry);
       // What lies below it and was not planned yet went with it.
-      const went = synced?.presence === 'here' && entry !== top.entry && this.#trees.local(entry) === null;
-      if (!synced || (synced.presence !== 'held' && !went)) continue;
-      for (const child of this.#trees.syncedChildren(entry)) open.push(child);
+      const went = synced?.presence === 'here' && !isTop && this.#trees.local(entry) === null;
+      const waits = synced?.presence === 'held' || went;
+      if (waits || isTop) open.push(...this.#trees.syncedChildren(entry));
+      if (!synced || !waits) continue;
       this.#trees.dropSynced(entry);
       this.#dirty.add(entry, synced.kind);
     }

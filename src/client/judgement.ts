@@ -159,9 +159,24 @@ export class Judgement {
     const patient = due.every(([, { sinceMs }]) => nowMs - sinceMs < PATIENCE_MS);
     if (waiting && patient) return null;
     if (due.length === 0 && open.length > 0) return null;
+    if (this.#isPlaceOpen(open, new Set(due.map(([entry]) => entry)), nowMs)) return null;
     if (due.length === 0 && this.#uncertain.size === 0) return null;
     if (!(await rootIsThere())) return null;
     return await this.#decide(new Set(due.map(([entry]) => entry)), findings);
+  }
+
+  /** What stood where something may have moved to is missed as well, and not judged yet: for as long as it counts as there, what moved there is in its way. */
+  #isPlaceOpen(open: readonly (readonly [EntryId, Vanished])[], due: ReadonlySet<EntryId>, nowMs: number): boolean {
+    const { trees } = this.#device;
+    // Mostly all are judged together: whatever there is, it costs nothing then.
+    if (due.size === open.length) return false;
+    const missed = new Map(open);
+    return [...this.#uncertain.values()].some(({ place, candidates }) =>
+      trees.localAllListed(place.parent, place.name).some(({ entry }) => {
+        const sinceMs = missed.get(entry)?.sinceMs ?? Number.NEGATIVE_INFINITY;
+        return !due.has(entry) && !candidates.includes(entry) && nowMs - sinceMs < PATIENCE_MS;
+      }),
+    );
   }
 
   async #decide(
@@ -309,6 +324,15 @@ export class Judgement {
     const path = row.kind === 'folder' ? this.#device.trees.localPath(row.entry) : null;
     if (path !== null) clearProblemsBelow(this.#device, path);
     for (const gone of forgetLocal(this.#device, row)) this.#vanished.delete(gone.entry);
+  }
+
+  /** Whatever is missed now is gone. Call inside a transaction. */
+  forgetMissing(): void {
+    for (const entry of Array.from(this.#vanished.keys())) {
+      const row = this.#device.trees.local(entry);
+      if (row && !row.parked) this.#drop(row);
+    }
+    this.#vanished.clear();
   }
 
   #addWhatRemains(place: Place, now: Seen | undefined, findings: Findings): void {

@@ -1,8 +1,7 @@
 /** What this disk makes of names: measured at each start and whenever the folder is back, for the folder may lie on another disk by then. */
 import type { EntryKind } from '#core/entry.ts';
 import type { EntryId } from '#core/ids.ts';
-import type { NameProfile } from '#core/name-profile.ts';
-import type { Failure } from '#world/folder.ts';
+import type { DiskProfile, Failure } from '#world/folder.ts';
 import type { Device } from './device.ts';
 import type { Problem } from './problems.ts';
 import type { State } from './state.ts';
@@ -30,7 +29,7 @@ export async function learnNames(device: Device): Promise<Failure | null> {
  * What was brought to another disk may lack what that cannot hold, and nobody deleted it: what both sides agreed on is forgotten, as
  * at a first link.
  */
-function useOther({ state, trees, dirty }: Device, names: NameProfile): void {
+function useOther({ state, trees, dirty }: Device, names: DiskProfile): void {
   trees.useNames(names);
   for (const table of ['local', 'synced', 'remote'])
     for (const row of state.sql.prepare(`SELECT entry, kind FROM ${table}`).all())

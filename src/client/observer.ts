@@ -9,6 +9,8 @@ import { escapeForPeople } from '#core/escape.ts';
 import { IGNORE_FILE } from '#core/ignore.ts';
 import { nameFound, spotOf } from '#core/name-profile.ts';
 import { nameHere } from '#core/plan.ts';
+import { forgetLocal } from './gone.ts';
+import { isSameThing } from './identity.ts';
 import { Judgement } from './judgement.ts';
 import type { LocalRow } from './rows.ts';
 import { NAMES_LOOKED_AT_MAX, Settling } from './settling.ts';
@@ -93,7 +95,8 @@ export class Observer {
   #lookAtTwins(stat: Stat): void {
     const { trees } = this.#device;
     for (const row of trees.localByInode(inodeText(stat))) {
-      if (isUnmoved(parseStat(row.stat), stat) && row.exec === stat.exec) continue;
+      const before = parseStat(row.stat);
+      if (isUnmoved(before, stat) && before.exec === stat.exec) continue;
       const path = trees.localPath(row.entry);
       if (path !== null) this.lookAt(path);
     }
@@ -156,13 +159,26 @@ export class Observer {
     for (const directory of this.#unreadable.takeDue(nowMs)) this.#queue.set(directory, true);
     const looks = due.looks.filter((look) => this.#isForLooking(look));
     const lists = this.#takeLists();
-    if (lists.length > 0 || looks.length > 0) {
-      await this.#see(lists, looks, nowMs);
-      return true;
-    }
+    const looked = lists.length > 0 || looks.length > 0;
+    if (looked) await this.#see(lists, looks, nowMs);
+    // Also where something is looked at all the time: a plan may fail, and look again, for the sake of what waits to be judged.
     const judged = await this.#judge(nowMs, rootIsThere);
-    if (!judged && this.quiet) this.#unreadable.rested(nowMs);
-    return judged;
+    if (!judged && !looked && this.quiet) this.#unreadable.rested(nowMs);
+    return looked || judged;
+  }
+
+  /**
+   * What may lie in a directory that cannot be read, and what was known in there, is in the tree no longer. Found later, it is new, and who lost what
+   * was agreed on has no other way to tell it from what was deleted. Call inside a transaction.
+   */
+  forgetUnseen(): void {
+    const { trees } = this.#device;
+    this.#judgement.forgetMissing();
+    for (const directory of this.#unreadable.all) {
+      const folder = trees.localFolderAt(directory);
+      for (const row of folder === null ? [] : [...trees.localChildRows(folder)])
+        if (!row.parked) forgetLocal(this.#device, row);
+    }
   }
 
   #takeHints(nowMs: number): void {
@@ -284,10 +300,11 @@ export class Observer {
   /** Rules that were hinted at and are to be looked at later, while what was made after them is looked at now. */
   async #lookAtWaitingRules(directories: readonly string[]): Promise<[string, ListedEntry][]> {
     const waiting = new Set<string>();
+    const asked = new Set<string>();
     for (const directory of directories) {
-      for (let at = directory; ; at = at.slice(0, Math.max(0, at.lastIndexOf('/')))) {
+      for (let at = directory; !asked.has(at); at = at.slice(0, Math.max(0, at.lastIndexOf('/')))) {
+        asked.add(at);
         if (this.#settling.isWaiting(at, IGNORE_FILE)) waiting.add(at);
-        if (at === '') break;
       }
     }
     if (waiting.size === 0) return [];
@@ -350,6 +367,11 @@ export class Observer {
       this.#notListed(directory, listing, nowMs);
       return;
     }
+    if (this.#isOfAnother(parent, listing.stat)) {
+      this.lookAt(directory);
+      this.#settling.listWhenQuiet(directory, nowMs);
+      return;
+    }
     // It is watched from now on, and only what is listed after that is complete.
     if (this.#unreadable.remove(directory)) {
       this.#queue.set(directory, true);
@@ -373,6 +395,7 @@ export class Observer {
       if (this.#isFresh(directory, row, seen, nowMs)) return;
       this.#sightings.compare({ directory, parent, name: seen.name }, row, seen, findings);
       const path = pathOf({ directory, name: seen.name });
+      if (this.#sightings.isForeign(seen)) return;
       if (row?.kind === 'folder' && seen.stat.kind === 'folder' && (deep || this.#unreadable.has(path)))
         this.#queue.set(path, true);
     };
@@ -399,6 +422,19 @@ export class Observer {
     if (listing.entries.length + listing.unnameable.length === 0) this.#device.ignoring.emptied(parent);
   }
 
+  /**
+   * Another known folder was renamed to where this one was, and nobody has seen that yet. Were they compared, all that is in them would seem to be moved, and
+   * moved back when the folders are recognised.
+   */
+  #isOfAnother(folder: EntryId, stat: Stat): boolean {
+    const { trees } = this.#device;
+    const row = trees.local(folder);
+    if (!row || row.inode === inodeText(stat)) return false;
+    return trees
+      .localByInode(inodeText(stat))
+      .some((other) => other.kind === 'folder' && !other.parked && isSameThing(other, stat) !== false);
+  }
+
   /** What is ignored and was known until now is known no more. */
   #isIgnored(parent: EntryId, row: LocalRow | null, seen: ListedEntry): boolean {
     const { ignoring, trees } = this.#device;
@@ -412,7 +448,7 @@ export class Observer {
   #isFresh(directory: string, row: LocalRow | null, seen: ListedEntry, nowMs: number): boolean {
     if (seen.stat.kind !== 'file') return false;
     if (this.#settling.isWaiting(directory, seen.name)) {
-      if (row) this.#judgement.note({ ...newFindings(), present: [row.entry] }, nowMs);
+      if (row?.kind === 'file') this.#judgement.note({ ...newFindings(), present: [row.entry] }, nowMs);
       return true;
     }
     if (this.#ageMs(seen) >= FRESH_MS) return false;

@@ -11,6 +11,7 @@ import type { Observer } from './observer.ts';
 import type { PlanReads } from './plan-reads.ts';
 import { fileSize } from './reader.ts';
 import { localOf, syncedOf, type LocalRow } from './rows.ts';
+import { parseStat } from './stat-text.ts';
 import { changeId } from './tree-actions.ts';
 
 /** Of either side. Beyond it nothing pairs: what everything is compared with must fit into memory. */
@@ -67,11 +68,21 @@ export class Pairing {
       for (const { entry, found: other } of pairs) {
         if (trees.local(other)?.kind === 'file') this.#uploads.giveUp(other);
         changeId(this.#device, other, entry);
+        this.#keepExec(entry);
         // Another file than the one that had these bytes, and no older than its person's last save.
         unflushed.note(entry);
       }
     });
     return pairs.length > 0;
+  }
+
+  /** A disk that keeps no execute bit gave the new file none: it is what the old one was. */
+  #keepExec(entry: EntryId): void {
+    const { trees } = this.#device;
+    const row = trees.local(entry);
+    const exec = trees.synced(entry)?.exec;
+    if (!trees.names.lacksExec || !row || exec === undefined) return;
+    trees.putLocal({ ...row, exec }, parseStat(row.stat), row.racy);
   }
 
   /** Files, folders and symlinks that both sides had, and that are deleted here and nowhere else yet. */

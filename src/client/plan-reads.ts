@@ -18,15 +18,19 @@ export class PlanReads {
     this.#lookAt = lookAt;
   }
 
-  /** Every entry is planned again afterwards, whatever came of it: `again`. `likes`: manifests that files may be equal to, where not their own. */
+  /**
+   * Every entry is planned again afterwards, whatever came of it: `again`. `likes`: manifests that files may be equal to, where not their own. Of how
+   * many the bytes are known now.
+   */
   async carryOut(
     reads: readonly ReadAction[],
     again: Set<EntryId>,
     likes: ReadonlyMap<EntryId, ManifestId> = new Map(),
-  ): Promise<void> {
+  ): Promise<number> {
     const { trees, deferrals } = this.#device;
     let batch: ReadOrder[] = [];
     let bytes = 0;
+    let known = 0;
     for (const { entry } of reads) {
       again.add(entry);
       const row = trees.local(entry);
@@ -38,34 +42,38 @@ export class PlanReads {
       }
       const size = fileSize(row);
       if (size > SMALL_BYTES_MAX) {
-        await this.#readLarge({ row, path }, likes.get(entry) ?? this.#comparedWith(entry));
+        if (await this.#readLarge({ row, path }, likes.get(entry) ?? this.#comparedWith(entry))) known++;
         continue;
       }
       if (bytes + size > BATCH_PLAIN_BYTES_MAX || batch.length >= 1000) {
-        await this.#readSmall(batch);
+        known += await this.#readSmall(batch);
         batch = [];
         bytes = 0;
       }
       batch.push({ row, path });
       bytes += size;
     }
-    if (batch.length > 0) await this.#readSmall(batch);
+    if (batch.length > 0) known += await this.#readSmall(batch);
+    return known;
   }
 
-  async #readSmall(batch: readonly ReadOrder[]): Promise<void> {
+  async #readSmall(batch: readonly ReadOrder[]): Promise<number> {
     const { state, trees } = this.#device;
     const results = await this.#reader.read(batch);
+    let known = 0;
     state.transaction(() => {
       for (const [entry, read] of results) {
         if (!read) continue;
         trees.setLocalContent(entry, read.sealed.content.contentId, read.racy);
         this.#reader.keep(entry, read);
+        known++;
       }
     });
+    return known;
   }
 
   /** Cut as the version is that it is compared with: else equal bytes would not look equal. */
-  async #readLarge({ row, path }: ReadOrder, like: ManifestId | null): Promise<void> {
+  async #readLarge({ row, path }: ReadOrder, like: ManifestId | null): Promise<boolean> {
     const { folder, keys, clock, signal, state, trees, deferrals } = this.#device;
     const startedMs = clock.nowMs();
     const previous = like && (await this.#manifest(like));
@@ -74,7 +82,7 @@ export class PlanReads {
       this.#lookAt(path);
       if (sealing.kind === 'failed') deferrals.failed(row.entry, path, sealing.code, sealing.detail);
       else deferrals.retry(row.entry);
-      return;
+      return false;
     }
     try {
       for (;;) {
@@ -84,16 +92,17 @@ export class PlanReads {
         if (step.kind === 'changed') {
           this.#lookAt(path);
           deferrals.retry(row.entry);
-          return;
+          return false;
         }
         const { content, stat } = step;
         state.transaction(() => trees.setLocalContent(row.entry, content.contentId, isRacy(stat, startedMs)));
-        return;
+        return true;
       }
     } catch (error) {
       const failure = failureOfOne(error);
       if (!failure) throw error;
       deferrals.failed(row.entry, path, failure.code, failure.message);
+      return false;
     } finally {
       await sealing.close();
     }

@@ -2,6 +2,7 @@
 import type { EntryId, OpId } from '#core/ids.ts';
 import type { Plan } from '#core/plan.ts';
 import { plan } from '#core/planner.ts';
+import type { Attachment } from './attachment.ts';
 import type { Settled, Totals } from './commits.ts';
 import { linkCopies, type Copy } from './conflicts.ts';
 import { freshId, type Device } from './device.ts';
@@ -18,6 +19,7 @@ const ENTRIES_MAX = 4000;
 export class PlanRun {
   readonly #device: Device;
   readonly #observer: Observer;
+  readonly #attachment: Attachment;
   readonly #pairing: Pairing;
   readonly #reads: PlanReads;
   readonly #uploader: Uploader;
@@ -26,6 +28,7 @@ export class PlanRun {
   constructor(
     device: Device,
     observer: Observer,
+    attachment: Attachment,
     parts: {
       readonly pairing: Pairing;
       readonly reads: PlanReads;
@@ -35,6 +38,7 @@ export class PlanRun {
   ) {
     this.#device = device;
     this.#observer = observer;
+    this.#attachment = attachment;
     this.#pairing = parts.pairing;
     this.#reads = parts.reads;
     this.#uploader = parts.uploader;
@@ -51,7 +55,7 @@ export class PlanRun {
     this.#device.held.reconsider(batch.keys(), (found, entry) => changeId(this.#device, found, entry));
     const made = plan(trees, batch.keys(), { deviceName, date });
     const again = new Set(made.waiting);
-    const done = await this.#carryOut(made, again);
+    const done = await this.#carryOut(made, batch.keys(), again);
     state.transaction(() => {
       for (const [entry, mark] of batch) {
         if (again.has(entry)) continue;
@@ -66,14 +70,19 @@ export class PlanRun {
   }
 
   /** How much was done. */
-  async #carryOut(made: Plan, again: Set<EntryId>): Promise<number> {
+  async #carryOut(made: Plan, batch: Iterable<EntryId>, again: Set<EntryId>): Promise<number> {
     const { state } = this.#device;
-    let done = made.tree.length + made.reads.length;
+    let done = made.tree.length;
     const apply = () => applyTreeActions(this.#device, made.tree);
-    // What is to leave this disk is written down for good before anything of it does.
-    if (made.tree.some(({ kind }) => kind === 'withdraw')) state.durably(apply);
-    else if (made.tree.length > 0) state.transaction(apply);
-    if (made.reads.length > 0) await this.#reads.carryOut(made.reads, again);
+    // What is to leave this disk is written down for good before anything of it does, and no older state may go on from then: the next plan does the rest.
+    if (made.tree.some(({ kind }) => kind === 'withdraw')) {
+      state.durably(apply);
+      this.#attachment.expire();
+      for (const entry of batch) again.add(entry);
+      return done;
+    }
+    if (made.tree.length > 0) state.transaction(apply);
+    if (made.reads.length > 0) done += await this.#reads.carryOut(made.reads, again);
     if (made.up.length > 0 || made.conflicts.length > 0) {
       const copies: Copy[] = [];
       const up = this.#pairing.notSuspect(made.up, again);

@@ -98,10 +98,10 @@ export class RemoteTree {
 
   /**
    * The listing becomes the remote tree. `union`: history may have been rewritten, so nothing of what was agreed on before counts, and nothing
-   * is deleted on either side. Else it holds the trash as well, and what it shows neither there nor live was deleted by nobody: the
-   * server has lost it, and gets it again.
+   * is deleted on either side; it is called to forget what the local tree has and the disk did not show. Null: the listing holds the trash as well,
+   * and what it shows neither there nor live was deleted by nobody: the server has lost it, and gets it again.
    */
-  finishListing(union: boolean): void {
+  finishListing(union: (() => void) | null): void {
     const { state, trees, log } = this.#device;
     const head = state.meta('listing');
     if (head === null) throw new HoldfastError('integrity', 'a listing ends that was not begun');
@@ -118,7 +118,10 @@ export class RemoteTree {
       for (const row of changed)
         this.#changed(row['entry'] as EntryId, row['kind'] as Entry['kind'], row['name'] as string);
       dirtyUnwanted(this.#device);
-      if (union) this.#forgetAgreements();
+      if (union) {
+        union();
+        this.#forgetAgreements();
+      }
       state.sql.exec(
         `DELETE FROM remote;
          INSERT INTO remote SELECT entry, parent, name, kind, revision, placed, seq, content, manifest, size, target, mtime_us, exec FROM listing;

@@ -82,8 +82,10 @@ export class Selection {
     if (wanted) return;
     const waiting: ChoiceChange[] = [];
     for (const row of trees.localSubtree(entry)) {
-      const there = trees.remote(row.entry);
+      const [there, agreed] = [trees.remote(row.entry), trees.synced(row.entry)];
       if (there?.parent === row.parent && there.name === row.name) continue;
+      // Others moved it away, and it has yet to follow: nobody chose about the place where they want it.
+      if (there && agreed?.parent === row.parent && agreed.name === row.name) continue;
       waiting.push([row.entry, { self: false, below: false }]);
       this.#dirty.add(row.entry, row.kind);
     }

@@ -91,7 +91,7 @@ export class Sightings {
       kind: stat.kind,
       contentId: null,
       target: stat.kind === 'symlink' ? seen.target : null,
-      exec: stat.kind === 'file' && stat.exec,
+      exec: trees.isExec(stat, false),
     };
     trees.putLocal(row, stat, false);
     dirty.add(entry, stat.kind);
@@ -112,7 +112,7 @@ export class Sightings {
         ...known,
         contentId: null,
         target: known.kind === 'symlink' ? seen.target : null,
-        exec: known.kind === 'file' && seen.stat.exec,
+        exec: trees.isExec(seen.stat, known.exec),
       },
       seen.stat,
       false,
@@ -124,13 +124,14 @@ export class Sightings {
   move(known: LocalRow, place: Place, seen: ListedEntry): void {
     const { trees, dirty } = this.#device;
     const before = parseStat(known.stat);
-    const unchanged = before.size === seen.stat.size && before.mtimeNs === seen.stat.mtimeNs;
+    const unchanged =
+      before.size === seen.stat.size && before.mtimeNs === seen.stat.mtimeNs && this.#leadsTheSame(known, seen);
     const called = this.#calledNow(known, place.name);
     trees.moveLocal(known.entry, place.parent, called);
     dirtyStaying(this.#device, known.parent);
     const moved = { ...known, ...called, parent: place.parent };
     if (known.kind === 'folder' || unchanged)
-      trees.putLocal({ ...moved, exec: known.kind === 'file' && seen.stat.exec }, seen.stat, known.racy);
+      trees.putLocal({ ...moved, exec: trees.isExec(seen.stat, known.exec) }, seen.stat, known.racy);
     else this.#putChanged(moved, seen);
     dirty.add(known.entry, known.kind);
   }
@@ -162,7 +163,7 @@ export class Sightings {
 
   #compareSame(place: Place, known: LocalRow, seen: ListedEntry, findings: Findings): void {
     const { stat } = seen;
-    if (statText(stat) === known.stat) {
+    if (statText(stat) === known.stat && this.#leadsTheSame(known, seen)) {
       findings.present.push(known.entry);
       if (!known.racy) return;
       const nowMs = this.#device.clock.nowMs();
@@ -180,6 +181,14 @@ export class Sightings {
     // Whatever became of the inode: programs save by putting a new file under the old name.
     findings.present.push(known.entry);
     this.refresh(known, seen, findings);
+  }
+
+  /**
+   * A link that was made anew within the tick may have been given the number of the one before it, and so all of its stat. Windows shows other
+   * slashes in a target than it was given; there the stat has to do.
+   */
+  #leadsTheSame(known: LocalRow, { target }: ListedEntry): boolean {
+    return target === known.target || this.#device.trees.names.refuses === 'windows';
   }
 
   #appeared(place: Place, occupant: LocalRow | null, seen: ListedEntry, findings: Findings): void {

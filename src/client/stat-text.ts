@@ -60,8 +60,10 @@ export function isRacyPlaced(stat: Stat): boolean {
   return apartNs < windowNs(stat);
 }
 
+/** The nearest that a row can hold, from 1684 to 2255: disks have times beyond that, and a broken clock or an archive gives them. */
 export function mtimeUsOf(stat: Stat): number {
-  return Number(stat.mtimeNs / 1000n);
+  const us = Number(stat.mtimeNs / 1000n);
+  return Math.min(Math.max(us, Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER);
 }
 
 /** What disks keep of a time that a file is given: some to the millisecond, exFAT to 10 ms, HFS+ and ext3 to a second, FAT to two. */

@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import type { Entry } from '#core/entry.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { ROOT_ENTRY, type ContentId, type EntryId } from '#core/ids.ts';
 import type { Stat } from '#world/folder.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
 import { Dirty } from './dirty.ts';
+import { tryAgain } from './names.ts';
 import { Problems } from './problems.ts';
 import { openState } from './state.ts';
 import { Trees } from './trees.ts';
@@ -53,35 +55,36 @@ test('a state of a later version is refused and left as it is', () => {
   const state = openState(sqliteOpener, path);
   state.setMeta('format', '99');
   state.close();
+  const before = readFileSync(path);
   assert.throws(
     () => openState(sqliteOpener, path),
     (error) => error instanceof HoldfastError && error.code === 'newer_version',
   );
+  assert.ok(readFileSync(path).equals(before));
 });
 
-test('a state of the version before goes on as it is', () => {
-  const path = fresh();
-  const state = openState(sqliteOpener, path);
-  state.sql.exec('ALTER TABLE unflushed DROP COLUMN stat');
-  state.setMeta('format', '1');
-  state.setMeta('root_id', 'abc');
-  state.sql.exec(`INSERT INTO unflushed (entry, content, mtime_us) VALUES ('e', 'c', 1)`);
-  state.close();
-  for (const _ of [1, 2]) {
-    const again = openState(sqliteOpener, path);
-    assert.equal(again.meta('root_id'), 'abc');
-    assert.deepEqual(
-      { ...again.sql.prepare('SELECT entry, content, mtime_us, stat FROM unflushed').get() },
-      {
-        entry: 'e',
-        content: 'c',
-        mtime_us: 1,
-        stat: null,
-      },
-    );
-    again.close();
-  }
-});
+for (const { format, lacks } of [
+  { format: 1, lacks: ['stat', 'target'] },
+  { format: 2, lacks: ['target'] },
+])
+  test(`a state of format ${format} goes on as it is`, () => {
+    const path = fresh();
+    const state = openState(sqliteOpener, path);
+    for (const column of lacks) state.sql.exec(`ALTER TABLE unflushed DROP COLUMN ${column}`);
+    state.setMeta('format', String(format));
+    state.setMeta('root_id', 'abc');
+    state.sql.exec(`INSERT INTO unflushed (entry, content, mtime_us) VALUES ('e', 'c', 1)`);
+    state.close();
+    for (const _ of [1, 2]) {
+      const again = openState(sqliteOpener, path);
+      assert.equal(again.meta('root_id'), 'abc');
+      assert.deepEqual(
+        { ...again.sql.prepare('SELECT * FROM unflushed').get() },
+        { n: 1, entry: 'e', content: 'c', mtime_us: 1, stat: null, target: null },
+      );
+      again.close();
+    }
+  });
 
 test('paths follow moves of folders', () => {
   const state = openState(sqliteOpener, fresh());
@@ -115,6 +118,24 @@ test('an entry that takes another id takes its children along, and all are dirty
   assert.deepEqual(trees.localChildren(id('f')), [id('b')]);
   assert.equal(trees.localPath(id('b')), 'a/b');
   assert.deepEqual([...dirty.take(10).keys()].sort(), [id('a'), id('b'), id('f')]);
+  state.close();
+});
+
+test('what lies elsewhere than in its folder is told of when that comes, by whatever way', () => {
+  const state = openState(sqliteOpener, fresh());
+  const freed: EntryId[] = [];
+  const trees = new Trees(state, (entry) => freed.push(entry));
+  trees.putRemote(folderAt(id('f'), ROOT_ENTRY));
+  for (const name of ['a', 'b', 'c']) trees.putRemote(folderAt(id(name), id('f')));
+  local(trees, id('a'), ROOT_ENTRY, 'a', 'folder');
+  assert.deepEqual(freed, []);
+  local(trees, id('e'), ROOT_ENTRY, 'e', 'folder');
+  local(trees, id('b'), id('e'), 'b', 'folder');
+  trees.renameLocalId(id('e'), id('f'));
+  assert.deepEqual(freed.splice(0), [id('a')], 'found there');
+  trees.dropLocal({ entry: id('f'), kind: 'folder' });
+  local(trees, id('f'), ROOT_ENTRY, 'f', 'folder');
+  assert.deepEqual(freed, [id('a')], 'made there');
   state.close();
 });
 
@@ -167,24 +188,46 @@ test('the merge base of the bytes moves without the place', () => {
   state.close();
 });
 
+function folderAt(entry: EntryId, parent: EntryId): Entry {
+  const numbers = { revision: 1, placed: 1, seq: 1, mtimeUs: 0 };
+  return {
+    entry,
+    parent,
+    name: entry,
+    kind: 'folder',
+    ...numbers,
+    content: null,
+    target: null,
+    exec: false,
+    trashedFrom: null,
+  };
+}
+
+test('what this disk refused once is tried again with all in it', () => {
+  const state = openState(sqliteOpener, fresh());
+  const trees = new Trees(state);
+  const dirty = new Dirty(state);
+  for (const [entry, parent] of [
+    ['a', ROOT_ENTRY],
+    ['b', id('a')],
+    ['c', id('b')],
+    ['d', ROOT_ENTRY],
+  ] as const) {
+    const made = folderAt(id(entry), parent);
+    trees.putRemote(made);
+    if (entry === 'a' || entry === 'b') trees.putSynced(made, 'name_impossible');
+    else local(trees, id(entry), ROOT_ENTRY, entry, 'folder');
+  }
+  tryAgain({ state, trees, dirty });
+  assert.deepEqual([...dirty.take(10).keys()].sort(), [id('a'), id('b')]);
+  assert.deepEqual([trees.synced(id('a')), trees.synced(id('b'))], [null, null]);
+  state.close();
+});
+
 test('a folder that would lie in itself is told from one that would not', () => {
   const state = openState(sqliteOpener, fresh());
   const trees = new Trees(state);
-  const remote = (entry: EntryId, parent: EntryId): void =>
-    trees.putRemote({
-      entry,
-      parent,
-      name: entry,
-      kind: 'folder',
-      revision: 1,
-      placed: 1,
-      seq: 1,
-      content: null,
-      target: null,
-      mtimeUs: 0,
-      exec: false,
-      trashedFrom: null,
-    });
+  const remote = (entry: EntryId, parent: EntryId): void => trees.putRemote(folderAt(entry, parent));
   remote(id('a'), ROOT_ENTRY);
   remote(id('b'), id('a'));
   remote(id('c'), id('b'));
@@ -195,5 +238,6 @@ test('a folder that would lie in itself is told from one that would not', () => 
   // Between two rows of one group it may be so, and is walked once all the same.
   remote(id('a'), id('c'));
   assert.deepEqual([...trees.remoteSubtree(id('a'))].sort(), [id('b'), id('c')]);
+  assert.equal(trees.goesRound(id('d'), id('c')), true);
   state.close();
 });

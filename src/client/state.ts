@@ -2,7 +2,7 @@
 import { hasCode, HoldfastError } from '#core/errors.ts';
 import type { SqlDatabase, SqlOpener, SqlStatement } from '#world/sql.ts';
 
-const FORMAT = 2;
+const FORMAT = 3;
 
 const SCHEMA = `
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -41,7 +41,7 @@ CREATE TABLE uploads (subject TEXT PRIMARY KEY, upload TEXT NOT NULL, target TEX
 CREATE TABLE staging (entry TEXT PRIMARY KEY, stage TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE placing (path TEXT PRIMARY KEY, entry TEXT NOT NULL, content TEXT NOT NULL, mtime_us INTEGER NOT NULL, name TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE parking (slot TEXT PRIMARY KEY, entry TEXT NOT NULL, path TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE unflushed (n INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT NOT NULL, content TEXT, mtime_us INTEGER NOT NULL, stat TEXT);
+CREATE TABLE unflushed (n INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT NOT NULL, content TEXT, mtime_us INTEGER NOT NULL, stat TEXT, target TEXT);
 CREATE INDEX unflushed_entry ON unflushed (entry);
 CREATE TABLE merges (
   copy TEXT PRIMARY KEY, entry TEXT NOT NULL, base TEXT NOT NULL, made INTEGER NOT NULL,
@@ -148,10 +148,20 @@ export class State {
 
 /**
  * Opens or makes a state file. Not exclusively, so that another process can read the status and write down a choice
- * (`selection.ts`); that one client alone works on it is the caller's to see to. Throws `newer_version` for a file of a later Holdfast, untouched.
+ * (`selection.ts`); that one client alone works on it is the caller's to see to. Throws `newer_version` for a file of a later Holdfast, untouched, and
+ * `integrity` for a damaged one: without it the folder is linked anew, but that is for a person to say.
  */
 export function openState(opener: SqlOpener, path: string, options: { readonly readOnly?: boolean } = {}): State {
-  const readOnly = options.readOnly ?? false;
+  try {
+    return open(opener, path, options.readOnly ?? false);
+  } catch (error) {
+    if (!hasCode(error, 'integrity')) throw error;
+    const detail = `what this device knows of the linked folder is damaged (${path}); nothing was changed: move the file away, and the folder is united with the space anew, which deletes nothing`;
+    throw new HoldfastError('integrity', detail, { cause: error });
+  }
+}
+
+function open(opener: SqlOpener, path: string, readOnly: boolean): State {
   const sql = opener.open(path, { durability: 'normal', readOnly });
   try {
     const made = sql
@@ -169,7 +179,8 @@ export function openState(opener: SqlOpener, path: string, options: { readonly r
       throw new HoldfastError('newer_version', 'the state of this link was written by a newer version of Holdfast');
     if (format < FORMAT && !readOnly)
       state.transaction(() => {
-        sql.exec('ALTER TABLE unflushed ADD COLUMN stat TEXT');
+        if (format < 2) sql.exec('ALTER TABLE unflushed ADD COLUMN stat TEXT');
+        sql.exec('ALTER TABLE unflushed ADD COLUMN target TEXT');
         state.setMeta('format', String(FORMAT));
       });
     return state;

@@ -1,5 +1,5 @@
 /** What a person, or `--once`, wants to know of a link; written into the state so that another process can read it. */
-import { errorTable } from '#core/errors.ts';
+import { errorTable, type ErrorCode } from '#core/errors.ts';
 import type { Absence } from '#core/plan.ts';
 import type { SqlOpener } from '#world/sql.ts';
 import { listConflicts, type Conflict } from './conflict-list.ts';
@@ -47,6 +47,10 @@ export function storeStatus(state: State, status: Status): void {
 }
 
 const WRITTEN_EVERY_MS = 1000;
+/** What may be over by itself, as when another program holds a file for a moment, but mostly takes somebody who changes something. It goes on being tried. */
+const FOR_PEOPLE: ReadonlySet<ErrorCode> = new Set(['not_permitted_by_disk', 'no_space']);
+const PATIENCE_MS = 5000;
+const subjectOf = ({ code, path }: Problem): string => `${code} ${path}`;
 /** Told in full; a pool that is down may concern every file. */
 const PROBLEMS_TOLD_MAX = 200;
 
@@ -54,6 +58,8 @@ export class StatusBook {
   readonly #device: Device;
   #last: Status | null = null;
   #writtenMs = Number.NEGATIVE_INFINITY;
+  /** Problems that are told, and since when (monotonic). */
+  #since: ReadonlyMap<string, number> = new Map();
   /** False where the disk had no room for the last one. */
   #stored = true;
 
@@ -77,7 +83,7 @@ export class StatusBook {
     const counted = presences.map((row) => [row['presence'] as string, Number(row['n'])] as const);
     const files = counted.find(([presence]) => presence === 'here')?.[1] ?? 0;
     const notHere = Object.fromEntries(counted.filter(([presence]) => presence !== 'here')) as NotHere;
-    const stuck = told.every(({ code }) => errorTable[code].retry === 'never');
+    const stuck = this.#areStuck(told);
     const inSync = idle && all === 0 && told.length === 0;
     const shown = [...told, ...impossibleNames(state, trees)];
     return {
@@ -94,9 +100,23 @@ export class StatusBook {
     };
   }
 
+  /** Nothing but somebody's doing will end them. */
+  #areStuck(told: readonly Problem[]): boolean {
+    const nowMs = this.#device.clock.monotonicMs();
+    const before = this.#since;
+    this.#since = new Map(told.map((one) => [subjectOf(one), before.get(subjectOf(one)) ?? nowMs]));
+    return told.every((one) => {
+      const toldMs = nowMs - (this.#since.get(subjectOf(one)) ?? nowMs);
+      return errorTable[one.code].retry === 'never' || (FOR_PEOPLE.has(one.code) && toldMs >= PATIENCE_MS);
+    });
+  }
+
   /** Whether it is time to make a new one. */
   isDue(idle: boolean): boolean {
-    return this.#last?.settled !== idle || this.#device.clock.monotonicMs() - this.#writtenMs >= WRITTEN_EVERY_MS;
+    const { settled, inSync } = this.#last ?? NOT_YET;
+    // What was told as stuck may have been solved in the very turn after which nothing is left to do.
+    if (settled !== idle || (idle && !inSync)) return true;
+    return this.#device.clock.monotonicMs() - this.#writtenMs >= WRITTEN_EVERY_MS;
   }
 
   write(status: Status): void {

@@ -39,7 +39,7 @@ export async function takePlaced(device: Device, placed: Placed, stat: Stat): Pr
   const alias = name === here ? null : here;
   const contentId = kind === 'file' ? (text as ContentId) : null;
   const target = kind === 'symlink' ? text : null;
-  const exec = kind === 'file' && stat.exec;
+  const exec = trees.isExec(stat, remote.exec);
   state.transaction(() => {
     trees.putLocal({ entry, parent, name, alias, kind, contentId, target, exec }, stat, isRacyPlaced(stat));
     const before = trees.synced(entry);

@@ -2,9 +2,9 @@
 import type { Entry, EntryKind } from '#core/entry.ts';
 import { ROOT_ENTRY, type ContentId, type EntryId } from '#core/ids.ts';
 import { IGNORE_FILE } from '#core/ignore.ts';
-import { EXACT_NAMES, isRefused, spotOf, type NameProfile } from '#core/name-profile.ts';
+import { EXACT_NAMES, isRefused, spotOf } from '#core/name-profile.ts';
 import { nameHere, type Absence, type LocalEntry, type TreesView, type Unwanted } from '#core/plan.ts';
-import type { Stat } from '#world/folder.ts';
+import type { DiskProfile, Stat } from '#world/folder.ts';
 import type { SqlStatement } from '#world/sql.ts';
 import type { State } from './state.ts';
 import { inodeText, statText } from './stat-text.ts';
@@ -24,28 +24,31 @@ export class Trees implements TreesView {
   /** Paths that the disk refused, whatever its profile says, or has given to what nobody syncs. */
   readonly #refused = new Set<string>();
   readonly #onFreed: (entry: EntryId, kind: EntryKind) => void;
-  #names: NameProfile;
+  #names: DiskProfile;
   appliedSeq = 0;
   /** What the person wants kept from this device. */
   wish: (entry: Entry) => Unwanted | null = () => null;
   /** Folders whose file of rules may be another than before, or that have another id. */
   readonly rulesTouched = new Set<EntryId>();
 
-  /** `onFreed` hears of entries that are here under an alias, and whose own name may be free now: for whoever changes the local tree. */
+  /**
+   * `onFreed` hears of entries that may take their place now, for whoever changes the local tree: what is here under an alias and whose own name
+   * may be free, what lies elsewhere and whose folder came.
+   */
   constructor(state: State, onFreed: (entry: EntryId, kind: EntryKind) => void = () => {}) {
     this.#state = state;
     this.#onFreed = onFreed;
     this.#sql = statements(state);
     const kept = state.meta('names');
-    this.#names = kept === null ? EXACT_NAMES : (JSON.parse(kept) as NameProfile);
+    this.#names = kept === null ? EXACT_NAMES : (JSON.parse(kept) as DiskProfile);
   }
 
-  get names(): NameProfile {
+  get names(): DiskProfile {
     return this.#names;
   }
 
   /** The disk is found to be another than it was. Call inside a transaction. */
-  useNames(names: NameProfile): void {
+  useNames(names: DiskProfile): void {
     this.#names = names;
     this.#state.setMeta('names', JSON.stringify(names));
     this.#refused.clear();
@@ -57,6 +60,11 @@ export class Trees implements TreesView {
       if (!last) return;
       after = last.entry;
     }
+  }
+
+  /** Whether a file is executable: as the disk shows it, or `known` where the disk has nothing to show. */
+  isExec(stat: Stat, known: boolean): boolean {
+    return stat.kind === 'file' && (this.#names.lacksExec ? known : stat.exec);
   }
 
   refuses(parent: EntryId, name: string): boolean {
@@ -213,10 +221,12 @@ export class Trees implements TreesView {
     }
   }
 
-  /** Whether the folder, put into that one, would lie in itself. */
+  /** Whether the folder, put into that one, would lie in itself, or in what goes round already. */
   goesRound(folder: EntryId, parent: EntryId): boolean {
+    const passed = new Set([folder]);
     for (let at = parent; at !== ROOT_ENTRY; ) {
-      if (at === folder) return true;
+      if (passed.has(at)) return true;
+      passed.add(at);
       const row = this.remote(at);
       if (!row) return false;
       at = row.parent;
@@ -235,6 +245,7 @@ export class Trees implements TreesView {
   /** Not for what changes its place: that is `moveLocal`. */
   putLocal(row: Omit<LocalEntry, 'parked'>, stat: Stat, racy: boolean): void {
     if (row.name === IGNORE_FILE) this.rulesTouched.add(row.parent);
+    const comes = row.kind === 'folder' && this.local(row.entry) === null;
     this.#sql.putLocal.run(
       row.entry,
       row.parent,
@@ -249,11 +260,13 @@ export class Trees implements TreesView {
       inodeText(stat),
       racy ? 1 : 0,
     );
+    if (comes) this.#tellFreed(this.#sql.belonging.all(row.entry));
   }
 
   /** New stat of the same thing; the content stays what is known of it. */
   setLocalStat(entry: EntryId, stat: Stat): void {
-    this.#sql.setLocalStat.run(statText(stat), inodeText(stat), stat.exec ? 1 : 0, entry);
+    const exec = this.isExec(stat, this.local(entry)?.exec ?? false);
+    this.#sql.setLocalStat.run(statText(stat), inodeText(stat), exec ? 1 : 0, entry);
   }
 
   setLocalContent(entry: EntryId, contentId: ContentId, racy: boolean): void {
@@ -288,6 +301,7 @@ export class Trees implements TreesView {
     this.forgetPaths();
     this.#sql.renameLocalId.run(to, from);
     this.#sql.reparentLocal.run(to, from);
+    this.#tellFreed(this.#sql.belonging.all(to));
   }
 
   dropLocal(row: { readonly entry: EntryId; readonly kind: EntryKind }): void {
@@ -412,6 +426,10 @@ function statements({ sql }: State) {
     setLocalSpot: sql.prepare('UPDATE local SET spot = ?, awaits = ? WHERE entry = ?'),
     waitingFor: sql.prepare(
       'SELECT other.entry, other.kind FROM local AS one JOIN local AS other ON other.parent = one.parent AND other.awaits = one.spot WHERE one.entry = ?',
+    ),
+    // What is on this disk, and not in this folder, where the space has it.
+    belonging: sql.prepare(
+      'SELECT local.entry, local.kind FROM remote CROSS JOIN local ON local.entry = remote.entry WHERE remote.parent = ? AND local.parent <> remote.parent',
     ),
     remoteChildren: sql.prepare('SELECT entry FROM remote WHERE parent = ?'),
     localChildren: sql.prepare('SELECT entry FROM local WHERE parent = ?'),

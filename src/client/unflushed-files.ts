@@ -3,13 +3,14 @@
  * power cut may still tear them, take them, or bring back what was there before. What is lost like that was not deleted or edited by anybody, and
  * is fetched again. Written down with its bytes' time, before it is sent; forgotten once the disk was told to keep it.
  */
+import type { Entry } from '#core/entry.ts';
 import type { ContentId, EntryId } from '#core/ids.ts';
 import type { Clock } from '#world/clock.ts';
 import type { Folder } from '#world/folder.ts';
 import type { SqlStatement } from '#world/sql.ts';
 import { failureOfOne } from './device.ts';
 import { isOutage } from './line.ts';
-import type { Sent } from './sent.ts';
+import type { ReadFrom, Sent } from './sent.ts';
 import { inodeText, mtimeUsOf, parseStat } from './stat-text.ts';
 import type { State } from './state.ts';
 import type { Trees } from './trees.ts';
@@ -25,8 +26,10 @@ export type Unflushed = {
   readonly entry: EntryId;
   readonly content: ContentId | null;
   readonly mtimeUs: number;
-  /** Of the very file that had these bytes, where it is known. */
+  /** Of the very file that had these bytes, or the link that led there, where it is known. */
   readonly stat: string | null;
+  /** Of a link. */
+  readonly target: string | null;
 };
 
 type Missed = { readonly entries: ReadonlySet<EntryId>; readonly unreadable: boolean };
@@ -48,7 +51,9 @@ export class UnflushedFiles {
     this.#trees = trees;
     this.#folder = folder;
     this.#clock = clock;
-    this.#add = state.sql.prepare('INSERT INTO unflushed (entry, content, mtime_us, stat) VALUES (?, ?, ?, ?)');
+    this.#add = state.sql.prepare(
+      'INSERT INTO unflushed (entry, content, mtime_us, stat, target) VALUES (?, ?, ?, ?, ?)',
+    );
     this.#isKnown = state.sql.prepare('SELECT 1 FROM unflushed WHERE entry = ? LIMIT 1');
     this.#all = state.sql.prepare('SELECT * FROM unflushed ORDER BY n');
     this.#follow = state.sql.prepare('UPDATE unflushed SET entry = ? WHERE entry = ?');
@@ -59,7 +64,9 @@ export class UnflushedFiles {
   /** What both sides have, as it turned out. Call in the transaction that agrees on it. */
   note(entry: EntryId): void {
     const row = this.#trees.local(entry);
-    if (row) this.#put(entry, row.contentId, row.kind === 'file' ? mtimeUsOf(parseStat(row.stat)) : 0, row.stat);
+    if (!row) return;
+    const { contentId: content, stat, target } = row;
+    this.#put({ entry, content, mtimeUs: row.kind === 'file' ? mtimeUsOf(parseStat(stat)) : 0, stat, target });
   }
 
   /** What was one entry is another from now on. Call in that transaction. */
@@ -70,15 +77,29 @@ export class UnflushedFiles {
   /** Call in the transaction that writes the commit down. The first time, with what the entry was before: that may come back. */
   noteSent(sent: readonly Sent[]): void {
     for (const one of sent) {
-      if (one.kind === 'create' || one.kind === 'copy')
-        this.#put(one.entry.entry, one.entry.content?.contentId ?? null, one.entry.mtimeUs, one.read?.stat ?? null);
-      else if (one.kind === 'update' && one.content) {
+      if (one.kind === 'create' || one.kind === 'copy') this.#putSent(one.entry, one.read);
+      else if (one.kind === 'update' && (one.content || one.target !== null)) {
         const before = this.#trees.remote(one.entry);
-        if (before?.content && !this.#isKnown.get(one.entry))
-          this.#put(one.entry, before.content.contentId, before.mtimeUs, null);
-        this.#put(one.entry, one.content.contentId, one.mtimeUs, one.read?.stat ?? null);
+        if (before && (before.content || before.target !== null) && !this.#isKnown.get(one.entry))
+          this.#putSent(before, null, null);
+        this.#putSent(one, one.read);
       }
     }
+  }
+
+  #putSent(
+    sent: Pick<Entry, 'entry' | 'content' | 'target' | 'mtimeUs'>,
+    read: ReadFrom | null,
+    stat: string | null = read?.stat ?? this.#statOfLink(sent),
+  ): void {
+    const { entry, content, target, mtimeUs } = sent;
+    this.#put({ entry, content: content?.contentId ?? null, mtimeUs, stat, target });
+  }
+
+  /** Nothing is read of a link but where it leads. */
+  #statOfLink({ entry, target }: Pick<Entry, 'entry' | 'target'>): string | null {
+    const row = target === null ? null : this.#trees.local(entry);
+    return row?.target === target ? row.stat : null;
   }
 
   rows(): Unflushed[] {
@@ -88,6 +109,7 @@ export class UnflushedFiles {
       content: row['content'] as ContentId | null,
       mtimeUs: row['mtime_us'] as number,
       stat: row['stat'] as string | null,
+      target: row['target'] as string | null,
     }));
   }
 
@@ -138,8 +160,8 @@ export class UnflushedFiles {
     return { entries, unreadable };
   }
 
-  #put(entry: EntryId, content: ContentId | null, mtimeUs: number, stat: string | null): void {
-    this.#add.run(entry, content, mtimeUs, stat);
+  #put({ entry, content, mtimeUs, stat, target }: Omit<Unflushed, 'n'>): void {
+    this.#add.run(entry, content, mtimeUs, stat, target);
     this.#dueMs ??= this.#clock.monotonicMs() + REST_MS;
   }
 }

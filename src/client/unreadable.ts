@@ -35,6 +35,10 @@ export class Unreadable {
     return this.#directories.has(directory);
   }
 
+  get all(): Iterable<string> {
+    return this.#directories.keys();
+  }
+
   /** It was tried, and could not be read. */
   add(directory: string, failure: Failure, nowMs: number): void {
     this.#problems.set(`list:${directory}`, {

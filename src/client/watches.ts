@@ -26,7 +26,8 @@ export class Watches {
     this.#refused = true;
     this.#log.warn('the system watches no more directories; changes in the others are found by looking once a minute', {
       directory,
-      remedy: 'raise fs.inotify.max_user_watches',
+      remedy:
+        'raise fs.inotify.max_user_watches; where not even the first is watched, fs.inotify.max_user_instances or the limit of open files (ulimit -n)',
     });
   }
 
