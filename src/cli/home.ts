@@ -72,6 +72,13 @@ export function readIdentity(home: string, cluster: ClusterId | null = currentCl
   return cluster === null ? null : readJson(identityPath(home, cluster), identitySchema);
 }
 
+/** Every cluster that this home is a device of. */
+export function readIdentities(home: string): readonly Identity[] {
+  const directory = join(home, 'clusters');
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory).flatMap((cluster) => readIdentity(home, cluster as ClusterId) ?? []);
+}
+
 export function requireIdentity(home: string): Identity {
   const identity = readIdentity(home);
   if (identity) return identity;
@@ -145,8 +152,12 @@ function readText(path: string): string | null {
 function readJson<T>(path: string, schema: z.ZodType<T>): T | null {
   const text = readText(path);
   if (text === null) return null;
-  const parsed = schema.safeParse(parseJson(path, text));
+  const json = parseJson(path, text);
+  const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
+  // Each of them is of version 1 so far.
+  if (Number((json as { version?: unknown } | null)?.version) > 1)
+    throw new HoldfastError('newer_version', `${path} was written by a newer version of Holdfast; nothing was changed`);
   throw new HoldfastError(
     'integrity',
     `${path} is not what it should be (${parsed.error.issues[0]?.path.join('.') ?? ''}: ${parsed.error.issues[0]?.message ?? ''}); nothing was changed`,

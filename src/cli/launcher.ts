@@ -51,6 +51,8 @@ export type NodePlan = {
   readonly port: number;
   /** Null: as the node's directory says; for a new one, `others`. */
   readonly pool: string | null;
+  /** Where it is; null: nowhere in particular. */
+  readonly site: string | null;
   readonly name: string;
   /** Needed once, for a new directory. */
   readonly ticket: string | null;

@@ -1,11 +1,12 @@
 /** `holdfast nodes`: the storage nodes, and how they leave. `holdfast pools`: how many copies are kept where. */
 import { HoldfastError } from '#core/errors.ts';
-import { limits } from '#core/limits.ts';
+import { poolOfNodes } from '#core/pool-name.ts';
 import { ask } from '#protocol/call.ts';
 import {
   nodesDrain,
   nodesList,
   nodesRemove,
+  nodesSite,
   nodesTrust,
   nodesWhatif,
   poolsList,
@@ -27,6 +28,7 @@ export function nodeLine(node: NodeRow): readonly string[] {
     node.node.slice(0, 8),
     shown(node.name),
     node.pool,
+    node.site ?? '-',
     node.address,
     node.standing === 'in' ? node.state : node.state === 'ok' ? node.standing : `${node.state}, ${node.standing}`,
     `${counted(node.blocks, 'block')}`,
@@ -39,7 +41,7 @@ export async function listNodes(context: Context): Promise<void> {
   const { response } = await withServer(context, (peer, signal) => ask(peer, nodesList, {}, signal));
   context.output.value(response.nodes);
   for (const line of table([
-    ['NODE', 'NAME', 'POOL', 'ADDRESS', 'STATE', 'HOLDS', 'SIZE', 'DISK'],
+    ['NODE', 'NAME', 'POOL', 'SITE', 'ADDRESS', 'STATE', 'HOLDS', 'SIZE', 'DISK'],
     ...response.nodes.map(nodeLine),
   ]))
     context.output.line(line);
@@ -116,6 +118,18 @@ export async function drainNode(context: Context, which: string, drain: boolean)
   });
 }
 
+export async function setSite(context: Context, which: string, site: string): Promise<void> {
+  await withServer(context, async (peer, signal) => {
+    const node = await findNode(peer, signal, which);
+    const named = site === 'none' ? null : site;
+    await ask(peer, nodesSite, { node: node.node, site: named }, signal);
+    context.output.value({ node: node.node, site: named });
+    context.output.line(
+      `${shown(node.name)} is ${named === null ? 'nowhere in particular' : `at ${named}`}. Copies that are to lie elsewhere now are moved in the background.`,
+    );
+  });
+}
+
 export async function trustNode(context: Context, which: string): Promise<void> {
   await withServer(context, async (peer, signal) => {
     const node = await findNode(peer, signal, which);
@@ -167,17 +181,23 @@ export async function listPools(context: Context): Promise<void> {
 }
 
 export async function setPool(context: Context, pool: string, copies: number): Promise<void> {
-  if (copies < 1 || copies > limits.copiesMax)
-    throw usage(`a pool keeps 1 to ${limits.copiesMax} copies, not ${copies}`);
   const { response } = await withServer(context, (peer, signal) => ask(peer, poolsSet, { pool, copies }, signal));
   const { nodes } = response.pool;
   context.output.value({ ...response.pool, made: response.made });
-  context.output.line(
-    `Pool ${shown(pool)} ${response.made ? 'is made and ' : ''}keeps ${copies === 1 ? '1 copy, not protected' : `${copies} copies`}.`,
-  );
+  context.output.line(`Pool ${shown(pool)} ${response.made ? 'is made and ' : ''}keeps ${copiesText(copies)}.`);
+  noteFewNodes(context, pool, nodes, copies);
+}
+
+export function copiesText(copies: number): string {
+  return copies === 1 ? '1 copy, not protected' : `${copies} copies`;
+}
+
+/** Where a pool, or a rule that names it, asks for more copies than there are nodes. */
+export function noteFewNodes(context: Context, pool: string, nodes: number, copies: number): void {
   if (nodes >= copies) return;
+  const named = poolOfNodes(pool);
   const takes = nodes < Math.min(2, copies) ? ' Until then its new files wait: they are not safe yet.' : '';
   context.output.note(
-    `The pool ${pool} has ${counted(nodes, 'storage node')}, fewer than copies: add one with "holdfast invite --node --pool ${pool}" and "holdfast node --join TICKET".${takes}`,
+    `The pool ${named} has ${counted(nodes, 'storage node')}, fewer than ${copies} copies: add one with "holdfast invite --node --pool ${named}" and "holdfast node --join TICKET".${takes}`,
   );
 }

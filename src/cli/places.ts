@@ -1,7 +1,8 @@
 /** Which directories a command works on, and which combinations are refused before anything is touched. */
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname, join, relative, resolve, isAbsolute, basename } from 'node:path';
-import { currentCluster, readIdentity } from './home.ts';
+import { HoldfastError } from '#core/errors.ts';
+import { currentCluster, readIdentities, readIdentity } from './home.ts';
 import { usage } from './exit.ts';
 
 /** The data directory that is asked for, by option or environment; null where the default decides. */
@@ -16,9 +17,9 @@ function askedData(option: string | undefined): string | null {
  */
 export function dataDirectory(option: string | undefined, home: string): string {
   const asked = askedData(option);
-  if (asked !== null) return asked;
+  if (asked !== null) return notEmptied(asked, home);
   const usual = resolve('data');
-  if (existsSync(usual)) return usual;
+  if (existsSync(usual)) return notEmptied(usual, home);
   const known = readIdentity(home, currentCluster(home));
   if (known) {
     const where = known.dataDirectory
@@ -29,6 +30,17 @@ export function dataDirectory(option: string | undefined, home: string): string 
     );
   }
   return usual;
+}
+
+/** Where the server of a cluster that this home knows worked, and nothing of it is left, a disk is not mounted: no reason to begin another cluster. */
+function notEmptied(data: string, home: string): string {
+  if (['meta.db', 'root.key'].some((name) => existsSync(join(data, 'server', name)))) return data;
+  const lost = readIdentities(home).find(({ dataDirectory }) => dataDirectory === data);
+  if (!lost) return data;
+  throw new HoldfastError(
+    'folder_missing',
+    `the data of the Holdfast ${lost.cluster.slice(0, 8)} is not in ${data} any more: is its disk mounted? Nothing was changed; to begin another one, name another directory with --data`,
+  );
 }
 
 export function nodeDataDirectory(option: string | undefined): string {

@@ -1,5 +1,6 @@
 /** The command line: names, options and help. What a command does stands in the file of its name. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { limits } from '#core/limits.ts';
 import { PROTOCOL_VERSION } from '#protocol/account.ts';
 import * as backup from './backup.ts';
 import * as cluster from './cluster-commands.ts';
@@ -66,6 +67,12 @@ function history(text: string): number | 'forever' {
 function wholeNumber(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('it is a whole number.');
+  return value;
+}
+
+function copies(text: string): number {
+  const value = wholeNumber(text);
+  if (value < 1 || value > limits.copiesMax) throw new InvalidArgumentError(`1 to ${limits.copiesMax} are kept.`);
   return value;
 }
 
@@ -187,7 +194,7 @@ function build(surroundings: Surroundings, version: string): Command {
   serverOptions(
     command<ServerOptions>(program, 'server', 'run the server alone', (context, _, options) => serve(context, options)),
   );
-  command<{ data?: string; listen: string; port: number; join?: string; pool?: string; name?: string }>(
+  command<{ data?: string; listen: string; port: number; join?: string; pool?: string; site?: string; name?: string }>(
     program,
     'node',
     'run a storage node alone',
@@ -195,6 +202,7 @@ function build(surroundings: Surroundings, version: string): Command {
   )
     .option('--join <ticket>', 'the ticket that "holdfast invite --node" printed; needed once')
     .option('--pool <pool>', 'pool to join (default: as the ticket says, else others)')
+    .option('--site <site>', 'with --join: where it is, e.g. attic; copies go to different sites first')
     .option('--name <name>', "name to show (default: the machine's)")
     .option('--data <dir>', DATA_HELP)
     .addOption(new Option('--listen <host>', 'address to listen on, always with TLS').default('127.0.0.1'))
@@ -251,7 +259,7 @@ function build(surroundings: Surroundings, version: string): Command {
 
   const rules = program
     .command('rules')
-    .description("which pool a file's bytes belong to, and how long its history is kept");
+    .description("which pool a file's bytes belong to, in how many copies, and how long its history is kept");
   const withCriteria = (made: Command): Command =>
     made
       .option('--glob <pattern>', 'files like this, as in a .gitignore')
@@ -263,8 +271,10 @@ function build(surroundings: Surroundings, version: string): Command {
       .option('--owner <name>', "in this account's spaces");
   const HISTORY_HELP = 'how long older versions, and what is deleted, are kept: e.g. 90d, 1y, forever (the default)';
   const COMPRESSION_HELP = 'how new blocks of these files are compressed (default: usual)';
+  const COPIES_HELP = 'copies of each block, on the nodes of that pool (default: as many as the pool keeps)';
   const withTreatment = (made: Command): Command =>
     made
+      .addOption(new Option('--copies <n>', COPIES_HELP).argParser(copies))
       .addOption(new Option('--history <time>', HISTORY_HELP).argParser(history))
       .addOption(new Option('--compression <how>', COMPRESSION_HELP).choices(['none', 'usual', 'strong']));
   const withProposal = (made: Command): Command =>
@@ -348,6 +358,12 @@ function build(surroundings: Surroundings, version: string): Command {
     `move everything away from a storage node, named ${NODE_HELP}`,
     (context, [node], { stop }) => storageNodes.drainNode(context, node as string, !stop),
   ).option('--stop', 'let it take blocks again', false);
+  command<{ site: string }>(
+    nodes,
+    'set <node>',
+    'say where a storage node is; copies go to different sites first, then to different machines',
+    (context, [node], { site }) => storageNodes.setSite(context, node as string, site),
+  ).requiredOption('--site <site>', 'e.g. attic; none: nowhere in particular');
   command<{ lost: boolean }>(
     nodes,
     'remove <node>',
@@ -372,7 +388,7 @@ function build(surroundings: Surroundings, version: string): Command {
     (context, [pool], { copies }) => storageNodes.setPool(context, pool as string, copies),
   ).addOption(
     new Option('--copies <n>', 'copies of each block, on as many storage nodes')
-      .argParser(wholeNumber)
+      .argParser(copies)
       .makeOptionMandatory(),
   );
   const backups = program

@@ -1,6 +1,7 @@
 /** `holdfast server` and `holdfast node`: one role alone, on a machine of its own. */
 import type { Context } from './context.ts';
 import { hostname } from 'node:os';
+import { usage } from './exit.ts';
 import { ownIdentity } from './linking.ts';
 import type { Running } from './launcher.ts';
 import { dataDirectory, nodeDataDirectory } from './places.ts';
@@ -35,10 +36,13 @@ export type NodeOptions = {
   readonly port: number;
   readonly join?: string;
   readonly pool?: string;
+  readonly site?: string;
   readonly name?: string;
 };
 
 export async function node(context: Context, options: NodeOptions): Promise<void> {
+  if (options.site !== undefined && options.join === undefined)
+    throw usage('a site is named when the node joins; later: holdfast nodes set NODE --site SITE');
   const data = nodeDataDirectory(options.data);
   const running: Running[] = [];
   try {
@@ -47,6 +51,7 @@ export async function node(context: Context, options: NodeOptions): Promise<void
       host: options.listen,
       port: options.port,
       pool: options.pool ?? null,
+      site: options.site ?? null,
       name: options.name ?? hostname(),
       ticket: options.join ?? null,
       cluster: null,

@@ -1,10 +1,12 @@
 /** `holdfast rules`: which pool a file's bytes belong to; what a change of that would move, before it does. */
 import { readFileSync } from 'node:fs';
 import { HoldfastError } from '#core/errors.ts';
+import { poolWith } from '#core/pool-name.ts';
 import type { Criteria } from '#core/rules.ts';
 import type { Compression } from '#core/seal.ts';
 import { ask } from '#protocol/call.ts';
 import {
+  poolsList,
   proposedRules,
   rulesAdd,
   rulesApply,
@@ -21,6 +23,7 @@ import type { Peer } from '#protocol/wire.ts';
 import { withServer } from './cluster-commands.ts';
 import type { Context } from './context.ts';
 import { usage } from './exit.ts';
+import { copiesText, noteFewNodes } from './nodes.ts';
 import { bytesText, shown, table } from './output.ts';
 import { ownSpace } from './spaces.ts';
 
@@ -30,7 +33,7 @@ const FEWER_SHOWN = 1000;
 const TRY_MS_MAX = 3_600_000;
 
 type RulesMove = RulesTried['moves'][number];
-type Treatment = Pick<ProposedRule, 'pool' | 'historyDays' | 'compression'>;
+type Treatment = Pick<ProposedRule, 'pool' | 'copies' | 'historyDays' | 'compression'>;
 type ProposedCriteria = Omit<ProposedRule, 'rule' | keyof Treatment>;
 
 export type CriteriaOptions = {
@@ -42,9 +45,10 @@ export type CriteriaOptions = {
   readonly olderThan?: number;
   readonly owner?: string;
 };
-/** What becomes of the files. `history`: days, or for ever. */
+/** What becomes of the files. `copies`: other than the pool's. `history`: days, or for ever. */
 export type TreatmentOptions = {
   readonly pool: string;
+  readonly copies?: number | undefined;
   readonly history?: number | 'forever' | undefined;
   readonly compression?: Compression | undefined;
 };
@@ -52,6 +56,7 @@ export type TreatmentOptions = {
 export type ProposalOptions = CriteriaOptions & {
   readonly extension: readonly string[];
   readonly pool?: string;
+  readonly copies?: TreatmentOptions['copies'];
   readonly history?: TreatmentOptions['history'];
   readonly compression?: TreatmentOptions['compression'];
   readonly first: boolean;
@@ -64,7 +69,7 @@ export async function listRules(context: Context): Promise<void> {
   context.output.value(response.rules);
   const rows = response.rules.map((rule) => [rule.rule, criteriaText(rule), rule.pool, ...treatmentCells(rule)]);
   const others = ['-', 'everything else', 'others', ...treatmentCells({})];
-  for (const line of table([['RULE', 'FILES', 'POOL', 'HISTORY', 'COMPRESSION'], ...rows, others]))
+  for (const line of table([['RULE', 'FILES', 'POOL', 'COPIES', 'HISTORY', 'COMPRESSION'], ...rows, others]))
     context.output.line(line);
   if (response.pending) context.output.note(PENDING);
 }
@@ -78,16 +83,21 @@ export async function addRule(
   options: CriteriaOptions & TreatmentOptions & { readonly first: boolean },
 ): Promise<void> {
   const { first } = options;
-  const rule = await withServer(context, async (peer, signal) => {
+  const { rule, pool } = await withServer(context, async (peer, signal) => {
     const criteria = await criteriaOf(peer, extensions, options, signal);
-    return (await ask(peer, rulesAdd, { ...criteria, ...treatmentOf(options), first }, signal)).response.rule;
+    const added = await ask(peer, rulesAdd, { ...criteria, ...treatmentOf(options), first }, signal);
+    const { pools } = (await ask(peer, poolsList, {}, signal)).response;
+    const named = poolWith(added.response.rule.pool, added.response.rule.copies);
+    return { ...added.response, pool: pools.find((one) => one.pool === named) };
   });
   context.output.value(rule);
+  const copies = rule.copies === undefined ? '' : `, ${copiesText(rule.copies)}`;
   const history = rule.historyDays === undefined ? '' : `, history kept ${historyText(rule.historyDays)}`;
   const compression = rule.compression === undefined ? '' : `, compression ${rule.compression}`;
   context.output.line(
-    `Rule ${rule.rule}: ${criteriaText(rule)} -> ${rule.pool}${history}${compression}, from the next file on.`,
+    `Rule ${rule.rule}: ${criteriaText(rule)} -> ${rule.pool}${copies}${history}${compression}, from the next file on.`,
   );
+  if (pool && rule.copies !== undefined) noteFewNodes(context, pool.pool, pool.nodes, pool.copies);
   if (!context.output.json) context.output.note(PENDING);
 }
 
@@ -144,6 +154,8 @@ export async function tryRules(context: Context, options: ProposalOptions): Prom
       `At most ${bytesText(found.addedBytes)} are written; at most ${bytesText(found.freedBytes)} become free later, when the old copies are collected.`,
     );
   }
+  for (const { to, nodes, copies } of found.moves)
+    if (copies.after > copies.before) noteFewNodes(context, to, nodes, copies.after);
   const { revisions, deleted } = found.purged;
   if (revisions.count + deleted.count > 0)
     context.output.line(
@@ -224,9 +236,9 @@ async function proposalOf(
   options: ProposalOptions,
   signal: AbortSignal,
 ): Promise<readonly ProposedRule[] | null> {
-  const { file, pool, history, compression, remove, first, extension } = options;
+  const { file, pool, copies, history, compression, remove, first, extension } = options;
   const adds = extension.length > 0 || hasCriteria(options);
-  const says = history !== undefined || compression !== undefined;
+  const says = [copies, history, compression].some((value) => value !== undefined);
   if (file !== undefined) {
     if (adds || remove.length > 0 || pool !== undefined || says)
       throw usage('--file names all rules; leave the other options out');
@@ -246,7 +258,7 @@ async function proposalOf(
   if (pool === undefined) return kept;
   const added = {
     ...(await criteriaOf(peer, extension, options, signal)),
-    ...treatmentOf({ pool, history, compression }),
+    ...treatmentOf({ pool, copies, history, compression }),
   };
   return first ? [added, ...kept] : [...kept, added];
 }
@@ -272,9 +284,10 @@ function withoutPosition(row: unknown): unknown {
   return { extensions, ...rest };
 }
 
-function treatmentOf({ pool, history = 'forever', compression = 'usual' }: TreatmentOptions): Treatment {
+function treatmentOf({ pool, copies, history = 'forever', compression = 'usual' }: TreatmentOptions): Treatment {
   return {
     pool,
+    ...(copies === undefined ? {} : { copies }),
     ...(history === 'forever' ? {} : { historyDays: history }),
     ...(compression === 'usual' ? {} : { compression }),
   };
@@ -331,8 +344,8 @@ function historyText(days: number | undefined): string {
   return days === undefined ? 'for ever' : daysCount(days);
 }
 
-function treatmentCells({ historyDays, compression }: Omit<Treatment, 'pool'>): readonly string[] {
-  return [historyText(historyDays), compression ?? 'usual'];
+function treatmentCells({ copies, historyDays, compression }: Omit<Treatment, 'pool'>): readonly string[] {
+  return [String(copies ?? 'as the pool'), historyText(historyDays), compression ?? 'usual'];
 }
 
 function daysText(ms: number): string {

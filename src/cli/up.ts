@@ -1,8 +1,12 @@
 /** `holdfast up`: server, four storage nodes and, with FOLDER, a device that syncs it, in one process. */
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { ask } from '#protocol/call.ts';
+import { nodesList, type NodeRow } from '#protocol/cluster.ts';
+import { REQUEST_MS_MAX, within } from './cancel.ts';
 import { untilStopped, type Context } from './context.ts';
 import { usage } from './exit.ts';
+import type { Identity } from './home.ts';
 import type { NodePlan, Running, RunningNodes, RunningServer } from './launcher.ts';
 import { linkFolder, ownIdentity } from './linking.ts';
 import { dataDirectory, syncedFolder } from './places.ts';
@@ -26,9 +30,12 @@ export async function up(context: Context, folder: string | null, options: UpOpt
   try {
     const server = await context.launcher.startServer(serverPlan(data, options));
     running.push(server);
-    const nodes = await context.launcher.startNodes(await nodePlans(data, options, server), server);
-    running.push(nodes, settlingOf(server));
     const identity = await ownIdentity(context, server, data);
+    const nodes = await context.launcher.startNodes(
+      await nodePlans(context, { data, options, server, identity }),
+      server,
+    );
+    running.push(nodes, settlingOf(server));
     if (path !== null) {
       const link = await linkFolder(context, identity, path);
       running.push(await context.launcher.startDevice(context.home, identity, link, server));
@@ -41,24 +48,55 @@ export async function up(context: Context, folder: string | null, options: UpOpt
   }
 }
 
-async function nodePlans(data: string, options: UpOptions, server: RunningServer): Promise<readonly NodePlan[]> {
+type Start = {
+  readonly data: string;
+  readonly options: UpOptions;
+  readonly server: RunningServer;
+  readonly identity: Identity;
+};
+
+/**
+ * A directory without a node is made one, unless the server knows a node there: an empty one in its place would take files that nobody finds
+ * when the disk is back. With its key there it joins again, as the node that it was.
+ */
+async function nodePlans(context: Context, { data, options, server, identity }: Start): Promise<readonly NodePlan[]> {
   const plans: NodePlan[] = [];
+  let known: readonly NodeRow[] | null = null;
   for (const [index, pool] of POOLS.entries()) {
     const directory = join(data, 'nodes', pool);
-    const known = existsSync(join(directory, 'node.json'));
-    if (!known) mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const ticket = known ? null : await server.mintInvite('node');
+    const isNode = existsSync(join(directory, 'node.json'));
+    if (!isNode) {
+      known ??= await nodesOf(context, server, identity);
+      const isEmpty = !existsSync(join(directory, 'key.json'));
+      if (isEmpty && known.some((node) => node.name === pool && node.pool === pool)) {
+        context.output.note(
+          `The storage node ${pool} is not in ${directory}: is its disk mounted? What it holds cannot be read until it is started there. If it is lost for good: holdfast nodes remove ${pool} --lost, and start again.`,
+        );
+        continue;
+      }
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+    }
     plans.push({
       dataDirectory: directory,
       host: options.listen,
       port: options.nodePorts[index] as number,
       pool,
+      site: null,
       name: pool,
-      ticket,
+      ticket: isNode ? null : await server.mintInvite('node'),
       cluster: server.cluster,
     });
   }
   return plans;
+}
+
+async function nodesOf(context: Context, server: RunningServer, identity: Identity): Promise<readonly NodeRow[]> {
+  const peer = server.peer(identity.token);
+  try {
+    return (await ask(peer, nodesList, {}, within(context.stop, REQUEST_MS_MAX))).response.nodes;
+  } finally {
+    await peer.close();
+  }
 }
 
 type Ready = {

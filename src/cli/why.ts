@@ -1,5 +1,6 @@
 /** `holdfast why PATH`: the story of one file. */
 import { posix } from 'node:path';
+import { poolOfNodes } from '#core/pool-name.ts';
 import { ask } from '#protocol/call.ts';
 import { why, type CopyFault, type Story, type StoryRow } from '#protocol/why.ts';
 import { when, withServer } from './cluster-commands.ts';
@@ -63,7 +64,7 @@ function placedLines(placed: NonNullable<Story['placed']>): readonly string[] {
   if (moved) lines.push(`Moved there from pool ${moved.from} on ${when(moved.atMs)}.`);
   for (const node of placed.nodes)
     lines.push(
-      `  node ${shown(node.name)} (${node.node.slice(0, 8)}) holds ${node.blocks} of ${blocks}${node.pool === pool ? '' : `, left in pool ${node.pool} until they are collected`}`,
+      `  node ${shown(node.name)} (${node.node.slice(0, 8)}) holds ${node.blocks} of ${blocks}${node.pool === poolOfNodes(pool) ? '' : `, left in pool ${node.pool} until they are collected`}`,
     );
   for (const { node, why: fault, blocks: count, atMs } of placed.faults)
     lines.push(`On ${when(atMs)} node ${shown(node)} ${FAULTS[fault]} ${blocksText(count)}.`);
