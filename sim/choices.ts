@@ -17,6 +17,7 @@ import { nameOf } from './programs.ts';
 import type { World } from './world.ts';
 
 const ACTS_MAX = 4;
+const SOON_MS = 500;
 /** One command chooses at a time; this many undo whatever choices there are. */
 const SELECTS_MAX = 1000;
 
@@ -33,6 +34,19 @@ export function stirChoices(world: World, device: DeviceMachine, random: SimRand
     const drawn = new SimRandom(`${random.below(2 ** 32)}`);
     world.scheduler.after(null, random.below(lengthMs), 'person chooses', () => chooseSomething(world, device, drawn));
   }
+}
+
+/** Something that is there now goes from that device. */
+export function deselectSoon(world: World, device: DeviceMachine, random: SimRandom): void {
+  const drawn = new SimRandom(`${random.below(2 ** 32)}`);
+  world.scheduler.after(null, random.below(SOON_MS), 'person deselects', () => {
+    if (!device.hasPower || !device.isLinked) return;
+    const notWanted = device.notWanted();
+    const rows = readSpace(device.otherProcess(), device.statePath).filter(
+      ({ entry, path }) => !notWanted.has(entry) && nameOf(path) !== IGNORE_FILE,
+    );
+    if (rows.length > 0) choose(world, device, drawn.pick(rows).path, false, true);
+  });
 }
 
 function chooseSomething(world: World, device: DeviceMachine, random: SimRandom): void {

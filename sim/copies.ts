@@ -1,14 +1,16 @@
 /**
- * In some worlds a pool keeps copies on nodes that come and go. When all is quiet every block must lie, as the rows say, on as many
- * distinct nodes as the pool asks for, where the newest layout wants it.
+ * In some worlds a pool keeps copies on nodes that come and go, and its rule asks for others than the pool keeps, and no more for them. When all is quiet
+ * every block must lie, as the rows say, on as many distinct nodes as its pool asks for, where the newest layout wants it.
  */
 import { must } from '#core/assert.ts';
 import { nodesFor, parseLayout, type Layout } from '#core/layout.ts';
-import { allLayouts, allNodes, allPools, putPool } from '#meta/clusters.ts';
+import { allLayouts, allNodes, allRules, putPool, replaceRules } from '#meta/clusters.ts';
 import { walkPresence, type PlacedPresence } from '#meta/copies.ts';
 import { allJobs } from '#meta/jobs.ts';
 import type { MetaReader } from '#meta/meta-store.ts';
-import { changeStanding, newLayout, wantJobs } from '#server/standing.ts';
+import { addPlacingEverywhere, countMisplaced, isPlacing } from '#meta/placing.ts';
+import { allSpaces } from '#meta/spaces.ts';
+import { changeStanding, makePoolsOf, newLayout, poolsBeside, wantJobs } from '#server/standing.ts';
 import { SimRandom } from '#world/sim/sim-random.ts';
 import { primitives } from './machines.ts';
 import type { World } from './world.ts';
@@ -34,7 +36,7 @@ export async function buildCopies(world: World): Promise<void> {
 
 /** What somebody may do to the cluster while people work; nothing where the server is down just then. */
 export function stirCopies(world: World, random: SimRandom): void {
-  const act = random.pick(['drain', 'stop draining', 'copies', 'join', 'nothing'] as const);
+  const act = random.pick(['drain', 'stop draining', 'copies', 'copies of the rule', 'join', 'nothing'] as const);
   const drawn = new SimRandom(`${random.below(2 ** 32)}`);
   const lengthMs = 1 + random.below(5000);
   world.scheduler.after(null, lengthMs, `cluster: ${act}`, () => {
@@ -47,11 +49,14 @@ export function stirCopies(world: World, random: SimRandom): void {
     }
     void changeCluster(world, async (tools, writer) => {
       const nodes = (await allNodes(writer)).filter(({ pool }) => pool === COPIES_POOL);
-      const copies = (await allPools(writer)).find(({ pool }) => pool === COPIES_POOL)?.copies ?? 1;
+      const pools = await poolsBeside(writer, COPIES_POOL);
+      const copies = pools.find(({ pool }) => pool === COPIES_POOL)?.copies ?? 1;
       const staying = nodes.filter(({ standing }) => standing === 'in');
       const draining = nodes.find(({ standing }) => standing === 'draining');
       if (act === 'copies') await setCopies(tools, writer, copies === 2 && staying.length > 2 ? 3 : 2);
-      if (act === 'drain' && staying.length > copies)
+      const possible = [1, 2, 3].filter((count) => count <= staying.length);
+      if (act === 'copies of the rule') await ruleCopies(tools, writer, drawn.pick([undefined, ...possible]));
+      if (act === 'drain' && staying.length > Math.max(...pools.map((pool) => pool.copies)))
         await changeStanding(tools, writer, drawn.pick(staying), 'draining');
       if (act === 'stop draining' && draining) await changeStanding(tools, writer, draining, 'in');
     }).catch(() => undefined);
@@ -68,6 +73,17 @@ async function setCopies(tools: Tools, writer: Writer, copies: number): Promise<
     ['recount', COPIES_POOL],
     ['rebalance', COPIES_POOL],
   ]);
+}
+
+/** Of the rule that names the pool, applied to the files that there are. */
+async function ruleCopies(tools: Tools, writer: Writer, copies: number | undefined): Promise<void> {
+  const rules = (await allRules(writer)).map((rule) => (rule.pool === COPIES_POOL ? { ...rule, copies } : rule));
+  await replaceRules(writer, rules);
+  await makePoolsOf(tools, writer, rules);
+  await addPlacingEverywhere(
+    writer,
+    (await allSpaces(writer)).map(({ space }) => space),
+  );
 }
 
 /** As the server's verbs do it, without a device that asks. */
@@ -100,9 +116,12 @@ export async function checkCopies(world: World): Promise<void> {
 async function look(world: World): Promise<readonly string[]> {
   const { meta } = world.server;
   if (!meta) return ['the server is down'];
-  const { rows, faults, layout, copies, numbers } = await meta.read(readAll);
-  const own = rows.filter(({ pool }) => pool === COPIES_POOL);
-  for (const row of own) faults.push(...(await faultsOf(world, row, { layout, copies, numbers })));
+  const { rows, faults, pools, numbers } = await meta.read(readAll);
+  for (const row of rows) {
+    const wanted = pools.get(row.pool);
+    if (wanted) faults.push(...(await faultsOf(world, row, { ...wanted, numbers })));
+    if (wanted && row.pool !== COPIES_POOL) world.coverage.add('copies: of a rule');
+  }
   return faults;
 }
 
@@ -115,24 +134,27 @@ async function readAll(reader: MetaReader) {
   faults.push(...nodes.filter(({ standing }) => standing === 'lost').map(({ name }) => `${name} is lost`));
   // Nobody lies here, whatever disks, power and memory do.
   faults.push(...nodes.filter(({ standing }) => standing === 'distrusted').map(({ name }) => `${name} is distrusted`));
-  const copies = must(
-    (await allPools(reader)).find(({ pool }) => pool === COPIES_POOL),
-    'it was made',
-  ).copies;
-  const newest = must(
-    (await allLayouts(reader)).find(({ pool }) => pool === COPIES_POOL),
-    'it has nodes',
-  );
-  const layout = must(parseLayout(newest.number, newest.nodes, newest.table), 'a layout is whole');
-  return { rows, faults, copies, layout, numbers: new Map(nodes.map((node) => [node.node, node.number])) };
+  if ((await countMisplaced(reader)) > 0 || (await isPlacing(reader)))
+    faults.push('files are not where the rules want them');
+  const layouts = await allLayouts(reader);
+  const pools = new Map<string, Wanted>();
+  for (const { pool, copies } of await poolsBeside(reader, COPIES_POOL)) {
+    const newest = must(
+      layouts.find((one) => one.pool === pool),
+      'it has nodes',
+    );
+    const layout = must(parseLayout(newest.number, newest.nodes, newest.table), 'a layout is whole');
+    pools.set(pool, { layout, copies });
+  }
+  return { rows, faults, pools, numbers: new Map(nodes.map((node) => [node.node, node.number])) };
 }
 
-type Wanted = { readonly layout: Layout; readonly copies: number; readonly numbers: ReadonlyMap<string, number> };
+type Wanted = { readonly layout: Layout; readonly copies: number };
 
 async function faultsOf(
   world: World,
   row: PlacedPresence,
-  { layout, copies, numbers }: Wanted,
+  { layout, copies, numbers }: Wanted & { readonly numbers: ReadonlyMap<string, number> },
 ): Promise<readonly string[]> {
   const wanted = nodesFor(layout, row.block)
     .slice(0, copies)

@@ -253,8 +253,31 @@ export class DeviceMachine extends Machine {
   }
 
   /** Nobody works without power, or in a place where their folder is not. */
+  get hasPerson(): boolean {
+    return this.files.isMounted && this.hasPower;
+  }
+
   act(random: SimRandom): void {
-    if (this.files.isMounted && this.hasPower) this.user.act(random);
+    if (this.hasPerson) this.user.act(random);
+  }
+
+  /** Two things change places: elsewhere one of them has to make room first. */
+  swap(random: SimRandom): void {
+    if (this.hasPerson) this.user.swap(random);
+  }
+
+  /** It has heard of a folder of that name which does not lie there yet. */
+  isToGet(name: string): boolean {
+    const sql = this.otherProcess().open(STATE_PATH, { durability: 'normal' });
+    const coming = `SELECT 1 FROM remote r LEFT JOIN local l ON l.entry = r.entry
+      WHERE r.kind = 'folder' AND r.name = ? AND (l.parent IS NOT r.parent OR l.name IS NOT r.name) LIMIT 1`;
+    return sql.prepare(coming).get(name) !== undefined;
+  }
+
+  /** Something of its folder lies aside, or is about to. */
+  isParking(): boolean {
+    const sql = this.otherProcess().open(STATE_PATH, { durability: 'normal' });
+    return sql.prepare('SELECT 1 FROM parking LIMIT 1').get() !== undefined;
   }
 
   /** A folder that nobody may read for a while, this device's programs neither. */

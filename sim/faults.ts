@@ -1,5 +1,6 @@
 /** What goes wrong in a world, drawn from the seed: each fault begins at a moment of its own, lasts, and is over. */
-import type { SimRandom } from '#world/sim/sim-random.ts';
+import { SimRandom } from '#world/sim/sim-random.ts';
+import { choosingDevice, deselectSoon } from './choices.ts';
 import type { DeviceMachine } from './device-machine.ts';
 import type { Machine } from './machines.ts';
 import type { World } from './world.ts';
@@ -23,12 +24,19 @@ function downFor(world: World, machine: Machine, how: 'kill' | 'powerCut'): () =
   return () => world.bringUp(machine);
 }
 
-/** Ends at one of its next effects: between any two of them, or right after one that it never hears of. */
-function doom(world: World, machine: Machine, random: SimRandom, how: 'kill' | 'powerCut'): () => void {
+/** Ends at one of its next effects: between any two of them, or right after one that it never hears of. `where`: at the first such. */
+function doom(
+  world: World,
+  machine: Machine,
+  random: SimRandom,
+  how: 'kill' | 'powerCut',
+  where?: (effect: string) => boolean,
+): () => void {
   const { process } = machine;
   if (!process?.alive) return () => world.bringUp(machine);
   process.doom = {
-    atEffect: process.effects + 1 + random.below(200),
+    atEffect: process.effects + 1 + (where ? 0 : random.below(200)),
+    ...(where && { where }),
     applied: random.chance(0.5),
     ended: () => world.bringDown(machine, how),
   };
@@ -36,6 +44,14 @@ function doom(world: World, machine: Machine, random: SimRandom, how: 'kill' | '
     if (machine.process === process && process.alive) process.doom = null;
     world.bringUp(machine);
   };
+}
+
+/** What a node does seldom, each as often as the others. */
+const NODE_EFFECTS = ['disk append', 'disk sync', 'disk read', 'serve node-put', 'answer node-put', 'serve node-get'];
+
+function doomNode(world: World, random: SimRandom, how: 'kill' | 'powerCut'): () => void {
+  const chosen = random.pick([...NODE_EFFECTS, null]);
+  return doom(world, random.pick(world.nodes), random, how, chosen === null ? undefined : (name) => name === chosen);
 }
 
 const nothing = () => {};
@@ -51,12 +67,21 @@ export const faults: readonly Fault[] = [
     weight: 6,
     begin: (world, random) => doom(world, onDevice(world, random), random, 'kill'),
   },
-  { name: 'kill server at an effect', weight: 5, begin: (world, random) => doom(world, world.server, random, 'kill') },
   {
-    name: 'kill node at an effect',
-    weight: 3,
-    begin: (world, random) => doom(world, random.pick(world.nodes), random, 'kill'),
+    name: 'kill device that parks',
+    // Another person acts than the one who works alone.
+    endsExactness: true,
+    weight: 2,
+    begin: (world, random) => {
+      const device = onDevice(world, random);
+      const other = random.pick(world.devices.filter((one) => one !== device));
+      const drawn = new SimRandom(`${random.below(2 ** 32)}`);
+      other.swap(drawn);
+      return doom(world, device, random, 'kill', (effect) => effect === 'folder apply' && device.isParking());
+    },
   },
+  { name: 'kill server at an effect', weight: 5, begin: (world, random) => doom(world, world.server, random, 'kill') },
+  { name: 'kill node at an effect', weight: 4, begin: (world, random) => doomNode(world, random, 'kill') },
   {
     name: 'power cut of device',
     endsExactness: true,
@@ -80,11 +105,7 @@ export const faults: readonly Fault[] = [
     weight: 2,
     begin: (world, random) => doom(world, world.server, random, 'powerCut'),
   },
-  {
-    name: 'power cut of node at an effect',
-    weight: 2,
-    begin: (world, random) => doom(world, random.pick(world.nodes), random, 'powerCut'),
-  },
+  { name: 'power cut of node at an effect', weight: 3, begin: (world, random) => doomNode(world, random, 'powerCut') },
   {
     name: 'stopped process',
     weight: 2,
@@ -101,10 +122,10 @@ export const faults: readonly Fault[] = [
     weight: 4,
     begin: (world, random) => {
       world.net.weather = {
-        loss: random.pick([0, 0.02, 0.1, 0.3]),
+        loss: random.pick([0, 0.02, 0.1, 0.3, 0.6]),
         repeat: random.pick([0, 0.05, 0.2]),
         delayMsMax: random.pick([2, 50, 500, 3000]),
-        damage: random.pick([0, 0, 0.05]),
+        damage: random.pick([0, 0, 0.05, 0.3]),
       };
       return () => world.calm();
     },
@@ -227,11 +248,14 @@ export const faults: readonly Fault[] = [
   {
     name: 'client database put back',
     endsExactness: true,
-    weight: 1,
+    weight: 2,
     begin: (world, random) => {
-      const device = onDevice(world, random);
+      const choosing = choosingDevice(world);
+      const device = choosing && random.chance(0.8) ? choosing : onDevice(world, random);
       const image = device.copyState();
       if (image === null) return nothing;
+      // What leaves the disk meanwhile is still there by what is put back: it must not be taken for deleted.
+      if (device === choosing) deselectSoon(world, device, random);
       return () => {
         world.bringDown(device, 'kill');
         device.putStateBack(image);

@@ -88,24 +88,18 @@ export const plants: readonly Plant[] = [
     '  await bringBackParked(device);\n',
     '  void bringBackParked;\n',
   ),
-  one(
-    'what vanished is gone without a second look',
-    'src/client/judgement.ts',
-    'if (there && there.stat.kind === row.kind && !this.#isAnothers(row, there)) continue;',
-    '',
-  ),
   {
     name: 'a folder that cannot be read counts as empty',
     edits: [
       {
         file: 'src/world/real/folder/list.ts',
-        find: "if (directory === null) return { kind: 'missing' };\n    return list(grip.fs, directory, directory === grip.root);\n  } catch (error) {\n    return failureOf(error, path);",
-        put: "if (directory === null) return { kind: 'missing' };\n    return list(grip.fs, directory, directory === grip.root);\n  } catch (error) {\n    void failureOf(error, path); return { kind: 'found', stat: grip.root.stat(), entries: [], unnameable: [] };",
+        find: "if (directory === null) return { kind: 'missing' };\n    return list(grip, directory);\n  } catch (error) {\n    return failureOf(error, path);",
+        put: "if (directory === null) return { kind: 'missing' };\n    return list(grip, directory);\n  } catch (error) {\n    void failureOf(error, path); return { kind: 'found', stat: grip.root.stat(), entries: [], unnameable: [] };",
       },
       {
         file: 'src/world/real/folder/list.ts',
-        find: 'return entryAt(grip.fs, spot.directory, spot.name);\n  } catch (error) {\n    return failureOf(error, path);',
-        put: 'return entryAt(grip.fs, spot.directory, spot.name);\n  } catch (error) {\n    return failureOf(error, path) && null;',
+        find: 'return entryAt(grip, spot.directory, spot.name);\n  } catch (error) {\n    return failureOf(error, path);',
+        put: 'return entryAt(grip, spot.directory, spot.name);\n  } catch (error) {\n    return failureOf(error, path) && null;',
       },
     ],
   },
@@ -189,7 +183,18 @@ export const plants: readonly Plant[] = [
     'if (this.#until.delete(entry)) this.#dirty.wake(entry);',
     'this.#until.delete(entry);',
   ),
-  one('plans do not wait for the rows between', 'src/client/engine.ts', 'cursor.seq >= this.#commits.gateSeq &&', ''),
+  // What is planned too soon the server refuses, as long as it is not told that the rows between were seen.
+  {
+    name: 'plans do not wait for the rows between',
+    edits: [
+      { file: 'src/client/engine.ts', find: 'cursor.seq >= this.#commits.gateSeq &&', put: '' },
+      {
+        file: 'src/client/commits.ts',
+        find: 'if (ours && !mustWait && trees.appliedSeq === before) trees.appliedSeq = head.seq;',
+        put: 'trees.appliedSeq = Math.max(trees.appliedSeq, head.seq);',
+      },
+    ],
+  },
   one(
     'a sent file is remembered whatever it is by now',
     'src/client/sent.ts',
@@ -202,12 +207,22 @@ export const plants: readonly Plant[] = [
     "if (stat.kind !== 'file') return false;",
     "if (stat.kind !== 'folder') return false;",
   ),
-  one(
-    'a state put back within the minute goes on',
-    'src/server/installs.ts',
-    'if (tick > stored.tick) await putInstall(writer, { ...stored, tick });',
-    '',
-  ),
+  // Either tells an older state from the present one, where something leaves the disk and something else is sent.
+  {
+    name: 'a state put back within the minute goes on',
+    edits: [
+      {
+        file: 'src/server/installs.ts',
+        find: 'if (tick > stored.tick) await putInstall(writer, { ...stored, tick });',
+        put: '',
+      },
+      {
+        file: 'src/client/plan-run.ts',
+        find: 'this.#attachment.expire();',
+        put: 'void this.#attachment;',
+      },
+    ],
+  },
   one(
     'a folder on a used inode is the one before it',
     'src/client/judgement.ts',

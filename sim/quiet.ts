@@ -2,6 +2,7 @@
 import { must } from '#core/assert.ts';
 import { TRASH_ENTRY, ROOT_ENTRY } from '#core/ids.ts';
 import { IGNORE_FILE } from '#core/ignore.ts';
+import type { SimRandom } from '#world/sim/sim-random.ts';
 import { Decisions } from './decisions.ts';
 import type { DeviceMachine } from './device-machine.ts';
 import { difference, sameTree, type Programs, type Tree, type TreeNode } from './programs.ts';
@@ -10,6 +11,8 @@ import type { World } from './world.ts';
 /** Longer than the time between two full scans and every backoff. */
 const QUIET_MS_MAX = 75 * 60_000;
 const TASKS_MAX = 600_000;
+/** Longer than it takes to believe that something is gone, and to tell. */
+const CLOSED_MS = 3000;
 /** How long until all folders are read and compared again: longer each time, since the next full scan may be what all wait for. */
 const LOOK_MS = { min: 50, max: 20_000 };
 
@@ -163,11 +166,15 @@ export function withoutOthers(tree: Tree): Tree {
   return new Map([...tree].filter(([, node]) => node.kind !== 'other'));
 }
 
-/** 8: looked at again from scratch, a synced system does nothing. */
-export async function checkStillness(world: World): Promise<void> {
+/** 8: looked at again from scratch, a synced system does nothing; also where a folder of somebody cannot be read at first, and can be later. */
+export async function checkStillness(world: World, random: SimRandom): Promise<void> {
   const before = await head(world);
   for (const device of world.devices) device.kill();
+  const open = random.pick(world.devices).closeFolder(random);
   for (const device of world.devices) world.bringUp(device);
+  const openedMs = world.scheduler.nowMs + CLOSED_MS;
+  await world.scheduler.run(() => world.scheduler.nowMs >= openedMs, { untilMs: openedMs, tasksMax: TASKS_MAX });
+  open();
   if (!(await untilQuiet(world))) return;
   const after = await head(world);
   if (before !== after) world.violate(`stillness: a restart of all devices made ${after - before} journal rows`);

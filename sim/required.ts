@@ -13,7 +13,7 @@ export const PUBLISHED_SEEDS = 2000;
 const each = (names: string): readonly string[] => names.split(', ');
 
 const ACTS = each(
-  'create, write, append, same size, save, save by backup, copy, delete and create, change kind, delete file, delete folder, make folder, ' +
+  'create, write, append, same size, save, save by backup, copy, delete and create, change kind, delete file, delete folder, make folder, delete and make folder, ' +
     'rename file, rename file over, rename folder, move file, move file over, move folder, swap, symlink, hard link, exec bit, select, deselect',
 );
 
@@ -58,8 +58,12 @@ export function required(): readonly string[] {
     'round: a part left out',
     'round: rules come and go',
     'round: history ended',
+    'copies: of a rule',
     'round: what nobody touched',
     'people: into each other',
+    'people: away as another comes',
+    'people: one of two goes',
+    'people: a quick reply',
     'choices: all selected again',
     'cloned: a machine',
     'cloned: apart',

@@ -8,15 +8,14 @@ import { choosingDevice, selectAll, stirChoices } from './choices.ts';
 import { actAtClone, checkClone, cloningRound, planClone } from './cloned.ts';
 import { buildCopies, checkCopies, keepsCopies, stirCopies } from './copies.ts';
 import type { Counts } from './coverage.ts';
-import { plainFileSystem } from './files.ts';
 import { historyEnds, noteEnded } from './history.ts';
 import { dropAllRules, keepsRules, stirRules } from './ignores.ts';
-import { Programs, type Tree } from './programs.ts';
+import type { Tree } from './programs.ts';
 import { checkDurability, checkQuiet, checkStillness, copyTree, untilQuiet, withoutOthers } from './quiet.ts';
 import { checkRescue } from './rescue-check.ts';
-import { planMeeting } from './meetings.ts';
+import { planMeetings } from './meetings.ts';
 import { makeScript, type ScriptRound, type SeedOptions } from './script.ts';
-import { checkUntouched, noteBefore } from './untouched.ts';
+import { checkUntouched, noteBefore, Shadow } from './untouched.ts';
 import { said, World } from './world.ts';
 
 export type SeedOutcome = {
@@ -63,7 +62,7 @@ async function runRounds(world: World, options: SeedOptions): Promise<void> {
   for (const [number, round] of rounds.entries()) {
     await runRound(world, options, round, number);
     if (!holds()) return;
-    if (number % 2 === 1) await checkStillness(world);
+    if (number % 2 === 1) await checkStillness(world, new SimRandom(`${options.seed} stillness ${number}`));
     if (!holds()) return;
   }
   const choosing = choosingDevice(world);
@@ -87,7 +86,7 @@ async function runRound(
 ): Promise<void> {
   const random = new SimRandom(`${seed} round ${number}`);
   const { scheduler } = world;
-  const shadow = round.alone === null ? null : new Programs(plainFileSystem(), '/sync');
+  const shadow = round.alone === null ? null : new Shadow();
   const choosing = choosingDevice(world);
   const lone = must(world.devices[round.alone ?? 0], 'there is a device');
   // Who sees a part alone is not known exactly to all others.
@@ -102,7 +101,7 @@ async function runRound(
       device.act(new SimRandom(`${seed} operation ${operation.number}`));
     });
   }
-  if (!shadow) planMeeting(world, new SimRandom(`${seed} meeting ${number}`), round.lengthMs);
+  if (!shadow) planMeetings(world, new SimRandom(`${seed} meeting ${number}`), round.lengthMs);
   if (keepsCopies(seed)) stirCopies(world, new SimRandom(`${seed} cluster ${number}`));
   if (choosing && !(shadow && seesAll && lone === choosing))
     stirChoices(world, choosing, new SimRandom(`${seed} choices ${number}`), round.lengthMs);
@@ -140,7 +139,7 @@ async function runRound(
   if (ignoring) world.coverage.add('round: rules come and go');
   if (historyEnds(seed)) await noteEnded(world);
   await checkQuiet(world, expected);
-  if (shadow && before && isLeftAlone) await checkUntouched(world, before, shadow.tree());
+  if (shadow && before && isLeftAlone) await checkUntouched(world, before, shadow);
   checkClone(world);
   if (keepsCopies(seed) && world.violations.length === 0) await checkCopies(world);
 }

@@ -13,8 +13,8 @@ import { keysOnly, Machine, primitives } from './machines.ts';
 
 export const SERVER_ADDRESS = 'https://server:12345';
 export const META_PATH = 'meta.db';
-/** There is less time than a real cluster has. */
-const CARE = { lostMs: 6000, retryMs: 5000, scrubMs: 3_600_000, challengeMs: 10_000 };
+/** There is less time than a real cluster has. Work is looked for at another pace than nodes are greeted, as happens by itself in the course of hours. */
+const CARE = { lookMs: 2300, lostMs: 6000, retryMs: 5000, scrubMs: 3_600_000, challengeMs: 10_000 };
 
 export class ServerMachine extends Machine {
   server: Server | null = null;

@@ -40,15 +40,9 @@ export class User {
 
   /** One operation, done at once. */
   act(random: SimRandom): void {
-    const { programs } = this.#options;
     this.#random = random;
-    let entries: Entry[];
-    try {
-      entries = programs.paths();
-    } catch (error) {
-      if (!isErrno(error)) throw error;
-      return;
-    }
+    const entries = this.#entries();
+    if (entries === null) return;
     const files = entries.filter(({ kind }) => kind === 'file').map(({ path }) => path);
     const folders = entries.filter(({ kind }) => kind === 'folder').map(({ path }) => path);
     const all = entries.map(({ path }) => path);
@@ -78,8 +72,66 @@ export class User {
       () => this.#copy(files, folders),
       () => this.#changeKind(files),
       () => this.#recreate(files),
+      () => this.#onFolder(folders, (path) => this.makeAnew(path, random)),
     ];
     random.pick(operations)();
+  }
+
+  swap(random: SimRandom): void {
+    this.#random = random;
+    this.#swap((this.#entries() ?? []).map(({ path }) => path));
+  }
+
+  /** Null where the disk does not say. */
+  #entries(): Entry[] | null {
+    try {
+      return this.#options.programs.paths();
+    } catch (error) {
+      if (!isErrno(error)) throw error;
+      return null;
+    }
+  }
+
+  /** Deletes a folder and makes another in its place, as a build does: it may get the inode of the old one. */
+  makeAnew(path: string, random: SimRandom): void {
+    this.#random = random;
+    const steps = [(on: Programs) => on.remove(path), (on: Programs) => on.makeFolder(path)];
+    if (random.chance(0.5)) return this.#do('delete and make folder', path, this.#below(path), steps, []);
+    const [inner, text] = [childOf(path, random.pick(this.#fileNames)), this.#text()];
+    const write = (on: Programs) => on.write(inner, text);
+    this.#do('delete and make folder', path, this.#below(path), [...steps, write], [text]);
+  }
+
+  /** False where one lies in the other. */
+  replaceFolder(path: string, by: string): boolean {
+    if (path === by || path.startsWith(`${by}/`) || by.startsWith(`${path}/`)) return false;
+    const steps = [(on: Programs) => on.remove(path), (on: Programs) => on.rename(by, path)];
+    this.#do('delete folder', path, this.#below(path), steps, []);
+    return true;
+  }
+
+  delete(path: string): void {
+    this.#do('delete folder', path, this.#below(path), [(on) => on.remove(path)], []);
+  }
+
+  /** A file of this person's choice, with what is in it then; null where there is none. */
+  saveOne(random: SimRandom): { readonly path: string; readonly text: string } | null {
+    this.#random = random;
+    const files = (this.#entries() ?? []).filter(({ kind }) => kind === 'file').map(({ path }) => path);
+    if (files.length === 0) return null;
+    const [path, text] = [random.pick(files), this.#text()];
+    this.#do('write', path, [path], [(on) => on.write(path, text)], [text]);
+    return { path, text };
+  }
+
+  /** As many bytes, in place, where these are there. */
+  replaceBytes(path: string, before: string): boolean {
+    const { programs } = this.#options;
+    // What it lies in may be a folder no more.
+    if (this.#read(programs, path) !== before || programs.kindAt(path) !== 'file') return false;
+    const text = this.#text(before.length);
+    this.#do('same size', path, [path], [(on) => on.overwrite(path, text)], [text]);
+    return true;
   }
 
   moveInto(from: string, folder: string): void {
@@ -151,6 +203,10 @@ export class User {
     this.#do(operation, path, this.#below(path), [(on) => on.remove(path)], []);
   }
 
+  #onFolder(folders: readonly string[], act: (path: string) => void): void {
+    if (folders.length > 0) act(this.#random.pick(folders));
+  }
+
   #makeFolder(folders: readonly string[]): void {
     const path = childOf(this.#folder(folders), this.#random.pick(FOLDER_NAMES));
     if (this.#options.programs.kindAt(path) !== null) return;
@@ -181,9 +237,12 @@ export class User {
   #swap(all: readonly string[]): void {
     if (all.length < 2) return;
     const random = this.#random;
-    const one = random.pick(all);
-    const other = random.pick(all);
-    if (one === other || one.startsWith(`${other}/`) || other.startsWith(`${one}/`)) return;
+    this.swapTwo(random.pick(all), random.pick(all));
+  }
+
+  /** False where one lies in the other. */
+  swapTwo(one: string, other: string): boolean {
+    if (one === other || one.startsWith(`${other}/`) || other.startsWith(`${one}/`)) return false;
     const aside = `${one}.swap`;
     this.#do(
       'swap',
@@ -192,6 +251,7 @@ export class User {
       [(on) => on.rename(one, aside), (on) => on.rename(other, one), (on) => on.rename(aside, other)],
       [],
     );
+    return true;
   }
 
   #symlink(folders: readonly string[], entries: readonly Entry[]): void {
