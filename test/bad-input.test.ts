@@ -1,6 +1,6 @@
 /** Wrong use, hostile requests, directories that are not what they should be: typed errors, exit codes, nothing changed. */
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync, readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, writeFileSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -32,7 +32,7 @@ test('the command line refuses wrong use with exit 2, one line, and the nearest 
 });
 
 test('a port in use, a directory in use, of another cluster, or of a newer version: refused, nothing changed', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (context) => {
   const cluster = await startCluster(context);
   const [port, a, b, c, d] = (await freePorts(5)) as [number, number, number, number, number];
@@ -87,6 +87,31 @@ test('a port in use, a directory in use, of another cluster, or of a newer versi
   repaired.close();
   await cluster.restart();
   await untilInSync(cluster.owner);
+});
+
+test('a folder inside a linked one, around it, or a copy of it is refused, and nothing is changed', {
+  timeout: 300_000,
+}, async (context) => {
+  const cluster = await startCluster(context, { folder: false });
+  const folder = join(cluster.directory, 'linked', 'drive');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'kept'), 'kept');
+  const device = { home: join(cluster.directory, 'home-device'), cwd: cluster.directory };
+  const invite = async () => (await runJson<{ invite: string }>(['invite'], cluster.owner)).invite;
+  assert.equal((await run(['join', await invite(), folder, '--once'], device)).code, 0);
+  const copy = join(cluster.directory, 'copy');
+  cpSync(folder, copy, { recursive: true });
+  for (const [path, says] of [
+    [join(folder, 'inside'), /contain one another/],
+    [join(cluster.directory, 'linked'), /contain one another/],
+    [copy, /is a copy of the linked folder/],
+  ] as const) {
+    const refused = await run(['join', await invite(), path, '--once'], device);
+    assert.equal(refused.code, 2, refused.stderr);
+    assert.match(refused.stderr, says);
+  }
+  assert.deepEqual([...treeOf(folder).keys()], ['kept']);
+  assert.deepEqual([...treeOf(copy).keys()], ['kept']);
 });
 
 test('malformed, oversized and unauthenticated requests get typed answers and change nothing', async (context) => {

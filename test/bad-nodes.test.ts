@@ -74,7 +74,7 @@ suite('cut off', { concurrency: 2 }, () => {
 });
 
 test('a disk that takes a second for each read delays no file that another node has', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (context) => {
   const place = await CopiesPlace.start(context, 2, [], true);
   place.write(40, 'file', () => randomInt(1, 50_000));

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { CopiesPlace } from './copies-place.ts';
 import { run, runJson, until } from './holdfast.ts';
@@ -10,7 +11,7 @@ import { run, runJson, until } from './holdfast.ts';
 type Story = { placed: { repairs: { from: string[]; to: string[]; blocks: number; atMs: number }[] } };
 
 test('two copies: a disk is wiped, a node joins, another drains and leaves, a directory is copied; the server restarts in between', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (context) => {
   const place = await CopiesPlace.start(context, 2, ['--lost-after', '8']);
   place.write(30, 'file', () => randomInt(1, 400_000));
@@ -64,7 +65,9 @@ test('two copies: a disk is wiped, a node joins, another drains and leaves, a di
   assert.equal(await place.row('a'), undefined);
 
   // Another joins and gets its share; then one leaves.
-  await place.joinNode('d');
+  const early = await run(['node', '--site', 'attic', '--data', place.dataOf('d')], place.owner);
+  assert.deepEqual([early.code, /when the node joins/.test(early.stderr)], [2, true]);
+  await place.joinNode('d', ['--site', 'attic']);
   await place.untilWhole();
   await until(
     'it has its share',
@@ -72,9 +75,24 @@ test('two copies: a disk is wiped, a node joins, another drains and leaves, a di
     (row) => (row?.blocks ?? 0) > 5,
   );
   await place.checkFetch(2);
+  // Where nodes are: said with the join, or later. What their disks have they said themselves.
+  assert.equal((await place.row('d'))?.site, 'attic');
+  await runJson(['nodes', 'set', 'c', '--site', 'cellar'], place.owner);
+  assert.match((await run(['nodes'], place.owner)).stdout, /\bc +safe +cellar /);
+  await place.untilWhole();
+  await runJson(['nodes', 'set', 'c', '--site', 'none'], place.owner);
+  assert.equal((await place.row('c'))?.site, null);
+  await place.untilWhole();
   assert.equal((await run(['nodes', 'remove', 'b'], place.owner)).code, 5);
+  const { freeBytes } = (await place.row('d')) as { freeBytes: number };
   await runJson(['nodes', 'drain', 'd'], place.owner);
   await place.server.kill();
+  const database = new DatabaseSync(join(place.directory, 'data-server', 'server', 'meta.db'));
+  const spaces = database.prepare("select name, weight from node where standing != 'removed'").all();
+  database.close();
+  assert.equal(spaces.length, 3);
+  for (const { name, weight } of spaces)
+    assert.ok(Math.abs((Number(weight) * 2 ** 30) / freeBytes - 1) < 0.5, `${name}: ${weight} GiB, ${freeBytes} free`);
   await place.startServer();
   await until(
     'it is empty',

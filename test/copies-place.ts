@@ -15,9 +15,11 @@ const troubles = fileURLToPath(new URL('./proof/troubles-preload.ts', import.met
 type Row = {
   node: string;
   name: string;
+  site: string | null;
   state: string;
   standing: string;
   blocks: number;
+  freeBytes: number;
   quarantined: number;
   drain: { blocksLeft: number } | null;
 };
@@ -101,9 +103,9 @@ export class CopiesPlace {
     return join(this.directory, `data-${name}`);
   }
 
-  async joinNode(name: string): Promise<void> {
+  async joinNode(name: string, more: readonly string[] = []): Promise<void> {
     const { invite } = await runJson<{ invite: string }>(['invite', '--node', '--pool', 'safe'], this.owner);
-    await this.startNode(name, ['--join', invite, '--name', name]);
+    await this.startNode(name, ['--join', invite, '--name', name, ...more]);
   }
 
   async startNode(name: string, more: readonly string[] = []): Promise<void> {

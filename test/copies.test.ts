@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CopiesPlace } from './copies-place.ts';
-import { until } from './holdfast.ts';
+import type { Listed } from './cluster.ts';
+import { run, runJson, until } from './holdfast.ts';
 
 /** How a sealed block begins, and what follows where it is of metadata. */
 const BLOCK = Buffer.from('HFB\x01', 'latin1');
@@ -34,8 +35,44 @@ function flipBits(directory: string): number {
   return flips;
 }
 
+test('a rule asks for more copies than its pool keeps: its files outlive more nodes', {
+  timeout: 300_000,
+}, async (context) => {
+  const place = await CopiesPlace.start(context, 1, ['--lost-after', '600']);
+  place.write(6, 'dear', () => 200_000);
+  place.write(6, 'plain', () => 1000);
+  await place.inSync();
+  const rule = ['--glob', 'dear-*', '--pool', 'safe', '--copies', '3', '--first'];
+  const tried = await runJson<{ moves: unknown[] }>(['rules', 'test', ...rule], place.owner);
+  assert.deepEqual(
+    (tried.moves as { from: string; to: string; files: number; copies: unknown }[]).map(
+      ({ from, to, files, copies }) => ({ from, to, files, copies }),
+    ),
+    [{ from: 'safe', to: 'safe*3', files: 6, copies: { before: 1, after: 3 } }],
+  );
+  await runJson(['rules', 'apply', ...rule], place.owner);
+  await until(
+    'the copies are made',
+    () => runJson<Listed[]>(['fetch'], place.owner),
+    (files) =>
+      files.every(({ path, pool, copies }) =>
+        path.startsWith('dear') ? pool === 'safe*3' && copies === 3 : copies === 1,
+      ),
+  );
+  place.write(8, 'dear', () => 50_000);
+  await place.inSync();
+  for (const name of ['a', 'b']) await place.node(name).kill();
+  const to = join(place.directory, 'fetched');
+  for (let index = 0; index < 8; index++) {
+    const name = `dear-${index}.dat`;
+    const ran = await run(['fetch', name, '--to', to], place.owner);
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.ok(readFileSync(join(to, name)).equals(readFileSync(join(place.folder, name))), name);
+  }
+});
+
 test('three copies: a node killed in an upload, one that stands still, one whose disk goes bad', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (context) => {
   const place = await CopiesPlace.start(context, 3, ['--lost-after', '600', '--scrub-days', '0.00005']);
   place.write(5, 'before', () => 300_000);

@@ -76,7 +76,7 @@ test('a node that is down: its files wait, reads from it fail clearly, nothing e
 });
 
 test('a node that comes back on another port is found there, and only by its own key', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (context) => {
   const directory = scratch(context);
   const owner = { home: join(directory, 'home'), cwd: directory };
@@ -104,7 +104,7 @@ test('a node that comes back on another port is found there, and only by its own
   assert.equal(readFileSync(join(directory, 'target_folder/kept.bin'), 'utf8'), 'kept');
 });
 
-test('a server that is down: the device waits, says so once, and catches up', { timeout: 120_000 }, async (context) => {
+test('a server that is down: the device waits, says so once, and catches up', { timeout: 300_000 }, async (context) => {
   const cluster = await startCluster(context);
   const desk = await addDevice(context, cluster, 'desk');
   writeFileSync(join(cluster.folder, 'one.txt'), 'one');
@@ -154,7 +154,7 @@ function damageSegments(directory: string, from: number): void {
   }
 }
 
-test('flipped bits in a segment are detected, and never served', { timeout: 120_000 }, async (context) => {
+test('flipped bits in a segment are detected, and never served', { timeout: 300_000 }, async (context) => {
   const cluster = await startCluster(context);
   writeFileSync(join(cluster.folder, 'precious.bin'), randomBytes(3_000_000));
   writeFileSync(join(cluster.folder, 'other.txt'), 'whole');
@@ -232,7 +232,7 @@ test('a node whose disk is full becomes read-only; space returns, and so does it
 });
 
 test('a root that is gone or another pauses the device: nothing is deleted anywhere', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (context) => {
   const cluster = await startCluster(context);
   const desk = await addDevice(context, cluster, 'desk');
@@ -264,7 +264,7 @@ test('a root that is gone or another pauses the device: nothing is deleted anywh
 });
 
 test('a folder that cannot be read is a problem, and is never read as deleted', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (context) => {
   const cluster = await startCluster(context);
   // Root reads everything, unless it gives that power up.

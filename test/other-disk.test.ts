@@ -5,8 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { SealKeys } from '#core/keyring.ts';
-import type { NameProfile } from '#core/name-profile.ts';
-import type { Folder, ListedEntry } from '#world/folder.ts';
+import type { DiskProfile, Folder, ListedEntry } from '#world/folder.ts';
 import { openFolder } from '#world/real/folder.ts';
 import { mountOther, type otherDisks } from './other-disk.ts';
 import { lacksRoot } from './privilege.ts';
@@ -35,10 +34,11 @@ async function onDisk(
   }
 }
 
-const PROFILES: readonly (readonly [keyof typeof otherDisks | null, NameProfile])[] = [
+const PROFILES: readonly (readonly [keyof typeof otherDisks | null, DiskProfile])[] = [
   [null, { letterCase: 'distinct', forms: 'distinct', refuses: 'nothing' }],
-  ['exfat', { letterCase: 'kept', forms: 'distinct', refuses: 'windows' }],
-  ['ntfs', { letterCase: 'changed', forms: 'distinct', refuses: 'windows' }],
+  ['exfat', { letterCase: 'kept', forms: 'distinct', refuses: 'windows', lacksExec: true }],
+  ['exfatExec', { letterCase: 'kept', forms: 'distinct', refuses: 'windows', lacksExec: true }],
+  ['ntfs', { letterCase: 'changed', forms: 'distinct', refuses: 'windows', lacksExec: true }],
 ];
 
 for (const [kind, profile] of PROFILES) {
@@ -90,5 +90,17 @@ for (const [kind, profile] of PROFILES) {
       const [outcome] = await folder.apply([{ kind: 'move', from: 'one', expect: stat!.stat, to: 'TWO' }], KEYS);
       assert.equal(outcome?.kind, 'stale');
       assert.deepEqual(readdirSync(root).sort(), ['.holdfast', 'one', 'two']);
+    }));
+
+  // The other one numbers an inode for each spelling: there only the planner keeps everything away from it.
+  if (kind !== 'ntfs') continue;
+  test(`${title}: the folder’s own directory is out of reach under every spelling, however often it is asked for`, (context) =>
+    onDisk(context, kind, async (folder) => {
+      await folder.names();
+      const seen = await folder.look(['.HOLDFAST/root-id', '.Holdfast/root-id', '.HOLDFAST/root-id']);
+      assert.deepEqual(
+        seen.map((one) => one && 'code' in one && one.code),
+        ['invalid_name', 'invalid_name', 'invalid_name'],
+      );
     }));
 }

@@ -10,6 +10,11 @@ export const otherDisks = {
     run('mkfs.exfat', device);
     run('mount.exfat-fuse', '-o', 'fmask=0133', device, folder);
   },
+  /** The same as a desktop mounts it: every file is executable. */
+  exfatExec: (device: string, folder: string) => {
+    run('mkfs.exfat', device);
+    run('mount.exfat-fuse', '-o', 'fmask=0022', device, folder);
+  },
   /** Shows every name in lower case, whatever it was given. */
   ntfs: (device: string, folder: string) => {
     run('mkntfs', '-F', '-Q', '-q', device);

@@ -377,21 +377,21 @@ const CASES: Readonly<Record<string, (pair: Pair, context: TestContext) => Promi
   },
 };
 
-test('a system that allows few watches: the device says which setting, and looks by itself', {
+test('a system that allows few watches, or none: the device says which settings, and looks by itself', {
   timeout: 240_000,
 }, async (context) => {
   const cluster = await startCluster(context);
-  const limited = [
+  const allowing = (what: string, count: number) => [
     'unshare',
     '--user',
     '--map-root-user',
     'sh',
     '-c',
-    'echo 8 >/proc/sys/user/max_inotify_watches && exec "$@"',
+    `echo ${count} >/proc/sys/user/max_inotify_${what} && exec "$@"`,
     'sh',
   ];
   try {
-    execFileSync('unshare', [...limited.slice(1), 'true']);
+    execFileSync('unshare', [...allowing('watches', 8).slice(1), 'true']);
   } catch {
     if (process.env['CI']) throw new Error('no user namespaces here, and on CI nothing is skipped');
     return context.skip('skipped: a limit on watches needs user namespaces');
@@ -400,15 +400,18 @@ test('a system that allows few watches: the device says which setting, and looks
     mkdirSync(join(cluster.folder, `folder-${index}`));
     writeFileSync(join(cluster.folder, `folder-${index}/file`), 'begun');
   }
-  const desk = await addDevice(context, cluster, 'desk', () => undefined, limited);
-  await untilIdentical([cluster.folder, desk.folder]);
-  await until(
-    'it names the setting',
-    () => desk.sync.stderr(),
-    (text) => text.includes('fs.inotify.max_user_watches'),
-    60_000,
-  );
-  for (let index = 0; index < 30; index++) writeFileSync(join(desk.folder, `folder-${index}/file`), `edited ${index}`);
+  const few = await addDevice(context, cluster, 'few', () => undefined, allowing('watches', 8));
+  const none = await addDevice(context, cluster, 'none', () => undefined, allowing('instances', 0));
+  await untilIdentical([cluster.folder, few.folder, none.folder]);
+  for (const { sync } of [few, none])
+    await until(
+      'it names the settings',
+      () => sync.stderr(),
+      (text) => text.includes('fs.inotify.max_user_watches') && text.includes('fs.inotify.max_user_instances'),
+      60_000,
+    );
+  for (let index = 0; index < 30; index++)
+    writeFileSync(join((index % 2 ? few : none).folder, `folder-${index}/file`), `edited ${index}`);
   await until(
     'edits in folders without a watch are found',
     () => Array.from({ length: 30 }, (_, index) => readFileSync(join(cluster.folder, `folder-${index}/file`), 'utf8')),

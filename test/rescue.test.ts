@@ -170,7 +170,7 @@ test('the server is lost with its database: list, export, and a server anew with
   await node.stop();
 });
 
-test('what changed a moment before an orderly stop is in the pools', { timeout: 60_000 }, async (context) => {
+test('what changed a moment before an orderly stop is in the pools', { timeout: 300_000 }, async (context) => {
   const cluster = await startCluster(context, { args: ['--root-every', '3600'] });
   const { owner, data, directory, folder } = cluster;
   const kit = join(directory, 'kit.txt');
@@ -194,7 +194,7 @@ test('what changed a moment before an orderly stop is in the pools', { timeout: 
 });
 
 test('a pool that is lost costs its own files; a wrong kit opens nothing; exit codes say so', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (context) => {
   const cluster = await startCluster(context, { args: ['--root-every', '1'] });
   const { owner, data, directory, folder } = cluster;
@@ -234,7 +234,7 @@ test('a pool that is lost costs its own files; a wrong kit opens nothing; exit c
   assert.match(strange.stderr, /is it the right kit/);
 });
 
-test('the recovery kit is shown, and confirmed by whoever has a copy of it', { timeout: 60_000 }, async (context) => {
+test('the recovery kit is shown, and confirmed by whoever has a copy of it', { timeout: 300_000 }, async (context) => {
   const cluster = await startCluster(context, { folder: false });
   const { owner } = cluster;
   const { kit } = await runJson<{ kit: string }>(['kit'], owner);

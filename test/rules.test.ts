@@ -107,18 +107,33 @@ test('rules as a file, a rule by name, and what cannot be a rule', async (contex
   // As it always was: a rule that is added or removed concerns the next file.
   const added = await runJson<Rule>(['rules', 'add', 'txt', '--pool', 'txt', '--older-than', '1d'], cluster.owner);
   assert.equal((await runJson<Moving>(['status'], cluster.owner)).server.rulesPending, true);
-  assert.match((await run(['rules'], cluster.owner)).stdout, /\*\.txt, unchanged for 1 d +txt/);
+  assert.match((await run(['rules'], cluster.owner)).stdout, /\*\.txt, unchanged for 1 d +txt +as the pool/);
   assert.deepEqual((await runJson<Tried>(['rules', 'test', '--remove', added.rule], cluster.owner)).moves, []);
   await runJson(['rules', 'remove', added.rule], cluster.owner);
 
-  // History and compression: said, shown, and part of what a dry run tells.
+  // Copies, history and compression: said, shown, and part of what a dry run tells.
   await runJson(
     ['rules', 'add', 'log', '--pool', 'others', '--history', '2w', '--compression', 'strong', '--first'],
     cluster.owner,
   );
+  const twice = ['--extension', 'flac', '--pool', 'mp3', '--copies', '2', '--first'];
+  const copies = await run(['rules', 'test', ...twice], cluster.owner);
+  assert.match(copies.stdout, /mp3 +mp3\*2 +1 +3 B +1 -> 2\n/);
+  assert.match(copies.stderr, /pool mp3 has 1 storage node, fewer than 2 copies: .* --pool mp3"/);
+  assert.match(
+    (await run(['rules', 'test', 'x.flac', ...twice], cluster.owner)).stdout,
+    /x\.flac -> mp3\*2 \(rule [0-9a-f]{8}: \*\.flac\)/,
+  );
+  const safe = await run(['rules', 'add', 'safe', '--pool', 'mp3', '--copies', '2'], cluster.owner);
+  assert.match(safe.stdout, /\*\.safe -> mp3, 2 copies, from the next file on/);
+  assert.match(safe.stderr, /fewer than 2 copies/);
+  assert.ok((await runJson<{ pool: string }[]>(['pools'], cluster.owner)).some(({ pool }) => pool === 'mp3*2'));
   const listed = await run(['rules'], cluster.owner);
-  assert.match(listed.stdout, /\*\.log +others +14 days +strong\n/);
-  assert.match(listed.stdout, /everything else +others +for ever +usual\n/);
+  assert.match(listed.stdout, /\*\.log +others +as the pool +14 days +strong\n/);
+  assert.match(
+    listed.stdout,
+    /\*\.safe +mp3 +2 +for ever +usual\n(.*\n)*.*everything else +others +as the pool +for ever +usual\n/,
+  );
   const withHistory = ['rules', 'test', '--glob', '*', '--pool', 'others', '--history', '1d'];
   const { purged } = await runJson<{ purged: unknown }>(withHistory, cluster.owner);
   assert.deepEqual(purged, { revisions: { count: 0, bytes: 0 }, deleted: { count: 0, bytes: 0 } });
@@ -127,6 +142,9 @@ test('rules as a file, a rule by name, and what cannot be a rule', async (contex
     [['rules', 'add', 'x', '--pool', 'txt', '--history', '12h'], 2],
     [['rules', 'add', 'x', '--pool', 'txt', '--history', '0d'], 2],
     [['rules', 'test', '--history', '9d'], 2],
+    [['rules', 'test', '--copies', '2'], 2],
+    [['rules', 'add', 'x', '--pool', 'txt', '--copies', '9'], 2],
+    [['rules', 'add', 'x', '--pool', 'mp3*2'], 2],
     [['rules', 'add', 'x', '--pool', 'txt', '--compression', 'much'], 2],
     [['rules', 'add', '--pool', 'txt'], 2],
     [['rules', 'add', 'x', '--pool', 'nowhere'], 2],

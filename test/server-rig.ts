@@ -87,6 +87,8 @@ export class RigNode {
   run = toHex(randomBytes(8));
   domain: string;
   roots: Uint8Array[] = [];
+  /** Named when it joins. */
+  site: string | null = null;
   takesRoots = true;
   /** Of the bytes that its store gives out. */
   prove: NodeConnection['prove'] = (challenges, signal) => proveHeld(this.store, p, challenges, signal);
@@ -261,6 +263,8 @@ export class ServerRig {
         name: `node-${node.pool}`,
         pool: node.pool,
         addresses: [`http://${node.domain}:9000`],
+        spaceBytes: await spaceOf(node),
+        ...(node.site === null ? {} : { site: node.site }),
       },
       never,
     );
@@ -275,6 +279,11 @@ export class ServerRig {
     const { response } = await ask(this.anonymous(), redeem, request, never);
     return RigDevice.open(this, device, formatDeviceToken({ id: response.tokenId, secret }));
   }
+}
+
+async function spaceOf({ store }: RigNode): Promise<number> {
+  const { storedBytes, freeBytes } = (await store.status()) as { storedBytes: number; freeBytes: number };
+  return storedBytes + freeBytes;
 }
 
 export type SealedFile = {

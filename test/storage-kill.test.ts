@@ -42,7 +42,7 @@ async function expectHeld(directory: string, ids: readonly BlockId[]): Promise<v
   await store.close();
 }
 
-test('no acknowledged block is lost to kill -9', { timeout: 120_000 }, async (t) => {
+test('no acknowledged block is lost to kill -9', { timeout: 300_000 }, async (t) => {
   const directory = mkdtempSync(path.join(tmpdir(), 'holdfast-kill-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   const ledger: BlockId[] = [];

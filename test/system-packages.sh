@@ -2,7 +2,7 @@
 # Installs what the end-to-end tests need from Debian, where something is missing, as root; says so in one line where it cannot.
 set -eu
 missing=''
-for pair in ip:iproute2 curl:curl openssl:openssl make:make cc:gcc git:git mount:mount mkfs.ext4:e2fsprogs python3:python3 setpriv:util-linux \
+for pair in ip:iproute2 curl:curl openssl:openssl make:make cc:gcc git:git mount:mount mkfs.ext4:e2fsprogs python3:python3 setpriv:util-linux strace:strace \
   mkfs.exfat:exfatprogs mount.exfat-fuse:exfat-fuse mkntfs:ntfs-3g; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done

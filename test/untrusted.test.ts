@@ -22,7 +22,7 @@ import { run, runJson, until } from './holdfast.ts';
 type Liar = { lies: { blocks: number; what: string[] } | null };
 
 test('damage behind a node’s back is repaired and nobody’s fault; a node that serves other bytes is taken out until it is trusted', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (context) => {
   const place = await CopiesPlace.start(context, 2, ['--challenge-every', '0.3']);
   place.write(40, 'file', () => randomInt(1000, 60_000));
@@ -89,7 +89,7 @@ test('damage behind a node’s back is repaired and nobody’s fault; a node tha
 /** Resolves with what stops it. */
 async function startLiar(context: TestContext, directory: string, port: number): Promise<() => Promise<void>> {
   const disk = realDisk(directory);
-  const key = await nodeKeyFile(directory, realNet);
+  const key = await nodeKeyFile(directory, realNet, null);
   const storage = await startStorageNode({
     disk,
     lock: () => lockDirectory(directory),

@@ -45,7 +45,7 @@ test('a file that is being uploaded is listed as updating; fetch brings the last
   assert.equal(film(await list())?.state, 'stored');
 });
 
-test('a first upload is listed, and cannot be fetched before it is complete', { timeout: 120_000 }, async (context) => {
+test('a first upload is listed, and cannot be fetched before it is complete', { timeout: 300_000 }, async (context) => {
   const cluster = await startCluster(context, { folder: false });
   const device = await addDevice(context, cluster, 'laptop');
   writeFileSync(join(device.folder, 'new.bin'), Buffer.concat(Array.from({ length: 6 }, () => randomBytes(64 * MIB))));

@@ -57,7 +57,7 @@ test('clean is exit 0; a flipped bit is exit 7 with the right path, and nothing 
 });
 
 test('a segment that is deleted while everything runs is found by a full verification, and by a quick one from then on', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (context) => {
   const cluster = await startCluster(context);
   const { folder, owner, data } = cluster;

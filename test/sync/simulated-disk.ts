@@ -1,5 +1,5 @@
-/** Disks that no Linux has, by what they make of names. */
-import type { Failure, Folder, FolderStep, StepOutcome } from '#world/folder.ts';
+/** Disks that no Linux has, by what they make of names and times. */
+import type { Failure, Folder, FolderStep, ListedEntry, StepOutcome } from '#world/folder.ts';
 import type { Watcher } from '#world/watcher.ts';
 
 /** Keeps every name in Unicode's decomposed form, whatever it was given, as HFS+ does; finds it by any. */
@@ -68,5 +68,36 @@ export function refusing(folder: Folder, refuses: (name: string) => boolean): Fo
       const outcomes = new Map(possible.map((step, index) => [step, done[index]]));
       return steps.map((step): StepOutcome => outcomes.get(step) ?? failure);
     },
+  };
+}
+
+/** Gives a link the number of the one before it, and all links the same times: what a disk of coarse times does within one tick. */
+export function reusing(folder: Folder): Folder {
+  return showingLinks(folder, (one) => ({
+    ...one,
+    stat: { ...one.stat, ino: 1n, mtimeNs: 0n, ctimeNs: 0n, birthNs: 0n },
+  }));
+}
+
+/** Shows other slashes in a target than it was made with. */
+export function windowsLinks(folder: Folder): Folder {
+  return {
+    ...showingLinks(folder, (one) => ({ ...one, target: one.target?.replaceAll('/', '\\') ?? null })),
+    names: async () => {
+      const names = await folder.names();
+      return 'kind' in names ? names : { ...names, refuses: 'windows' };
+    },
+  };
+}
+
+function showingLinks(folder: Folder, show: (link: ListedEntry) => ListedEntry): Folder {
+  const seen = (one: ListedEntry) => (one.stat.kind === 'symlink' ? show(one) : one);
+  return {
+    ...folder,
+    list: async (directories) =>
+      (await folder.list(directories)).map((listing) =>
+        listing.kind === 'found' ? { ...listing, entries: listing.entries.map(seen) } : listing,
+      ),
+    look: async (paths) => (await folder.look(paths)).map((one) => (one === null || 'kind' in one ? one : seen(one))),
   };
 }

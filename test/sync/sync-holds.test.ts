@@ -1,6 +1,6 @@
 /** What a person is asked about, and what becomes of it, with real folders. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, rmSync, unlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { eventually, treeOf } from './sync-world.ts';
@@ -81,6 +81,38 @@ test('what is made anew in a place that waits is an edit of what was there, and 
     await world.held();
     await world.decide(hold.hold, 'approve');
     await world.same({ papers: '/', 'papers/3': '/', 'papers/3/3.txt': 'made anew, deeper', 'top.txt': 'made anew' });
+  }));
+
+for (const decision of ['approve', 'reject'] as const)
+  test(`what others move into a folder whose delete waits goes there when it is back: ${decision}`, () =>
+    withHolds(small(60), async (world) => {
+      const { one, two } = world;
+      const { 'top.txt': moved = '', ...before } = two.tree();
+      rmSync(join(one.folder, 'papers'), { recursive: true });
+      const hold = await world.held();
+      await world.change(() => renameSync(two.path('top.txt'), two.path('papers/1/top.txt')));
+      await world.held();
+      assert.deepEqual(one.tree(), { 'top.txt': moved }, 'its folder is not here');
+      await world.decide(hold.hold, decision);
+      const kept = decision === 'reject' ? before : { papers: '/', 'papers/1': '/' };
+      await world.same({ ...kept, 'papers/1/top.txt': moved });
+    }));
+
+test('a folder whose delete waits, made anew and renamed, gets back what was in it', () =>
+  withHolds(small(60), async (world) => {
+    const { one, two } = world;
+    const before = Object.entries(two.tree());
+    rmSync(join(one.folder, 'papers'), { recursive: true });
+    await world.held();
+    put(one, 'papers/new.txt', 'made meanwhile');
+    await eventually(
+      () => two.tree()['papers/new.txt'] === 'made meanwhile',
+      () => [one.tree(), one.client?.status()],
+    );
+    renameSync(join(one.folder, 'papers'), join(one.folder, 'letters'));
+    const renamed = before.map(([path, what]) => [path.replace(/^papers/, 'letters'), what]);
+    await world.same({ ...Object.fromEntries(renamed), 'letters/new.txt': 'made meanwhile' });
+    assert.deepEqual(await world.holds(), []);
   }));
 
 test('texts that become noise stay what they were elsewhere; rejected, they come back, and the noise lies in the trash', () =>

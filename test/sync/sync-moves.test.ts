@@ -1,13 +1,18 @@
-/** Moves that only the bytes tell of: copied and deleted, written anew elsewhere, brought back from another file system. */
+/** Moves: of folders by their names, and those that only the bytes tell of: copied and deleted, written anew elsewhere, brought back from another file system. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import {
   copyFileSync,
   cpSync,
   existsSync,
+  lutimesSync,
   mkdirSync,
+  readFileSync,
   renameSync,
   rmdirSync,
   rmSync,
+  statSync,
+  symlinkSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -94,6 +99,115 @@ test('a folder that is found again before the journal tells of its delete lives 
     'p/q/deep/g': 'another',
     kept: 'beside',
   });
+});
+
+for (const running of [true, false])
+  test(`a folder that is renamed is one row of the journal and one step on the other disk, ${running ? 'while it runs' : 'found at the next start'}`, async () => {
+    const under = (folder: string) =>
+      Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`${folder}/deep/${index}`, `text ${index}`]));
+    await both({ work: '/', 'work/deep': '/', ...under('work'), shelf: '/' });
+    const entries = [entryAt(a, 'work'), entryAt(a, 'work/deep/7')];
+    const inodes = () => ['', '/deep', '/deep/7'].map((path) => statSync(b.path(`shelf/done${path}`)).ino);
+    const before = ['', '/deep', '/deep/7'].map((path) => statSync(b.path(`work${path}`)).ino);
+    const [head, sent] = [headSeq(a), bytesSent(a)];
+    if (!running) await a.stop();
+    b.gate.calls.length = 0;
+    const steps: string[] = [];
+    b.gate.refuse = (step) => {
+      steps.push(step.kind);
+      return null;
+    };
+    renameSync(a.path('work'), a.path('shelf/done'));
+    if (!running) a.start();
+    await converged([a, b], { shelf: '/', 'shelf/done': '/', 'shelf/done/deep': '/', ...under('shelf/done') });
+    delete b.gate.refuse;
+    assert.deepEqual([entryAt(b, 'shelf/done'), entryAt(b, 'shelf/done/deep/7')], entries);
+    assert.equal(headSeq(b), head + 1);
+    assert.equal(bytesSent(a), sent);
+    assert.deepEqual(
+      b.gate.calls.filter((verb) => verb === 'contents' || verb === 'blocks'),
+      [],
+    );
+    assert.deepEqual(steps, ['move']);
+    assert.deepEqual(inodes(), before);
+  });
+
+test('names of folders and of files change places: nothing is sent, and folders keep their entries', async () => {
+  await both({ x: '/', y: '/', 'x/1': 'one', 'y/2': 'two!', 'y/in': '/' });
+  const entries = [entryAt(a, 'x'), entryAt(a, 'y')];
+  for (const running of [true, false]) {
+    const [head, sent] = [headSeq(a), bytesSent(a)];
+    if (!running) await a.stop();
+    renameSync(a.path('x'), a.path('t'));
+    renameSync(a.path('y'), a.path('x'));
+    renameSync(a.path('t'), a.path('y'));
+    if (!running) a.start();
+    const [one, two] = running ? ['y', 'x'] : ['x', 'y'];
+    await converged([a, b], { x: '/', y: '/', [`${one}/1`]: 'one', [`${two}/2`]: 'two!', [`${two}/in`]: '/' });
+    assert.deepEqual([entryAt(b, one), entryAt(b, two)], entries);
+    assert.equal(bytesSent(a), sent);
+    assert.equal(headSeq(b), head + 2, 'a row for each of the two');
+  }
+});
+
+test('a file that was renamed over a link, and goes on being written to, has its name', async () => {
+  await both({ file: 'first', folder: '/' });
+  symlinkSync('nowhere', a.path('name'));
+  await converged([a, b], { file: 'first', folder: '/', name: '-> nowhere' });
+  const entry = entryAt(a, 'file');
+  renameSync(a.path('file'), a.path('name'));
+  // It was seen there, and is not judged yet; then the folder that it is in is listed while it is waited for.
+  await delay(120);
+  rmdirSync(a.path('folder'));
+  for (let write = 0; write < 15; write++) {
+    writeFileSync(a.path('name'), `write ${write}`);
+    await delay(10);
+  }
+  await converged([a, b], { name: 'write 14' });
+  assert.equal(entryAt(a, 'name'), entry);
+});
+
+test('a file that was renamed over a link has its name, also while something else goes on and the link is not judged for it', async () => {
+  await both({ file: 'text', folder: '/', busy: '/' });
+  symlinkSync('nowhere', a.path('folder/name'));
+  await converged([a, b], { file: 'text', folder: '/', busy: '/', 'folder/name': '-> nowhere' });
+  const entry = entryAt(a, 'file');
+  // Its name was changed again and again, and is looked at late.
+  for (let touch = 0; touch < 4; touch++) {
+    lutimesSync(a.path('folder/name'), touch, touch);
+    await delay(60);
+  }
+  renameSync(a.path('file'), a.path('folder/name'));
+  await delay(80);
+  for (let write = 0; write < 50; write++) {
+    writeFileSync(a.path('busy/log'), `write ${write}`);
+    await delay(20);
+  }
+  await converged([a, b], { folder: '/', busy: '/', 'folder/name': 'text', 'busy/log': 'write 49' });
+  assert.equal(entryAt(a, 'folder/name'), entry);
+});
+
+test('a folder that is renamed while a large file in it is on its way arrives once, under the new name', async () => {
+  await both({ old: '/', 'old/small': 'small' });
+  const entry = entryAt(a, 'old');
+  const bytes = randomBytes(12 * 1024 * 1024);
+  let puts = 0;
+  a.gate.before = async (verb) => {
+    if (verb !== 'put' || ++puts !== 2) return;
+    renameSync(a.path('old'), a.path('new'));
+    await delay(600);
+  };
+  writeFileSync(a.path('old/large'), bytes);
+  await eventually(
+    () => existsSync(b.path('new/large')),
+    () => [b.tree(), a.client?.status()],
+    60_000,
+  );
+  delete a.gate.before;
+  await converged([a, b]);
+  assert.deepEqual(Object.keys(b.tree()), ['new', 'new/large', 'new/small']);
+  assert.ok(readFileSync(b.path('new/large')).equals(bytes));
+  assert.equal(entryAt(b, 'new'), entry);
 });
 
 for (const running of [true, false])
@@ -236,6 +350,22 @@ async function turnRound(): Promise<void> {
   renameSync(b.path('t'), b.path('p/q'));
   b.start();
   await converged([b], { m: '/', 'm/x': 'x', p: '/', 'p/q': '/', 'p/q/f': 'f' });
+  // Else the new folder would come first, and what stands in its place be parked.
+  const isKnown = (path: string) =>
+    eventually(
+      () => entryAt(b, path) !== null,
+      () => b.client?.status(),
+    );
+  while (must(entryAt(b, 'p'), 'it is synced') < must(entryAt(b, 'p/q'), 'it is synced')) {
+    renameSync(b.path('p/q'), b.path('t'));
+    rmdirSync(b.path('p'));
+    await isKnown('t');
+    await converged([b]);
+    mkdirSync(b.path('p'));
+    renameSync(b.path('t'), b.path('p/q'));
+    await isKnown('p/q');
+    await converged([b]);
+  }
 }
 
 test('what is parked out of a folder outlives it, with what nobody has seen in it yet', async () => {

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
   linkSync,
+  lstatSync,
+  lutimesSync,
   mkdirSync,
   readdirSync,
   renameSync,
@@ -102,6 +104,33 @@ test('bytes that a power cut tore are fetched again, also where the first try to
   await converged([a, b], { edited: 'second version', made: 'second version', untouched: 'first' });
   flushesAgain(b);
   assert.ok(failures < 1);
+});
+
+test('what could not be fetched is not about to be placed: an edit under its time is kept in a power cut', async () => {
+  writeFileSync(a.path('file'), 'first');
+  await converged([a, b], { file: 'first' });
+  let asked = 0;
+  b.gate.before = (verb) => {
+    if (verb !== 'contents') return Promise.resolve();
+    asked++;
+    return Promise.reject(new HoldfastError('unreachable', 'the server cannot be reached'));
+  };
+  const timeNs = 1_700_000_000n * 1_000_000_000n;
+  writeFileSync(a.path('file'), 'by anna');
+  setTime(a.path('file'), timeNs);
+  await eventually(
+    () => asked > 0 && b.client?.status().settled === false,
+    () => b.client?.status(),
+  );
+  await b.stop();
+  delete b.gate.before;
+  // On a disk of coarse times, in the same tick.
+  writeFileSync(b.path('file'), 'by bert');
+  setTime(b.path('file'), timeNs);
+  inState(b, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+  b.start();
+  const copy = `file (conflicted copy, ${b.name}, ${new Date().toISOString().slice(0, 10)})`;
+  await converged([a, b], { file: 'by anna', [copy]: 'by bert' });
 });
 
 test('right bytes that lost their time in a power cut are no edit, which would go over what came after them', async () => {
@@ -280,6 +309,29 @@ test('times of files go across to the microsecond', async () => {
   assert.equal(shown(b), shown(a));
 });
 
+test('a time beyond what a row can hold keeps neither its file nor others from crossing, nor from being in sync', async () => {
+  const names = { far: '2400-01-01', early: '1902-01-01', usual: '2026-01-01' };
+  for (const [name, time] of Object.entries(names)) {
+    writeFileSync(a.path(name), name);
+    execFileSync('touch', ['-d', `${time} 00:00:00Z`, a.path(name)]);
+  }
+  const tree = { far: 'far', early: 'early', usual: 'usual' };
+  await converged([a, b], tree);
+  const years = (device: Device) =>
+    Object.keys(names).map((name) => statSync(device.path(name)).mtime.getUTCFullYear());
+  assert.deepEqual(years(a), [2400, 1902, 2026], 'nobody sets the times of what lies here');
+  assert.deepEqual(years(b), [2255, 1902, 2026]);
+  const before = a.gate.calls.concat(b.gate.calls).filter((verb) => verb === 'commit').length;
+  for (const device of [a, b]) {
+    await device.stop();
+    device.start();
+  }
+  await converged([a, b], tree);
+  assert.equal(a.gate.calls.concat(b.gate.calls).filter((verb) => verb === 'commit').length, before);
+  writeFileSync(b.path('far'), 'edited');
+  await converged([a, b], { ...tree, far: 'edited' });
+});
+
 /** As after a power cut, or a kill: all that was written down, and not yet crossed out, is there. */
 async function cutOff(device: Device, how: 'power' | 'kill', work: () => void): Promise<void> {
   inState(device, (sql) => {
@@ -377,6 +429,65 @@ test('a file that this device had moved, and a power cut tore before the state k
   setTime(a.path('after'), mtimeNs);
   a.start();
   await converged([a, b], { after: 'text' });
+});
+
+test('a link that a power cut brought back does not undo its change; one that a person made anew does', async () => {
+  for (const name of ['rolled', 'anew', 'moved']) symlinkSync('first', a.path(name));
+  await converged([a, b]);
+  const before = lstatSync(a.path('rolled'));
+  await a.stop();
+  // The disk has kept those.
+  inState(a, (sql) => sql.exec('DELETE FROM unflushed'));
+  flushesNothing(a);
+  a.start();
+  for (const name of ['rolled', 'anew', 'moved']) relink(a.path(name), 'second');
+  await converged([a, b], { rolled: '-> second', anew: '-> second', moved: '-> second' });
+  await a.stop();
+  flushesAgain(a);
+  inState(a, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+  relink(a.path('rolled'), 'first');
+  lutimesSync(a.path('rolled'), before.atime, before.mtime);
+  relink(a.path('anew'), 'first');
+  renameSync(a.path('moved'), a.path('to here'));
+  a.start();
+  await converged([a, b], { rolled: '-> second', anew: '-> first', 'to here': '-> second' });
+});
+
+function relink(path: string, target: string): void {
+  rmSync(path, { force: true });
+  symlinkSync(target, path);
+}
+
+test('what a power cut took is not what came back with its number', async () => {
+  writeFileSync(a.path('before'), 'deleted');
+  await converged([a, b]);
+  await a.stop();
+  flushesNothing(a);
+  a.start();
+  unlinkSync(a.path('before'));
+  await converged([a, b], {});
+  writeFileSync(a.path('after'), 'made with its number');
+  await converged([a, b], { after: 'made with its number' });
+  await a.stop();
+  flushesAgain(a);
+  rmSync(a.path('after'));
+  writeFileSync(a.path('before'), 'deleted');
+  const { ino } = statSync(a.path('before'), { bigint: true });
+  inState(a, (sql) => {
+    sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
+    const { stat, inode } = sql.prepare(`SELECT stat, inode FROM local WHERE name = 'after'`).get() as {
+      stat: string;
+      inode: string;
+    };
+    const numbered = stat.replace(/^(\w+ \d+) \d+/, `$1 ${ino}`);
+    sql.prepare('UPDATE unflushed SET stat = ? WHERE stat = ?').run(numbered, stat);
+    sql
+      .prepare('UPDATE local SET stat = ?, inode = ? WHERE inode = ?')
+      .run(numbered, inode.replace(/\d+$/, `${ino}`), inode);
+  });
+  a.start();
+  // What was deleted came back with the power cut, as a file of its own.
+  await converged([a, b], { before: 'deleted', after: 'made with its number' });
 });
 
 test('files that a person had moved, and nobody had seen that, are compared where they lie: torn ones are fetched again', async () => {
@@ -496,6 +607,22 @@ test('two files that changed places, one of them sent, and a half of it taken ba
     flushesNothing(a);
     a.start();
   }
+});
+
+test('a file that a person renamed over another of the same time, while the disk or the power was away, stays there', async () => {
+  await a.stop();
+  flushesNothing(a);
+  writeFileSync(a.path('small'), 'small');
+  writeFileSync(a.path('large'), 'larger than small');
+  for (const name of ['small', 'large']) utimesSync(a.path(name), 1_700_000_000, 1_700_000_000);
+  a.start();
+  await converged([a, b], { small: 'small', large: 'larger than small' });
+  await a.stop();
+  flushesAgain(a);
+  inState(a, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+  renameSync(a.path('small'), a.path('large'));
+  a.start();
+  await converged([a, b], { large: 'small' });
 });
 
 test('a save that a power cut took back is fetched again, also where the file from before has another name too', async () => {

@@ -227,6 +227,48 @@ test('a folder leaves when what it stayed for is deleted or moved away before it
   await shows(a, { ...TREE, new: 'new' });
 });
 
+test('a folder leaves when others moved away what it stayed for', async () => {
+  world.down.add('others');
+  writeFileSync(b.path('big/one'), 'edited here');
+  await eventually(
+    () => (b.client?.status().problems.length ?? 0) > 0,
+    () => b.client?.status(),
+  );
+  remove(b, 'big');
+  await eventually(
+    () => !existsSync(b.path('big/two')),
+    () => b.tree(),
+  );
+  renameSync(a.path('big/one'), a.path('one'));
+  await eventually(
+    () => existsSync(b.path('one')) && !existsSync(b.path('big')),
+    () => [b.tree(), b.client?.status()],
+  );
+  world.down.delete('others');
+  await shows(b, { one: 'edited here', small: 'small' });
+});
+
+test('what others moved away, and could not follow yet, is not chosen about with the folder that it is still in', async () => {
+  let asked = 0;
+  b.gate.refuse = (step) => {
+    if (step.kind !== 'move') return null;
+    asked++;
+    return { kind: 'failed', code: 'not_permitted_by_disk', detail: 'another program holds it' };
+  };
+  renameSync(a.path('big/one'), a.path('moved'));
+  await eventually(
+    () => asked > 0,
+    () => b.client?.status(),
+  );
+  remove(b, 'big');
+  await eventually(
+    () => !existsSync(b.path('big/two')),
+    () => b.tree(),
+  );
+  delete b.gate.refuse;
+  await shows(b, { small: 'small', moved: 'one' });
+});
+
 test('a folder that could not leave in the plan of the last thing in it leaves later', async () => {
   await b.stop();
   writeFileSync(b.path('big/one'), 'edited here');

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { chooseAt } from '#client/choose.ts';
 import { linkFolder } from '#client/link.ts';
 import { openFolder } from '#world/real/folder.ts';
 import { realRandom } from '#world/real/random.ts';
@@ -70,6 +71,46 @@ test('a state that is put back from an older time deletes nothing', async () => 
   copyState(old, a.statePath);
   a.start();
   await converged([a, b], { f: 'f', g: 'g', h: 'h' });
+});
+
+test('a state from before others deleted something, in the same run, leaves what was brought back since', async () => {
+  writeFileSync(a.path('f'), 'f');
+  mkdirSync(a.path('d'));
+  writeFileSync(a.path('d/g'), 'g');
+  await converged([a, b]);
+  const old = join(world.directory, `old-${runs}`);
+  copyState(a.statePath, old);
+  unlinkSync(b.path('f'));
+  rmSync(b.path('d'), { recursive: true });
+  await converged([a, b], {});
+  await a.stop();
+  await b.bringBack('f');
+  await b.bringBack('d');
+  await eventually(
+    () => b.tree()['f'] === 'f' && b.tree()['d/g'] === 'g',
+    () => b.tree(),
+  );
+  copyState(old, a.statePath);
+  a.start();
+  await converged([a, b], { f: 'f', d: '/', 'd/g': 'g' });
+});
+
+test('a state from before something was deselected, in the same run, does not take it for deleted', async () => {
+  mkdirSync(a.path('d'));
+  writeFileSync(a.path('d/f'), 'f');
+  await converged([a, b]);
+  const old = join(world.directory, `old-${runs}`);
+  copyState(a.statePath, old);
+  chooseAt(sqliteOpener, a.statePath, 'd', false);
+  a.client?.chosen();
+  await eventually(
+    () => Object.keys(a.tree()).length === 0 && a.client?.status().inSync === true,
+    () => ({ tree: a.tree(), status: a.client?.status() }),
+  );
+  await a.stop();
+  copyState(old, a.statePath);
+  a.start();
+  await converged([a, b], { d: '/', 'd/f': 'f' });
 });
 
 test('a state that is put back keeps what was edited since, on both sides', async () => {

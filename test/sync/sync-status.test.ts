@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { readState } from '#client/status.ts';
 import { HoldfastError } from '#core/errors.ts';
@@ -108,4 +108,53 @@ test('what another device did is told of before it is fetched', async () => {
   await converged([here, there]);
   await here.stop();
   await there.stop();
+});
+
+test('whoever waits for everything to be in sync hears of what the disk refuses, for as long as it does', async () => {
+  const writer = await world.device('writer');
+  const refused = await world.device('refused');
+  for (const device of [writer, refused]) device.start();
+  await converged([writer, refused]);
+  let asked = 0;
+  refused.gate.refuse = (step) => {
+    if (step.kind !== 'place') return null;
+    asked++;
+    return { kind: 'failed', code: 'no_space', detail: 'the disk is full' };
+  };
+  writeFileSync(writer.path('file'), 'text');
+  await eventually(
+    () => asked > 0,
+    () => refused.client?.status(),
+  );
+  const status = await refused.client?.untilInSync(new AbortController().signal);
+  assert.deepEqual(
+    [status?.inSync, status?.problems.map(({ path, code }) => [path, code])],
+    [false, [['file', 'no_space']]],
+  );
+  // A moment is no reason to give up.
+  assert.ok(asked > 1);
+  delete refused.gate.refuse;
+  await converged([writer, refused]);
+  await writer.stop();
+  await refused.stop();
+});
+
+test('nor does a directory that cannot be read keep anybody waiting', async () => {
+  const device = await world.device('unreadable');
+  device.start();
+  mkdirSync(device.path('closed'));
+  await converged([device]);
+  device.gate.closed.add('closed');
+  writeFileSync(device.path('closed/file'), 'text');
+  await eventually(
+    () => device.client?.status().inSync === false,
+    () => device.client?.status(),
+  );
+  const status = await device.client?.untilInSync(new AbortController().signal);
+  assert.deepEqual(
+    [status?.inSync, status?.problems.map(({ path, code }) => [path, code])],
+    [false, [['closed', 'not_permitted_by_disk']]],
+  );
+  device.gate.closed.clear();
+  await device.stop();
 });

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { converged, eventually, SyncWorld, type Device } from './sync-world.ts';
+import { converged, copyState, eventually, SyncWorld, type Device } from './sync-world.ts';
 
 let world: SyncWorld;
 before(async () => {
@@ -85,6 +86,40 @@ test('a directory that could not be read and then goes away with what is above i
   here.gate.closed.clear();
   await converged([here, there]);
   assert.ok(!existsSync(there.path('b-above')));
+  await here.stop();
+  await there.stop();
+});
+
+test('a state that is put back believes nothing of what a directory that cannot be read may hold', async () => {
+  const { here, there } = await pair('c');
+  const old = join(world.directory, 'c-old');
+  copyState(here.statePath, old);
+  here.start();
+  unlinkSync(there.path('c-gone'));
+  rmSync(there.path('c-shut/in'));
+  await converged([here, there]);
+  // Sent since: what is put back is older than what the server knows.
+  writeFileSync(here.path('c-moved'), 'edited');
+  await converged([here, there]);
+  await here.stop();
+  for (const name of ['c-gone', 'in']) await there.bringBack(name);
+  await eventually(
+    () => existsSync(there.path('c-gone')) && existsSync(there.path('in')),
+    () => there.tree(),
+  );
+  renameSync(there.path('in'), there.path('c-shut/in'));
+  await there.client?.untilInSync(new AbortController().signal);
+  copyState(old, here.statePath);
+  here.gate.closed.add('c-shut');
+  here.start();
+  await eventually(
+    () => existsSync(here.path('c-gone')),
+    () => [here.tree(), here.client?.status()],
+  );
+  here.gate.closed.delete('c-shut');
+  const tree = there.tree();
+  assert.equal(tree['c-shut/in'], 'text of c-shut/in');
+  await converged([here, there], tree);
   await here.stop();
   await there.stop();
 });
