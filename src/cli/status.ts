@@ -77,11 +77,10 @@ async function askStatus(context: Context, identity: ReturnType<typeof requireId
   const peer = context.launcher.connect(context.home, identity);
   try {
     const signal = within(context.stop, REQUEST_MS_MAX);
-    const [status, pools, held] = await Promise.all([
-      ask(peer, serverStatus, {}, signal),
-      ask(peer, poolsList, {}, signal),
-      ask(peer, holdsList, {}, signal),
-    ]);
+    // One after the other, over one connection: over a slow line, each further handshake costs more than the wait.
+    const status = await ask(peer, serverStatus, {}, signal);
+    const pools = await ask(peer, poolsList, {}, signal);
+    const held = await ask(peer, holdsList, {}, signal);
     return { status: status.response, pools: pools.response.pools, held: held.response.holds };
   } finally {
     await peer.close();

@@ -28,7 +28,8 @@ export const httpLimits = {
   closeGraceMs: 2_000,
   closeAbortMs: 500,
 
-  connectMsMax: 5_000,
+  /** As long as the other side waits for a handshake: over 64 kbit/s that are busy with a batch, it takes more than five seconds. */
+  connectMsMax: 10_000,
   /** Until the answer begins: longer than a pull is held. */
   answerMsMax: limits.pullWaitMsMax + 30_000,
   answerPauseMsMax: 60_000,
