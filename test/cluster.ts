@@ -29,8 +29,8 @@ export type Cluster = {
   readonly port: number;
   readonly nodePorts: readonly number[];
   up: Service;
-  /** Starts `up` again, on the same data and ports. */
-  restart(): Promise<void>;
+  /** Starts `up` again, on the same data and ports; what `more` says goes before what was said at first. */
+  restart(more?: readonly string[]): Promise<void>;
 };
 
 export async function startCluster(
@@ -69,8 +69,8 @@ export async function startCluster(
     port,
     nodePorts,
     up: await service(context, args, owner),
-    restart: async () => {
-      cluster.up = await service(context, args, owner);
+    restart: async (more = []) => {
+      cluster.up = await service(context, [...args, ...more], owner);
     },
   };
   return cluster;

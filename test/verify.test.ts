@@ -43,7 +43,8 @@ test('clean is exit 0; a flipped bit is exit 7 with the right path, and nothing 
   const bytes = readFileSync(victim);
   bytes[at + 90] = (bytes[at + 90] as number) ^ 4;
   writeFileSync(victim, bytes);
-  await cluster.restart();
+  // A root of this start would be written while verify looks.
+  await cluster.restart(['--root-every', '3600']);
   const unchanged = watched(data, folder);
   const hurt = await run(['verify', '--full', '--json'], owner);
   assert.equal(hurt.code, 7, hurt.stderr);
