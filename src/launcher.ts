@@ -17,9 +17,7 @@ import { realNet } from '#world/real/net.ts';
 import { portPeer } from '#world/real/port.ts';
 import { nodePrimitives } from '#world/real/primitives.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
-import { indexBackups } from './backup-directory.ts';
 import { ringLink } from './link-bell.ts';
-import { openRescue, readKit } from './rescue-directories.ts';
 import { startRole } from './role.ts';
 
 export type ServerInfo = {
@@ -39,9 +37,9 @@ type LocalServer = RunningServer & {
 };
 
 export const launcher: Launcher = {
-  backups: indexBackups,
-  openRescue,
-  readKit,
+  backups: async () => (await import('./backup-directory.ts')).indexBackups,
+  openRescue: async (plan) => (await import('./rescue-directories.ts')).openRescue(plan),
+  readKit: async (data) => (await import('./rescue-directories.ts')).readKit(data),
   startServer: async (plan: ServerPlan): Promise<LocalServer> => {
     const thread = await startRole<ServerInfo>('server', plan);
     return {

@@ -24,7 +24,7 @@ export async function create(context: Context, where: string, options: DataOptio
   if (existsSync(directory) && readdirSync(directory).length > 0)
     throw usage(`${shown(directory)} is not empty; a backup goes into a directory of its own`);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const { backups } = context.launcher;
+  const backups = await context.launcher.backups();
   const made = backups.isServed(data)
     ? await createByServer(context, directory)
     : await backups.create(data, directory);
@@ -59,7 +59,8 @@ async function createByServer(context: Context, directory: string): Promise<Back
 
 export async function verify(context: Context, where: string, options: DataOption): Promise<void> {
   const directory = resolve(where);
-  const checked = await context.launcher.backups.verify(directory, ownData(context, options));
+  const backups = await context.launcher.backups();
+  const checked = await backups.verify(directory, ownData(context, options));
   context.output.value({ backup: directory, ...checked });
   context.output.line(
     `${shown(directory)} is whole: ${counted(checked.files, 'file')}, ${bytesText(checked.bytes)}, of ${new Date(checked.createdMs).toISOString()}, cluster ${checked.cluster}.`,
@@ -78,7 +79,7 @@ export async function restore(
 ): Promise<void> {
   const directory = resolve(where);
   const data = ownData(context, options) ?? resolve('data');
-  const { backups } = context.launcher;
+  const backups = await context.launcher.backups();
   if (backups.isServed(data)) throw new HoldfastError('data_in_use', `a server runs on ${shown(data)}; stop it first`);
   const rootKey = options.rootKey === undefined ? null : resolve(options.rootKey);
   const restored = await backups.restore(directory, data, rootKey);

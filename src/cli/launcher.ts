@@ -177,7 +177,8 @@ export type RescuePlan = {
 };
 
 export interface Launcher {
-  readonly backups: IndexBackups;
+  /** Loaded with the first that is asked of it, as a rescue is: most commands need neither, and each starts faster without them. */
+  backups(): Promise<IndexBackups>;
   /** Reads all logs through. Throws `not_found` where there are none, `integrity` where nothing of them opens. */
   openRescue(plan: RescuePlan): Promise<OpenRescue>;
   /** The text of the recovery kit in a data directory; null where there is none. */
