@@ -145,7 +145,10 @@ export async function freePorts(count: number): Promise<readonly number[]> {
   return ports;
 }
 
-/** Asks again until it holds; says what was seen last when it does not in time. */
+/**
+ * Asks again until it holds; says what was seen last when it does not in time. Between two questions it rests as long as the last one took: a
+ * command costs half a second of a core, which those who are asked about need themselves.
+ */
 export async function until<T>(
   what: string,
   ask: () => Promise<T> | T,
@@ -154,10 +157,11 @@ export async function until<T>(
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
+    const askedMs = performance.now();
     const value = await ask();
     if (holds(value)) return value;
     if (performance.now() > deadline)
       throw new Error(`${what}: not so within ${timeoutMs} ms; last seen: ${JSON.stringify(value)?.slice(0, 2000)}`);
-    await new Promise((resolve) => setTimeout(resolve, 25));
+    await new Promise((resolve) => setTimeout(resolve, Math.max(25, performance.now() - askedMs)));
   }
 }
