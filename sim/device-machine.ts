@@ -274,6 +274,20 @@ export class DeviceMachine extends Machine {
     return sql.prepare(coming).get(name) !== undefined;
   }
 
+  /** Names, here and elsewhere, of what others changed and this disk has not taken yet. */
+  namesToGet(): ReadonlySet<string> {
+    const sql = this.otherProcess().open(STATE_PATH, { durability: 'normal' });
+    const coming = `SELECT coalesce(r.name, l.name) AS there, coalesce(l.alias, l.name, r.name) AS here FROM synced s
+      LEFT JOIN remote r ON r.entry = s.entry LEFT JOIN local l ON l.entry = s.entry WHERE s.revision IS NOT r.revision
+      UNION ALL SELECT r.name, r.name FROM remote r WHERE r.entry NOT IN (SELECT entry FROM synced)`;
+    return new Set(
+      sql
+        .prepare(coming)
+        .all()
+        .flatMap((row) => [row['there'] as string, row['here'] as string]),
+    );
+  }
+
   /** Something of its folder lies aside, or is about to. */
   isParking(): boolean {
     const sql = this.otherProcess().open(STATE_PATH, { durability: 'normal' });

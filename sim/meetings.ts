@@ -10,13 +10,14 @@ import type { World } from './world.ts';
 
 /** Until a change of one device is on another, mostly. */
 const ARRIVES_MS = 2000;
+const MOMENTS_MAX = 3;
 const LOOKS_MAX = 60;
 const LOOK_MS = 15;
 /** A disk that stamps files by the second. */
 const COARSE_MS = 1000;
 
 export function planMeetings(world: World, random: SimRandom, lengthMs: number): void {
-  for (const plan of [intoEachOther, inItsPlace, oneOfTwoGoes]) {
+  for (const plan of [intoEachOther, inItsPlace, oneOfTwoGoes, inTheLastMoment]) {
     const drawn = new SimRandom(`${random.below(2 ** 32)}`);
     const [one, other] = twoOf(world, drawn);
     world.scheduler.after(null, drawn.below(lengthMs), 'people meet', () => plan(world, drawn, one, other));
@@ -63,6 +64,27 @@ function inItsPlace(world: World, random: SimRandom, one: DeviceMachine, other: 
   };
   world.scheduler.after(null, ARRIVES_MS, 'people have met', () => {
     process.before = null;
+  });
+}
+
+/** Of what others changed, and is about to change here, a person changes something before each of some steps. */
+function inTheLastMoment(world: World, random: SimRandom, one: DeviceMachine): void {
+  const { process } = one;
+  // Somebody else waits for a moment of it.
+  if (!process || process.before) return;
+  let left = MOMENTS_MAX;
+  const touch = (effect: string): void => {
+    if (effect !== 'folder apply' || left === 0 || !one.hasPerson || !random.chance(0.5)) return;
+    const coming = one.namesToGet();
+    const there = one.programs.paths().filter(({ path }) => coming.has(nameOf(path)));
+    if (there.length === 0) return;
+    const { path, kind } = random.pick(there);
+    left--;
+    if (one.user.touch(path, kind, random)) world.coverage.add('people: in the last moment');
+  };
+  process.before = touch;
+  world.scheduler.after(null, ARRIVES_MS, 'the moment is over', () => {
+    if (process.before === touch) process.before = null;
   });
 }
 

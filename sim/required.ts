@@ -63,6 +63,7 @@ export function required(): readonly string[] {
     'people: into each other',
     'people: away as another comes',
     'people: one of two goes',
+    'people: in the last moment',
     'people: a quick reply',
     'choices: all selected again',
     'cloned: a machine',

@@ -26,6 +26,7 @@ type Entry = ReturnType<Programs['paths']>[number];
 export class User {
   readonly #options: UserOptions;
   #count = 0;
+  #done = 0;
   #random = new SimRandom('nobody has acted yet');
   /** The last operation was cut short by the disk: what the shadow has says nothing any more. */
   failed = false;
@@ -132,6 +133,38 @@ export class User {
     const text = this.#text(before.length);
     this.#do('same size', path, [path], [(on) => on.overwrite(path, text)], [text]);
     return true;
+  }
+
+  /** Something with just this; false where it was nothing after all. */
+  touch(path: string, kind: Entry['kind'], random: SimRandom): boolean {
+    this.#random = random;
+    const folders = (this.#entries() ?? []).filter((entry) => entry.kind === 'folder').map((entry) => entry.path);
+    const done = this.#done;
+    const withFile: readonly (() => void)[] = [
+      () => this.#onFile([path], 'write', (at, text) => [(on) => on.write(at, text)]),
+      () => this.#onFile([path], 'save', (at, text) => [(on) => on.save(at, text)]),
+      () => this.#onFile([path], 'save by backup', (at, text) => [(on) => on.saveByBackup(at, text)]),
+      () => this.#append([path]),
+      () => this.#sameSize([path]),
+      () => this.#rename([path], 'rename file'),
+      () => this.#move([path], folders, 'move file'),
+      () => this.#changeKind([path]),
+      () => this.#recreate([path]),
+      () => this.#exec([path]),
+      () => this.#copy([path], folders),
+      () => this.#hardLink([path], folders),
+    ];
+    const withFolder: readonly (() => void)[] = [
+      () => this.#rename([path], 'rename folder'),
+      () => this.#move([path], folders, 'move folder'),
+      () => this.makeAnew(path, random),
+      () => this.#create([path]),
+      () => this.#makeFolder([path]),
+    ];
+    const remove = () => this.#remove([path], kind === 'folder' ? 'delete folder' : 'delete file');
+    const own = kind === 'file' ? withFile : kind === 'folder' ? withFolder : [];
+    random.pick([...own, remove])();
+    return this.#done > done;
   }
 
   moveInto(from: string, folder: string): void {
@@ -352,6 +385,7 @@ export class User {
       return;
     }
     for (const text of written) ledger.wrote(text, name);
+    this.#done++;
     onDone(operation, path);
     this.#doOnShadow(steps);
   }
