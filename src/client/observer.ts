@@ -247,7 +247,10 @@ export class Observer {
     const paths = looks.flatMap(({ directory, names }) => names.map((name) => pathOf({ directory, name })));
     const listed = lists.length === 0 ? [] : await this.#listOrQueue(lists);
     const tookMs = clock.monotonicMs() - nowMs;
-    const seen = paths.length === 0 ? [] : await folder.look(paths);
+    // After the names: a directory that is another one by now was so, or became so, while they were looked at.
+    const looked = looks.map(({ directory }) => directory).filter((directory) => directory !== '');
+    const seen = paths.length === 0 ? [] : await folder.look([...paths, ...looked]);
+    const directories = new Map(looked.map((directory, index) => [directory, seen[paths.length + index] ?? null]));
     await this.#learnRules(lists, listed, looks, seen);
     const findings = newFindings();
     state.transaction(() => {
@@ -258,9 +261,14 @@ export class Observer {
         this.#compareListing(directory, deep, listing, findings, nowMs);
       });
       let at = 0;
-      for (const look of looks) {
-        for (const name of look.names) this.#compareLook(look.directory, name, seen[at++] ?? null, findings, nowMs);
-        this.#settling.listWhenQuiet(look.directory, nowMs);
+      for (const { directory, names } of looks) {
+        const there = directories.get(directory) ?? null;
+        const isOfAnother = there !== null && 'stat' in there && this.#isAnotherAt(directory, there.stat, nowMs);
+        for (const name of names) {
+          const one = seen[at++] ?? null;
+          if (!isOfAnother) this.#compareLook(directory, name, one, findings, nowMs);
+        }
+        this.#settling.listWhenQuiet(directory, nowMs);
       }
     });
     await this.#settle(findings);
@@ -367,11 +375,7 @@ export class Observer {
       this.#notListed(directory, listing, nowMs);
       return;
     }
-    if (this.#isOfAnother(parent, listing.stat)) {
-      this.lookAt(directory);
-      this.#settling.listWhenQuiet(directory, nowMs);
-      return;
-    }
+    if (this.#isAnotherAt(directory, listing.stat, nowMs)) return;
     // It is watched from now on, and only what is listed after that is complete.
     if (this.#unreadable.remove(directory)) {
       this.#queue.set(directory, true);
@@ -423,16 +427,21 @@ export class Observer {
   }
 
   /**
-   * Another known folder was renamed to where this one was, and nobody has seen that yet. Were they compared, all that is in them would seem to be moved, and
-   * moved back when the folders are recognised.
+   * Another known folder was renamed to where this one was, and nobody has seen that yet: it is looked at first, and listed then. Were they compared, all
+   * that is in them would seem to be moved, and moved back when the folders are recognised; and what both sides changed in one would seem to be agreed on.
    */
-  #isOfAnother(folder: EntryId, stat: Stat): boolean {
+  #isAnotherAt(directory: string, stat: Stat, nowMs: number): boolean {
     const { trees } = this.#device;
-    const row = trees.local(folder);
+    const folder = trees.localFolderAt(directory);
+    const row = folder === null ? null : trees.local(folder);
     if (!row || row.inode === inodeText(stat)) return false;
-    return trees
+    const isKnown = trees
       .localByInode(inodeText(stat))
       .some((other) => other.kind === 'folder' && !other.parked && isSameThing(other, stat) !== false);
+    if (!isKnown) return false;
+    this.lookAt(directory);
+    this.#settling.listWhenQuiet(directory, nowMs);
+    return true;
   }
 
   /** What is ignored and was known until now is known no more. */

@@ -150,6 +150,27 @@ test('names of folders and of files change places: nothing is sent, and folders 
   }
 });
 
+test('two folders change places as an edit comes into one of them: the edit stays, and nothing old is sent', async () => {
+  await both({ x: '/', y: '/', 'x/1': 'one', 'y/1': 'before' });
+  const entries = [entryAt(a, 'x'), entryAt(a, 'y')];
+  let swapped = false;
+  a.gate.refuse = (step) => {
+    if (swapped || step.kind !== 'place' || step.path !== 'y/1') return null;
+    swapped = true;
+    renameSync(a.path('x'), a.path('t'));
+    renameSync(a.path('y'), a.path('x'));
+    renameSync(a.path('t'), a.path('y'));
+    return null;
+  };
+  const head = headSeq(b);
+  // What lies at that path on the other disk by then is the other folder's, and the same.
+  writeFileSync(b.path('y/1'), 'one');
+  await converged([a, b], { x: '/', y: '/', 'x/1': 'one', 'y/1': 'one' });
+  assert.equal(swapped, true);
+  assert.deepEqual([entryAt(b, 'y'), entryAt(b, 'x')], entries);
+  assert.equal(headSeq(b), head + 3, 'the edit, and a row for each of the two');
+});
+
 test('a file that was renamed over a link, and goes on being written to, has its name', async () => {
   await both({ file: 'first', folder: '/' });
   symlinkSync('nowhere', a.path('name'));
