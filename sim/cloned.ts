@@ -7,6 +7,7 @@ import { SimRandom } from '#world/sim/sim-random.ts';
 import type { FileSystem } from '#world/file-system.ts';
 import { DeviceMachine, ROOT } from './device-machine.ts';
 import { childOf } from './programs.ts';
+import { untilQuiet } from './quiet.ts';
 import type { World } from './world.ts';
 
 const NAME = 'copy';
@@ -38,13 +39,22 @@ export function actAtClone(world: World, random: SimRandom, lengthMs: number): v
   }
 }
 
-/** When all is quiet no two machines are the same installation. */
-export function checkClone(world: World): void {
+/** When all is quiet, and both have had something to tell, no two machines are the same installation: the server is told nothing by whoever only listens. */
+export async function checkClone(world: World, random: SimRandom): Promise<void> {
   if (!findClone(world)) return;
-  const installs = world.devices.map((device) => device.install());
-  if (new Set(installs).size < installs.length)
-    world.violate(`two machines are one installation: ${installs.join(' ')}`);
+  const silent = sameInstallation(world);
+  if (silent.length > 0) {
+    for (const { user } of silent) if (user.saveOne(random) === null) user.createOne(random);
+    if (!(await untilQuiet(world))) return;
+  }
+  const still = sameInstallation(world);
+  if (still.length > 0) world.violate(`one installation: ${still.map(({ name }) => name).join(', ')}`);
   else world.coverage.add('cloned: apart');
+}
+
+function sameInstallation({ devices }: World): readonly DeviceMachine[] {
+  const installs = devices.map((device) => device.install());
+  return devices.filter((_, index) => installs.filter((install) => install === installs[index]).length > 1);
 }
 
 function findClone(world: World): DeviceMachine | undefined {

@@ -140,7 +140,7 @@ async function runRound(
   if (historyEnds(seed)) await noteEnded(world);
   await checkQuiet(world, expected);
   if (shadow && before && isLeftAlone) await checkUntouched(world, before, shadow);
-  checkClone(world);
+  await checkClone(world, new SimRandom(`${seed} apart ${number}`));
   if (keepsCopies(seed) && world.violations.length === 0) await checkCopies(world);
 }
 

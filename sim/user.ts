@@ -125,6 +125,11 @@ export class User {
     return { path, text };
   }
 
+  createOne(random: SimRandom): void {
+    this.#random = random;
+    this.#create([]);
+  }
+
   /** As many bytes, in place, where these are there. */
   replaceBytes(path: string, before: string): boolean {
     const { programs } = this.#options;
