@@ -48,34 +48,53 @@ export class User {
     const folders = entries.filter(({ kind }) => kind === 'folder').map(({ path }) => path);
     const all = entries.map(({ path }) => path);
     if (files.length < 3 && random.chance(0.6)) return this.#create(folders);
+    const file = this.#onFiles(files, folders);
     const operations: readonly (() => void)[] = [
       () => this.#create(folders),
       () => this.#create(folders),
       () => this.#create(folders),
-      () => this.#onFile(files, 'write', (path, text) => [(on) => on.write(path, text)]),
-      () => this.#onFile(files, 'save', (path, text) => [(on) => on.save(path, text)]),
-      () => this.#onFile(files, 'save by backup', (path, text) => [(on) => on.saveByBackup(path, text)]),
-      () => this.#append(files),
-      () => this.#sameSize(files),
+      file.write,
+      file.save,
+      file.saveByBackup,
+      file.append,
+      file.sameSize,
       () => this.#remove(files, 'delete file'),
       () => this.#remove(folders, 'delete folder'),
       () => this.#makeFolder(folders),
       () => this.#makeFolder(folders),
-      () => this.#rename(files, 'rename file'),
+      file.rename,
       () => this.#rename(folders, 'rename folder'),
-      () => this.#move(files, folders, 'move file'),
-      () => this.#move(files, folders, 'move file'),
+      file.move,
+      file.move,
       () => this.#move(folders, folders, 'move folder'),
       () => this.#swap(all),
       () => this.#symlink(folders, entries),
-      () => this.#hardLink(files, folders),
-      () => this.#exec(files),
-      () => this.#copy(files, folders),
-      () => this.#changeKind(files),
-      () => this.#recreate(files),
+      file.hardLink,
+      file.exec,
+      file.copy,
+      file.changeKind,
+      file.recreate,
       () => this.#onFolder(folders, (path) => this.makeAnew(path, random)),
     ];
     random.pick(operations)();
+  }
+
+  /** What is done with one of these files. */
+  #onFiles(files: readonly string[], folders: readonly string[]) {
+    return {
+      write: () => this.#onFile(files, 'write', (path, text) => [(on) => on.write(path, text)]),
+      save: () => this.#onFile(files, 'save', (path, text) => [(on) => on.save(path, text)]),
+      saveByBackup: () => this.#onFile(files, 'save by backup', (path, text) => [(on) => on.saveByBackup(path, text)]),
+      append: () => this.#append(files),
+      sameSize: () => this.#sameSize(files),
+      rename: () => this.#rename(files, 'rename file'),
+      move: () => this.#move(files, folders, 'move file'),
+      changeKind: () => this.#changeKind(files),
+      recreate: () => this.#recreate(files),
+      exec: () => this.#exec(files),
+      copy: () => this.#copy(files, folders),
+      hardLink: () => this.#hardLink(files, folders),
+    };
   }
 
   swap(random: SimRandom): void {
@@ -145,20 +164,6 @@ export class User {
     this.#random = random;
     const folders = (this.#entries() ?? []).filter((entry) => entry.kind === 'folder').map((entry) => entry.path);
     const done = this.#done;
-    const withFile: readonly (() => void)[] = [
-      () => this.#onFile([path], 'write', (at, text) => [(on) => on.write(at, text)]),
-      () => this.#onFile([path], 'save', (at, text) => [(on) => on.save(at, text)]),
-      () => this.#onFile([path], 'save by backup', (at, text) => [(on) => on.saveByBackup(at, text)]),
-      () => this.#append([path]),
-      () => this.#sameSize([path]),
-      () => this.#rename([path], 'rename file'),
-      () => this.#move([path], folders, 'move file'),
-      () => this.#changeKind([path]),
-      () => this.#recreate([path]),
-      () => this.#exec([path]),
-      () => this.#copy([path], folders),
-      () => this.#hardLink([path], folders),
-    ];
     const withFolder: readonly (() => void)[] = [
       () => this.#rename([path], 'rename folder'),
       () => this.#move([path], folders, 'move folder'),
@@ -167,7 +172,7 @@ export class User {
       () => this.#makeFolder([path]),
     ];
     const remove = () => this.#remove([path], kind === 'folder' ? 'delete folder' : 'delete file');
-    const own = kind === 'file' ? withFile : kind === 'folder' ? withFolder : [];
+    const own = kind === 'file' ? Object.values(this.#onFiles([path], folders)) : kind === 'folder' ? withFolder : [];
     random.pick([...own, remove])();
     return this.#done > done;
   }
