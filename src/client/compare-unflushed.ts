@@ -4,6 +4,7 @@ import type { ListedEntry, Stat } from '#world/folder.ts';
 import { contentOf } from './content-on-disk.ts';
 import type { Device } from './device.ts';
 import { forgetLocal } from './gone.ts';
+import type { LocalRow } from './rows.ts';
 import { inodeText, isUnmoved, mayBeTime, mtimeUsOf, parseStat } from './stat-text.ts';
 import type { Trees } from './trees.ts';
 import type { Unflushed } from './unflushed-files.ts';
@@ -162,16 +163,16 @@ function isOlderLink({ trees }: Device, { entry, rows }: Known, { stat, target }
   const leadsThere = (row: Unflushed): boolean => row.target === target;
   if (rows.slice(agreedAt + 1).some(leadsThere)) return false;
   const before = rows.slice(0, agreedAt).filter(leadsThere);
-  if (before.length === 0 || isOthers(trees, entry, stat)) return false;
+  if (before.length === 0 || othersOf(trees, entry, stat).length > 0) return false;
   const isKnown = before.some((row) => row.stat !== null && isUnmoved(parseStat(row.stat), stat));
   return isKnown || stat.mtimeNs < parseStat(made).mtimeNs;
 }
 
-/** By the local tree it is another's very file. */
-function isOthers(trees: Trees, entry: EntryId, found: Stat): boolean {
+/** Whose very file it is by the local tree, other than this one's. */
+function othersOf(trees: Trees, entry: EntryId, found: Stat): readonly LocalRow[] {
   return trees
     .localByInode(inodeText(found))
-    .some((row) => row.entry !== entry && isUnmoved(parseStat(row.stat), found));
+    .filter((row) => row.entry !== entry && isUnmoved(parseStat(row.stat), found));
 }
 
 /**
@@ -183,18 +184,15 @@ function isRenamedBack({ trees }: Device, entry: EntryId, rows: readonly Unflush
   const agreedFiles = rows.flatMap(({ content, stat }) =>
     content === agreed && stat !== null ? [parseStat(stat)] : [],
   );
-  return [now, ...agreedFiles].filter(({ links }) => links === 1).some((file) => isOthers(trees, entry, file));
+  return [now, ...agreedFiles]
+    .filter(({ links }) => links === 1)
+    .some((file) => othersOf(trees, entry, file).length > 0);
 }
 
 /** By the local tree another's very file, with the bytes that both sides agreed on: a person put it here, and it may stand nowhere else. The scan sees a move. */
 function isWholeOther({ trees }: Device, entry: EntryId, found: Stat, content: ContentId): boolean {
   if (found.links !== 1) return false;
-  return trees
-    .localByInode(inodeText(found))
-    .some(
-      (row) =>
-        row.entry !== entry && isUnmoved(parseStat(row.stat), found) && trees.synced(row.entry)?.contentId === content,
-    );
+  return othersOf(trees, entry, found).some((row) => trees.synced(row.entry)?.contentId === content);
 }
 
 /** Without a base it is not a deletion, but something that is not here yet; with all that was below it. */

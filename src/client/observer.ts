@@ -263,10 +263,11 @@ export class Observer {
       let at = 0;
       for (const { directory, names } of looks) {
         const there = directories.get(directory) ?? null;
-        const isOfAnother = there !== null && 'stat' in there && this.#isAnotherAt(directory, there.stat, nowMs);
+        const isAnother = there !== null && 'stat' in there && this.#isAnother(directory, there.stat);
+        if (isAnother) this.lookAt(directory);
         for (const name of names) {
           const one = seen[at++] ?? null;
-          if (!isOfAnother) this.#compareLook(directory, name, one, findings, nowMs);
+          if (!isAnother) this.#compareLook(directory, name, one, findings, nowMs);
         }
         this.#settling.listWhenQuiet(directory, nowMs);
       }
@@ -375,7 +376,11 @@ export class Observer {
       this.#notListed(directory, listing, nowMs);
       return;
     }
-    if (this.#isAnotherAt(directory, listing.stat, nowMs)) return;
+    if (this.#isAnother(directory, listing.stat)) {
+      this.lookAt(directory);
+      this.#settling.listWhenQuiet(directory, nowMs);
+      return;
+    }
     // It is watched from now on, and only what is listed after that is complete.
     if (this.#unreadable.remove(directory)) {
       this.#queue.set(directory, true);
@@ -427,21 +432,17 @@ export class Observer {
   }
 
   /**
-   * Another known folder was renamed to where this one was, and nobody has seen that yet: it is looked at first, and listed then. Were they compared, all
-   * that is in them would seem to be moved, and moved back when the folders are recognised; and what both sides changed in one would seem to be agreed on.
+   * Another known folder was renamed to where this one was, and nobody has seen that yet: it is to be looked at first, and listed then. Were they compared,
+   * all that is in them would seem to be moved, and moved back when the folders are recognised; and what others changed in one could seem to be agreed on.
    */
-  #isAnotherAt(directory: string, stat: Stat, nowMs: number): boolean {
+  #isAnother(directory: string, stat: Stat): boolean {
     const { trees } = this.#device;
     const folder = trees.localFolderAt(directory);
     const row = folder === null ? null : trees.local(folder);
     if (!row || row.inode === inodeText(stat)) return false;
-    const isKnown = trees
+    return trees
       .localByInode(inodeText(stat))
       .some((other) => other.kind === 'folder' && !other.parked && isSameThing(other, stat) !== false);
-    if (!isKnown) return false;
-    this.lookAt(directory);
-    this.#settling.listWhenQuiet(directory, nowMs);
-    return true;
   }
 
   /** What is ignored and was known until now is known no more. */
