@@ -1,7 +1,7 @@
 /** What devices and the status page see of the cluster as a whole. */
 import { countsAs } from '#core/copies.ts';
 import { siteOf } from '#core/node-domain.ts';
-import { copiesNamed, poolOfNodes } from '#core/pool-name.ts';
+import { poolOfNodes } from '#core/pool-name.ts';
 import type { Rule } from '#core/rules.ts';
 import { allNodes, allPools, allRules, findCluster, type StoredPool } from '#meta/clusters.ts';
 import { countHeldBy, countLacking, countOwedByPool } from '#meta/copies.ts';
@@ -22,7 +22,7 @@ import { liarText } from './liar-text.ts';
 import { knownLiars } from './liars.ts';
 import type { KnownNode } from './node-book.ts';
 import type { ServerContext } from './server-context.ts';
-import { poolsOfRules } from './standing.ts';
+import { isAskedFor, poolsOfRules } from './standing.ts';
 
 type StatusResponse = z.infer<typeof serverStatus.response>;
 
@@ -132,9 +132,7 @@ function poolProblems(
         message: `of ${lost} blocks of pool ${pool} no copy is left on any storage node that is known`,
       });
     const members = context.nodes.members(pool).filter(({ stored }) => stored.standing === 'in');
-    // A rule's pool outlives the rule.
-    const isInUse = copiesNamed(pool) === null || ruled.has(pool) || owed.has(pool);
-    if (isInUse && copies > 1 && members.length < copies)
+    if ((isAskedFor(pool, ruled) || owed.has(pool)) && copies > 1 && members.length < copies)
       problems.push({
         path: '',
         code: 'too_few_nodes',

@@ -56,11 +56,15 @@ export async function poolAskingForMore(reader: MetaReader, pool: string, nodes:
   const ruled = poolsOfRules(await allRules(reader));
   for (const one of await poolsBeside(reader, pool)) {
     if (one.copies <= nodes) continue;
-    // A rule's pool outlives the rule, without blocks in the end.
-    const isInUse = copiesNamed(one.pool) === null || ruled.has(one.pool);
-    if (isInUse || (await countLacking(reader, one.pool, Number.MAX_SAFE_INTEGER, [])).blocks > 0) return one;
+    if (isAskedFor(one.pool, ruled) || (await countLacking(reader, one.pool, Number.MAX_SAFE_INTEGER, [])).blocks > 0)
+      return one;
   }
   return null;
+}
+
+/** A rule's pool outlives the rule, without blocks in the end. */
+export function isAskedFor(pool: string, ruled: ReadonlySet<string>): boolean {
+  return copiesNamed(pool) === null || ruled.has(pool);
 }
 
 export function poolsOfRules(rules: readonly Rule[]): ReadonlySet<string> {
