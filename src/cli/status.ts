@@ -139,7 +139,7 @@ function textLines(
       );
     if (status.moving.files > 0 || status.moving.looking)
       lines.push(
-        `${status.moving.files} files${status.moving.looking ? ' so far' : ''} are to be moved to where the rules want them.`,
+        `To be moved to where the rules want them: ${counted(status.moving.files, 'file')}${status.moving.looking ? ' so far' : ''}.`,
       );
     if (status.rulesPending)
       lines.push('Rules were changed: "holdfast rules test" says what would move, "holdfast rules apply" moves it.');
