@@ -16,7 +16,7 @@ const ACTS = 8;
 /** Of the rounds, the one in which it happens; null: never. */
 export function cloningRound(world: World, rounds: number): number | null {
   const random = new SimRandom(`${world.options.seed} cloned`);
-  return random.chance(0.2) ? random.below(rounds) : null;
+  return random.chance(0.25) ? random.below(rounds) : null;
 }
 
 export function planClone(world: World, random: SimRandom, lengthMs: number): void {

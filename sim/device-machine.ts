@@ -12,7 +12,7 @@ import type { Peer } from '#protocol/wire.ts';
 import type { Folder } from '#world/folder.ts';
 import { inlineFolder } from '#world/real/folder/inline.ts';
 import { FolderWork } from '#world/real/folder/work.ts';
-import type { SqlOpener } from '#world/sql.ts';
+import type { SqlOpener, SqlRow } from '#world/sql.ts';
 import { SimProcess } from '#world/sim/scheduler.ts';
 import { wallMs } from '#world/sim/sim-clock.ts';
 import { SimRandom } from '#world/sim/sim-random.ts';
@@ -280,12 +280,15 @@ export class DeviceMachine extends Machine {
     const coming = `SELECT coalesce(r.name, l.name) AS there, coalesce(l.alias, l.name, r.name) AS here FROM synced s
       LEFT JOIN remote r ON r.entry = s.entry LEFT JOIN local l ON l.entry = s.entry WHERE s.revision IS NOT r.revision
       UNION ALL SELECT r.name, r.name FROM remote r WHERE r.entry NOT IN (SELECT entry FROM synced)`;
-    return new Set(
-      sql
-        .prepare(coming)
-        .all()
-        .flatMap((row) => [row['there'] as string, row['here'] as string]),
-    );
+    return namesOf(sql.prepare(coming).all());
+  }
+
+  /** Names, here and elsewhere, of what it has yet to settle. */
+  namesInHand(): ReadonlySet<string> {
+    const sql = this.otherProcess().open(STATE_PATH, { durability: 'normal' });
+    const inHand = `SELECT coalesce(r.name, l.name) AS there, coalesce(l.alias, l.name, r.name) AS here FROM dirty d
+      LEFT JOIN remote r ON r.entry = d.entry LEFT JOIN local l ON l.entry = d.entry WHERE coalesce(r.name, l.name) IS NOT NULL`;
+    return namesOf(sql.prepare(inHand).all());
   }
 
   /** Something of its folder lies aside, or is about to. */
@@ -393,4 +396,8 @@ export class DeviceMachine extends Machine {
     }
     return texts;
   }
+}
+
+function namesOf(rows: readonly SqlRow[]): ReadonlySet<string> {
+  return new Set(rows.flatMap((row) => [row['there'] as string, row['here'] as string]));
 }

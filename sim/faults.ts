@@ -123,7 +123,7 @@ export const faults: readonly Fault[] = [
     begin: (world, random) => {
       world.net.weather = {
         loss: random.pick([0, 0.02, 0.1, 0.3, 0.6]),
-        repeat: random.pick([0, 0.05, 0.2]),
+        repeat: random.pick([0, 0.1, 0.3]),
         delayMsMax: random.pick([2, 50, 500, 3000]),
         damage: random.pick([0, 0, 0.05, 0.3]),
       };

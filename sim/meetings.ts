@@ -4,8 +4,11 @@
  */
 import { SimRandom } from '#world/sim/sim-random.ts';
 import { wallMs } from '#world/sim/sim-clock.ts';
+import type { SimProcess } from '#world/sim/scheduler.ts';
 import type { DeviceMachine } from './device-machine.ts';
+import type { Machine } from './machines.ts';
 import { nameOf } from './programs.ts';
+import { actSlowly } from './slowly.ts';
 import type { World } from './world.ts';
 
 /** Until a change of one device is on another, mostly. */
@@ -16,17 +19,38 @@ const LOOK_MS = 15;
 /** A disk that stamps files by the second. */
 const COARSE_MS = 1000;
 
+/** Two people at their devices, in a round that is over at `endMs`. */
+type Meeting = {
+  readonly world: World;
+  readonly random: SimRandom;
+  readonly one: DeviceMachine;
+  readonly other: DeviceMachine;
+  readonly endMs: number;
+};
+
+const meetings: readonly ((meeting: Meeting) => void)[] = [
+  intoEachOther,
+  inItsPlace,
+  oneOfTwoGoes,
+  inTheLastMoment,
+  whileItLooks,
+  asItIsAnswered,
+  ({ world, random, one, endMs }) => actSlowly(world, random, one, endMs),
+];
+
 export function planMeetings(world: World, random: SimRandom, lengthMs: number): void {
-  for (const plan of [intoEachOther, inItsPlace, oneOfTwoGoes, inTheLastMoment]) {
+  const endMs = world.scheduler.nowMs + lengthMs;
+  for (const meet of meetings) {
     const drawn = new SimRandom(`${random.below(2 ** 32)}`);
     const [one, other] = twoOf(world, drawn);
-    world.scheduler.after(null, drawn.below(lengthMs), 'people meet', () => plan(world, drawn, one, other));
+    const meeting = { world, random: drawn, one, other, endMs };
+    world.scheduler.after(null, drawn.below(lengthMs), 'people meet', () => meet(meeting));
   }
   planReply(world, random, lengthMs);
 }
 
 /** Two folders, each moved into the other. */
-function intoEachOther(world: World, random: SimRandom, one: DeviceMachine, other: DeviceMachine): void {
+function intoEachOther({ world, random, one, other }: Meeting): void {
   if (!one.hasPerson || !other.hasPerson) return;
   const known = foldersOfBoth(one, other);
   const [left, right] = [random.pick([...known, null]), random.pick([...known, null])];
@@ -37,7 +61,7 @@ function intoEachOther(world: World, random: SimRandom, one: DeviceMachine, othe
 }
 
 /** Two folders change places, which is one change or none; somebody else takes one of them away, and perhaps both know nothing of it yet. */
-function oneOfTwoGoes(world: World, random: SimRandom, one: DeviceMachine, other: DeviceMachine): void {
+function oneOfTwoGoes({ world, random, one, other }: Meeting): void {
   if (!one.hasPerson || !other.hasPerson) return;
   const known = foldersOfBoth(one, other);
   const [left, right] = [random.pick([...known, null]), random.pick([...known, null])];
@@ -47,45 +71,95 @@ function oneOfTwoGoes(world: World, random: SimRandom, one: DeviceMachine, other
 }
 
 /** One puts another folder in a folder's place, and somebody else takes the old one away just before the other comes. */
-function inItsPlace(world: World, random: SimRandom, one: DeviceMachine, other: DeviceMachine): void {
+function inItsPlace({ world, random, one, other, endMs }: Meeting): void {
   const { process } = other;
-  if (!one.hasPerson || !other.hasPerson || !process) return;
+  if (!one.hasPerson || !other.hasPerson || !process || process.before) return;
   const known = foldersOfBoth(one, other);
   const [path, by, into] = [random.pick([...known, null]), random.pick([...known, null]), random.pick(['', ...known])];
   if (path === null || by === null || !one.user.replaceFolder(path, by)) return;
-  process.before = (effect) => {
+  before(world, process, endMs, (effect, over) => {
     if (effect !== 'folder apply' || !other.isToGet(nameOf(path))) return;
-    process.before = null;
+    over();
     const there = other.hasPerson ? foldersOf(other) : [];
     if (!there.includes(path)) return;
     if (random.chance(0.5) || (into !== '' && !there.includes(into))) other.user.delete(path);
     else other.user.moveInto(path, into);
     world.coverage.add('people: away as another comes');
-  };
-  world.scheduler.after(null, ARRIVES_MS, 'people have met', () => {
-    process.before = null;
   });
 }
 
 /** Of what others changed, and is about to change here, a person changes something before each of some steps. */
-function inTheLastMoment(world: World, random: SimRandom, one: DeviceMachine): void {
-  const { process } = one;
+function inTheLastMoment(meeting: Meeting): void {
+  const { one } = meeting;
+  inMoments(meeting, {
+    of: one,
+    isNow: (effect) => effect === 'folder apply',
+    names: () => one.namesToGet(),
+    what: 'in the last moment',
+  });
+}
+
+const LOOKING = new Set(['folder list', 'folder look', 'folder seal']);
+
+/** Of what a device looks at, or is about to, a person changes something between two looks. */
+function whileItLooks(meeting: Meeting): void {
+  const { one } = meeting;
+  inMoments(meeting, {
+    of: one,
+    isNow: (effect) => LOOKING.has(effect),
+    names: () => one.namesInHand(),
+    what: 'while it looks',
+  });
+}
+
+/** Of what a device sends, a person changes something while the server works on that, or has, and the device does not know. */
+function asItIsAnswered(meeting: Meeting): void {
+  const { world, one } = meeting;
+  inMoments(meeting, {
+    of: world.server,
+    isNow: (effect) => effect === 'serve commit' || effect === 'answer commit',
+    names: () => one.namesInHand(),
+    what: 'as it is answered',
+  });
+}
+
+/** `of`: before whose effects, of those that `isNow` names; `names`: of what may be changed then. */
+type Moments = {
+  readonly of: Machine;
+  readonly isNow: (effect: string) => boolean;
+  readonly names: () => ReadonlySet<string>;
+  readonly what: string;
+};
+
+function inMoments({ world, random, one, endMs }: Meeting, { of, isNow, names, what }: Moments): void {
+  const { process } = of;
   // Somebody else waits for a moment of it.
   if (!process || process.before) return;
   let left = MOMENTS_MAX;
-  const touch = (effect: string): void => {
-    if (effect !== 'folder apply' || left === 0 || !one.hasPerson || !random.chance(0.5)) return;
-    const coming = one.namesToGet();
-    const there = one.programs.paths().filter(({ path }) => coming.has(nameOf(path)));
+  before(world, process, endMs, (effect, over) => {
+    if (!isNow(effect) || !one.hasPerson || !random.chance(0.5)) return;
+    const named = names();
+    const there = named.size === 0 ? [] : one.programs.paths().filter(({ path }) => named.has(nameOf(path)));
     if (there.length === 0) return;
     const { path, kind } = random.pick(there);
-    left--;
-    if (one.user.touch(path, kind, random)) world.coverage.add('people: in the last moment');
-  };
-  process.before = touch;
-  world.scheduler.after(null, ARRIVES_MS, 'the moment is over', () => {
-    if (process.before === touch) process.before = null;
+    if (--left === 0) over();
+    if (one.user.touch(path, kind, random)) world.coverage.add(`people: ${what}`);
   });
+}
+
+/** Before each effect of a process until `over` is called, a while has passed, or the round is over. */
+function before(
+  world: World,
+  process: SimProcess,
+  endMs: number,
+  act: (effect: string, over: () => void) => void,
+): void {
+  const over = () => {
+    if (process.before === acting) process.before = null;
+  };
+  const acting = (effect: string) => act(effect, over);
+  process.before = acting;
+  world.scheduler.after(null, Math.min(ARRIVES_MS, endMs - world.scheduler.nowMs), 'people have met', over);
 }
 
 /**

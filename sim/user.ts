@@ -172,9 +172,35 @@ export class User {
       () => this.#makeFolder([path]),
     ];
     const remove = () => this.#remove([path], kind === 'folder' ? 'delete folder' : 'delete file');
+    const swap = () => void this.swapTwo(path, random.pick((this.#entries() ?? []).map((entry) => entry.path)));
     const own = kind === 'file' ? Object.values(this.#onFiles([path], folders)) : kind === 'folder' ? withFolder : [];
-    random.pick([...own, remove])();
+    random.pick([...own, swap, remove])();
     return this.#done > done;
+  }
+
+  /** Where the one is there, and nothing, or a file that a file replaces, at the other. */
+  moveTo(operation: string, from: string, to: string): void {
+    if (this.#options.programs.kindAt(from) !== null) this.#moveTo(operation, from, to);
+  }
+
+  /** A file of its own, or new bytes of the one that is there. */
+  writeTo(path: string, random: SimRandom): void {
+    this.#random = random;
+    const { programs } = this.#options;
+    const kind = programs.kindAt(path);
+    if ((kind !== null && kind !== 'file') || programs.kindAt(parentOf(path)) !== 'folder') return;
+    const text = this.#text();
+    this.#do(kind === null ? 'create' : 'write', path, [path], [(on) => on.write(path, text)], [text]);
+  }
+
+  makeFolderAt(path: string): void {
+    const { programs } = this.#options;
+    if (programs.kindAt(path) !== null || programs.kindAt(parentOf(path)) !== 'folder') return;
+    this.#do('make folder', path, [], [(on) => on.makeFolder(path)], []);
+  }
+
+  removeFile(path: string): void {
+    if (this.#options.programs.kindAt(path) === 'file') this.#remove([path], 'delete file');
   }
 
   moveInto(from: string, folder: string): void {
