@@ -14,7 +14,7 @@ import type { World } from './world.ts';
 /** Until a change of one device is on another, mostly. */
 const ARRIVES_MS = 2000;
 const MOMENTS_MAX = 3;
-const LOOKS_MAX = 60;
+const REPLY_MS = 900;
 const LOOK_MS = 15;
 /** A disk that stamps files by the second. */
 const COARSE_MS = 1000;
@@ -46,7 +46,7 @@ export function planMeetings(world: World, random: SimRandom, lengthMs: number):
     const meeting = { world, random: drawn, one, other, endMs };
     world.scheduler.after(null, drawn.below(lengthMs), 'people meet', () => meet(meeting));
   }
-  planReply(world, random, lengthMs);
+  planReply(world, random, lengthMs, endMs);
 }
 
 /** Two folders, each moved into the other. */
@@ -166,7 +166,7 @@ function before(
  * What somebody saves is changed by another as soon as it comes, with as many bytes: where the disk stamps by the second, it may say the same
  * time as before. That takes the beginning of a second.
  */
-function planReply(world: World, random: SimRandom, lengthMs: number): void {
+function planReply(world: World, random: SimRandom, lengthMs: number, endMs: number): void {
   const quick = world.devices.find(({ files }) => (files.profile.stampMs ?? 0) >= COARSE_MS);
   if (!quick) return;
   const writer = random.pick(world.devices.filter((device) => device !== quick));
@@ -175,16 +175,18 @@ function planReply(world: World, random: SimRandom, lengthMs: number): void {
   scheduler.after(null, random.below(lengthMs), 'somebody writes', () => {
     const waitMs = COARSE_MS - (wallMs(scheduler, writer.wall) % COARSE_MS);
     scheduler.after(null, waitMs, 'somebody writes', () => {
-      const saved = writer.hasPerson ? writer.user.saveOne(drawn) : null;
-      if (saved) reply(world, quick, saved, LOOKS_MAX);
+      if (scheduler.nowMs >= endMs || !writer.hasPerson) return;
+      const saved = writer.user.saveOne(drawn);
+      if (saved) reply(world, quick, saved, Math.min(endMs, scheduler.nowMs + REPLY_MS));
     });
   });
 }
 
-function reply(world: World, device: DeviceMachine, saved: { path: string; text: string }, looks: number): void {
+function reply(world: World, device: DeviceMachine, saved: { path: string; text: string }, untilMs: number): void {
+  const { scheduler } = world;
+  if (scheduler.nowMs >= untilMs) return;
   if (device.hasPerson && device.user.replaceBytes(saved.path, saved.text)) world.coverage.add('people: a quick reply');
-  else if (looks > 0)
-    world.scheduler.after(null, LOOK_MS, 'somebody waits', () => reply(world, device, saved, looks - 1));
+  else scheduler.after(null, LOOK_MS, 'somebody waits', () => reply(world, device, saved, untilMs));
 }
 
 function twoOf(world: World, random: SimRandom): readonly [DeviceMachine, DeviceMachine] {
