@@ -172,7 +172,8 @@ function planReply(world: World, random: SimRandom, lengthMs: number, endMs: num
   const writer = random.pick(world.devices.filter((device) => device !== quick));
   const drawn = new SimRandom(`${random.below(2 ** 32)}`);
   const { scheduler } = world;
-  scheduler.after(null, random.below(lengthMs), 'somebody writes', () => {
+  // Early enough for a reply before the round is over.
+  scheduler.after(null, random.below(Math.ceil(0.8 * lengthMs)), 'somebody writes', () => {
     const waitMs = COARSE_MS - (wallMs(scheduler, writer.wall) % COARSE_MS);
     scheduler.after(null, waitMs, 'somebody writes', () => {
       if (scheduler.nowMs >= endMs || !writer.hasPerson) return;
