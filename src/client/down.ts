@@ -15,10 +15,10 @@ import type { LargeDownloads } from './large-downloads.ts';
 import type { Fetched } from './manifests.ts';
 import type { Observer } from './observer.ts';
 import { SMALL_BYTES_MAX } from './reader.ts';
-import { contentOf } from './content-on-disk.ts';
 import { placedText } from './take-placed.ts';
 import { isRacyPlaced, parseStat } from './stat-text.ts';
 import type { Called } from './trees.ts';
+import type { UnsureFiles } from './unsure-files.ts';
 
 const STEPS_MAX = 1000;
 
@@ -38,17 +38,19 @@ export class Downloader {
   readonly #device: Device;
   readonly #observer: Observer;
   readonly #large: LargeDownloads;
+  readonly #unsure: UnsureFiles;
 
-  constructor(device: Device, observer: Observer, large: LargeDownloads) {
+  constructor(device: Device, observer: Observer, large: LargeDownloads, unsure: UnsureFiles) {
     this.#device = device;
     this.#observer = observer;
     this.#large = large;
+    this.#unsure = unsure;
   }
 
   /** `again`: entries of which some step was not done. Rejects with outages; what was done until then is in the trees. */
   async carryOut(actions: readonly DownAction[], again: Set<EntryId>): Promise<void> {
     const run = new DownRun(this.#device, this.#observer, this.#large, again);
-    await run.carryOut(actions);
+    await run.carryOut(await this.#unsure.leaveOut(actions, again));
   }
 }
 
@@ -79,9 +81,8 @@ class DownRun {
     this.#again = again;
   }
 
-  async carryOut(planned: readonly DownAction[]): Promise<void> {
+  async carryOut(actions: readonly DownAction[]): Promise<void> {
     const { line, space, signal } = this.#device;
-    const actions = await this.#withoutUnsure(planned);
     const small = new Map<DownAction, Entry>();
     for (const action of actions) {
       const remote = this.#smallContent(action);
@@ -113,31 +114,6 @@ class DownRun {
       throw error;
     }
     await this.#settle();
-  }
-
-  /**
-   * Leaves out what would replace or remove a file whose stat says nothing of the last moments, and which has other bytes by now: those are read,
-   * and planned with, first.
-   */
-  async #withoutUnsure(actions: readonly DownAction[]): Promise<readonly DownAction[]> {
-    const { trees, state, dirty } = this.#device;
-    const left = new Set<DownAction>();
-    for (const action of actions) {
-      if (action.kind !== 'down_update' && action.kind !== 'down_remove') continue;
-      const row = trees.local(action.entry);
-      const path = row?.racy && row.kind === 'file' ? trees.localPath(action.entry) : null;
-      if (!row || path === null) continue;
-      const stat = parseStat(row.stat);
-      if ((await contentOf(this.#device, path, stat)) === row.contentId) continue;
-      left.add(action);
-      this.#again.add(action.entry);
-      state.transaction(() => {
-        trees.putLocal({ ...row, contentId: null }, stat, true);
-        dirty.add(row.entry, 'file');
-      });
-      this.#observer.lookAt(path);
-    }
-    return left.size === 0 ? actions : actions.filter((action) => !left.has(action));
   }
 
   /** The remote state of what this action brings as a small file's bytes. */

@@ -27,6 +27,7 @@ import { dropAbandoned, recover } from './recovery.ts';
 import { RemoteTree } from './remote-tree.ts';
 import { rootMarkOf } from './stat-text.ts';
 import { StatusBook, type Status } from './status.ts';
+import { UnsureFiles } from './unsure-files.ts';
 import { Uploader } from './up.ts';
 
 const ROOT_LOOKED_AT_MS = 2000;
@@ -79,15 +80,16 @@ export class Engine {
     this.#attachment = new Attachment(device);
     this.#commits = new Commits(device, this.#attachment, cursor, (entry) => this.#uploads.sendWhole(entry));
     const lookAt = (path: string) => this.#observer.lookAt(path);
+    const unsure = new UnsureFiles(device, lookAt);
     const reader = new Reader(device, lookAt);
     const reads = new PlanReads(device, reader, lookAt);
     this.#plans = new PlanRun(device, this.#observer, this.#attachment, {
       pairing: new Pairing(device, this.#observer, reads, this.#uploads),
       reads,
       uploader: new Uploader(device, reader, this.#uploads, this.#commits),
-      downloader: new Downloader(device, this.#observer, this.#downloads),
+      downloader: new Downloader(device, this.#observer, this.#downloads, unsure),
     });
-    this.#merging = new Merging(device, lookAt);
+    this.#merging = new Merging(device, lookAt, unsure);
     this.#status = new StatusBook(device);
     // A listing that was begun and not finished stands for nothing.
     if (this.#remote.cursor === null || device.state.meta('reconcile') !== null) this.#listing = 'union';

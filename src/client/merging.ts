@@ -16,6 +16,7 @@ import { fetchContents } from './manifests.ts';
 import type { LocalRow } from './rows.ts';
 import { openWhole, sealWhole } from './sealed-text.ts';
 import { isRacyPlaced, parseStat } from './stat-text.ts';
+import type { UnsureFiles } from './unsure-files.ts';
 
 /** Somebody works on one of the two files: they are left to that person. */
 const TRIES_MAX = 5;
@@ -44,11 +45,13 @@ export function noteForMerging({ state }: Device, copy: Entry, entry: EntryId, b
 export class Merging {
   readonly #device: Device;
   readonly #lookAt: (path: string) => void;
+  readonly #unsure: UnsureFiles;
   readonly #tries = new Map<EntryId, number>();
 
-  constructor(device: Device, lookAt: (path: string) => void) {
+  constructor(device: Device, lookAt: (path: string) => void, unsure: UnsureFiles) {
     this.#device = device;
     this.#lookAt = lookAt;
+    this.#unsure = unsure;
   }
 
   get waiting(): boolean {
@@ -73,6 +76,7 @@ export class Merging {
     // After a crash the entry says whether the merge came to be.
     if (row.placed || entry.remote.content.contentId === row.merged) return await this.#removeCopy(row, copy.local);
     if (row.merged !== null && entry.remote.revision !== row.theirs) return this.#leave(row);
+    if (!(await this.#unsure.isSure(entry.local))) return false;
     return await this.#merge(row, entry, copy);
   }
 
@@ -157,6 +161,7 @@ export class Merging {
     const { folder, keys, trees, state, dirty } = this.#device;
     const path = trees.localPath(row.copy);
     if (path === null) return this.#leave(row);
+    if (!(await this.#unsure.isSure(copy))) return false;
     const [outcome] = await folder.apply([{ kind: 'remove', path, expect: parseStat(copy.stat) }], keys());
     if (outcome?.kind !== 'done') return this.#tryAgain(row, path, outcome);
     state.transaction(() => {

@@ -45,6 +45,11 @@ export function isRacy(stat: Stat, readMs: number): boolean {
   return agoNs < windowNs(stat);
 }
 
+/** After so long, in milliseconds, what is written to it now gets another stamp. */
+export function tickMs(stat: Stat): number {
+  return Number(windowNs(stat) / 1_000_000n);
+}
+
 function windowNs(stat: Stat): bigint {
   const isPrecise = stat.ctimeNs % 1_000_000n !== 0n;
   return isPrecise ? TICK_NS : COARSE_NS;

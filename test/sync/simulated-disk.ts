@@ -1,5 +1,6 @@
 /** Disks that no Linux has, by what they make of names and times. */
-import type { Failure, Folder, FolderStep, ListedEntry, StepOutcome } from '#world/folder.ts';
+import { isDeepStrictEqual } from 'node:util';
+import type { Failure, Folder, FolderStep, ListedEntry, Stat, StepOutcome } from '#world/folder.ts';
 import type { Watcher } from '#world/watcher.ts';
 
 /** Keeps every name in Unicode's decomposed form, whatever it was given, as HFS+ does; finds it by any. */
@@ -99,5 +100,51 @@ function showingLinks(folder: Folder, show: (link: ListedEntry) => ListedEntry):
         listing.kind === 'found' ? { ...listing, entries: listing.entries.map(seen) } : listing,
       ),
     look: async (paths) => (await folder.look(paths)).map((one) => (one === null || 'kind' in one ? one : seen(one))),
+  };
+}
+
+/** What a disk keeps of times, as FAT does. */
+export const STAMP_MS = 2000;
+
+/** Keeps times by two seconds: what is written within them does not show by its stat where it is as long. */
+export function stampingCoarsely(folder: Folder): Folder {
+  const show = (stat: Stat): Stat => {
+    const kept = (ns: bigint) => ns - (ns % BigInt(STAMP_MS * 1_000_000));
+    return { ...stat, mtimeNs: kept(stat.mtimeNs), ctimeNs: kept(stat.ctimeNs) };
+  };
+  const listed = (one: ListedEntry): ListedEntry => ({ ...one, stat: show(one.stat) });
+  /** What the disk compares with: as far as it can tell, it is what was expected. */
+  const real = async (path: string, expect: Stat): Promise<Stat> => {
+    const [there] = await folder.look([path]);
+    return there && 'stat' in there && isDeepStrictEqual(show(there.stat), expect) ? there.stat : expect;
+  };
+  const step = async (step: FolderStep): Promise<FolderStep> =>
+    'expect' in step && step.expect !== null
+      ? { ...step, expect: await real('from' in step ? step.from : step.path, step.expect) }
+      : step;
+  return {
+    ...folder,
+    list: async (directories) =>
+      (await folder.list(directories)).map((listing) =>
+        listing.kind === 'found'
+          ? { ...listing, stat: show(listing.stat), entries: listing.entries.map(listed) }
+          : listing,
+      ),
+    look: async (paths) => (await folder.look(paths)).map((one) => (one === null || 'kind' in one ? one : listed(one))),
+    seal: async (files, keys) => {
+      const expected = files.map(async (file) => ({ ...file, expect: await real(file.path, file.expect) }));
+      const sealed = await folder.seal(await Promise.all(expected), keys);
+      return sealed.map((one) => (one.kind === 'sealed' ? { ...one, stat: show(one.stat) } : one));
+    },
+    // One at a time: what a step expects is what the one before it left.
+    apply: async (steps, keys) => {
+      const outcomes: StepOutcome[] = [];
+      for (const one of steps) {
+        const [outcome] = await folder.apply([await step(one)], keys);
+        if (outcome)
+          outcomes.push(outcome.kind === 'done' && outcome.stat ? { ...outcome, stat: show(outcome.stat) } : outcome);
+      }
+      return outcomes;
+    },
   };
 }
