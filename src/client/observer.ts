@@ -5,6 +5,7 @@
 import type { EntryId } from '#core/ids.ts';
 import type { Failure, ListedEntry, Listing, Stat } from '#world/folder.ts';
 import type { Device } from './device.ts';
+import { must } from '#core/assert.ts';
 import { escapeForPeople } from '#core/escape.ts';
 import { IGNORE_FILE } from '#core/ignore.ts';
 import { nameFound, spotOf } from '#core/name-profile.ts';
@@ -40,6 +41,18 @@ const FRESH_MS = 25;
 const GRAIN_MS = 5;
 
 type Look = { readonly directory: string; readonly names: readonly string[] };
+/** `stat`: of the directory; null where it is the root, or could not be seen. */
+type Listed = {
+  readonly directory: string;
+  readonly deep: boolean;
+  readonly listing: Listing;
+  readonly stat: Stat | null;
+};
+type Looked = {
+  readonly directory: string;
+  readonly seen: readonly (readonly [string, ListedEntry | null | Failure])[];
+  readonly stat: Stat | null;
+};
 
 export class Observer {
   readonly #device: Device;
@@ -241,64 +254,72 @@ export class Observer {
   }
 
   async #see(lists: readonly (readonly [string, boolean])[], looks: readonly Look[], nowMs: number): Promise<void> {
-    const { folder, state, clock } = this.#device;
+    const { state, clock } = this.#device;
     // A watch of what cannot be read fails, and hints at it: it would be listed again and again.
     for (const [directory] of lists) if (!this.#unreadable.has(directory)) this.#watches.ensure(directory);
-    const paths = looks.flatMap(({ directory, names }) => names.map((name) => pathOf({ directory, name })));
-    const listed = lists.length === 0 ? [] : await this.#listOrQueue(lists);
+    const listings = lists.length === 0 ? [] : await this.#listOrQueue(lists);
     const tookMs = clock.monotonicMs() - nowMs;
-    // After the names: a directory that is another one by now was so, or became so, while they were looked at.
-    const looked = looks.map(({ directory }) => directory).filter((directory) => directory !== '');
-    const seen = paths.length === 0 ? [] : await folder.look([...paths, ...looked]);
-    const directories = new Map(looked.map((directory, index) => [directory, seen[paths.length + index] ?? null]));
-    await this.#learnRules(lists, listed, looks, seen);
+    const listed = this.#ofWhatIsMeant(listings, nowMs);
+    const looked = this.#ofWhatIsMeant(await this.#lookIn(looks), nowMs);
+    await this.#learnRules(listed, looked, nowMs);
     const findings = newFindings();
     state.transaction(() => {
-      lists.forEach(([directory, deep], index) => {
-        const listing = listed[index];
-        if (!listing) return;
-        this.#settling.listed(directory, tookMs / lists.length, clock.monotonicMs());
+      for (const [directory] of lists) this.#settling.listed(directory, tookMs / lists.length, clock.monotonicMs());
+      for (const { directory, deep, listing } of listed)
         this.#compareListing(directory, deep, listing, findings, nowMs);
-      });
-      let at = 0;
-      for (const { directory, names } of looks) {
-        const there = directories.get(directory) ?? null;
-        const isAnother = there !== null && 'stat' in there && this.#isAnother(directory, there.stat);
-        if (isAnother) this.lookAt(directory);
-        for (const name of names) {
-          const one = seen[at++] ?? null;
-          if (!isAnother) this.#compareLook(directory, name, one, findings, nowMs);
-        }
+      for (const { directory, seen } of looked) {
+        for (const [name, one] of seen) this.#compareLook(directory, name, one, findings, nowMs);
         this.#settling.listWhenQuiet(directory, nowMs);
       }
     });
     await this.#settle(findings);
   }
 
-  /** Before what lies beside them is compared. Rules that are being written are waited for, where others hold until then. */
-  async #learnRules(
-    lists: readonly (readonly [string, boolean])[],
-    listed: readonly Listing[],
-    looks: readonly Look[],
-    seen: readonly (ListedEntry | null | Failure)[],
-  ): Promise<void> {
-    const found: [string, ListedEntry][] = [];
-    lists.forEach(([directory], index) => {
-      const listing = listed[index];
-      const rules = listing?.kind === 'found' && listing.entries.find(({ name }) => name === IGNORE_FILE);
-      if (rules) found.push([directory, rules]);
-    });
-    let at = 0;
-    for (const { directory, names } of looks) {
-      for (const name of names) {
-        const one = seen[at++] ?? null;
-        if (name === IGNORE_FILE && one !== null && !('kind' in one)) found.push([directory, one]);
-      }
+  /**
+   * Without what was seen in another directory than the tree means by that path, which is to be looked at first, and listed then. Were it used, rules would
+   * hold for things that they do not speak of; all that lies there would seem to be moved, and moved back when the folders are recognised; and what others
+   * changed in one could seem to be agreed on.
+   */
+  #ofWhatIsMeant<Seen extends { readonly directory: string; readonly stat: Stat | null }>(
+    seen: readonly Seen[],
+    nowMs: number,
+  ): readonly Seen[] {
+    const others = seen.filter(({ directory, stat }) => stat !== null && this.#isAnother(directory, stat));
+    for (const { directory } of others) {
+      this.lookAt(directory);
+      this.#settling.listWhenQuiet(directory, nowMs);
     }
+    return others.length === 0 ? seen : seen.filter((one) => !others.includes(one));
+  }
+
+  /** Each directory after its names: one that is another by now was so, or became so, while they were looked at. */
+  async #lookIn(looks: readonly Look[]): Promise<readonly Looked[]> {
+    if (looks.length === 0) return [];
+    const paths = looks.flatMap(({ directory, names }) => {
+      const inIt = names.map((name) => pathOf({ directory, name }));
+      return directory === '' ? inIt : [...inIt, directory];
+    });
+    const answers = (await this.#device.folder.look(paths)).values();
+    const next = () => answers.next().value ?? null;
+    return looks.map(({ directory, names }) => {
+      const seen = names.map((name) => [name, next()] as const);
+      const there = directory === '' ? null : next();
+      return { directory, seen, stat: there !== null && 'stat' in there ? there.stat : null };
+    });
+  }
+
+  /** Before what lies beside them is compared. Rules that are being written are waited for, where others hold until then. */
+  async #learnRules(listed: readonly Listed[], looked: readonly Looked[], nowMs: number): Promise<void> {
+    const found: [string, ListedEntry][] = [];
+    for (const { directory, listing } of listed) {
+      const rules = listing.kind === 'found' && listing.entries.find(({ name }) => name === IGNORE_FILE);
+      if (rules) found.push([directory, rules]);
+    }
+    const waiting = await this.#lookIn(this.#waitingRules([...listed, ...looked]));
+    for (const { directory, seen } of [...looked, ...this.#ofWhatIsMeant(waiting, nowMs)])
+      for (const [name, one] of seen)
+        if (name === IGNORE_FILE && one !== null && !('kind' in one)) found.push([directory, one]);
     const { trees, ignoring } = this.#device;
-    found.push(
-      ...(await this.#lookAtWaitingRules([...lists.map(([at]) => at), ...looks.map((look) => look.directory)])),
-    );
     for (const [directory, rules] of found) {
       const parent = trees.localFolderAt(directory);
       if (parent === null || (ignoring.isKnown(parent) && this.#ageMs(rules) < FRESH_MS)) continue;
@@ -307,22 +328,16 @@ export class Observer {
   }
 
   /** Rules that were hinted at and are to be looked at later, while what was made after them is looked at now. */
-  async #lookAtWaitingRules(directories: readonly string[]): Promise<[string, ListedEntry][]> {
-    const waiting = new Set<string>();
+  #waitingRules(seen: readonly { readonly directory: string }[]): readonly Look[] {
+    const waiting: Look[] = [];
     const asked = new Set<string>();
-    for (const directory of directories) {
+    for (const { directory } of seen) {
       for (let at = directory; !asked.has(at); at = at.slice(0, Math.max(0, at.lastIndexOf('/')))) {
         asked.add(at);
-        if (this.#settling.isWaiting(at, IGNORE_FILE)) waiting.add(at);
+        if (this.#settling.isWaiting(at, IGNORE_FILE)) waiting.push({ directory: at, names: [IGNORE_FILE] });
       }
     }
-    if (waiting.size === 0) return [];
-    const places = [...waiting];
-    const seen = await this.#device.folder.look(places.map((directory) => pathOf({ directory, name: IGNORE_FILE })));
-    return places.flatMap((directory, index) => {
-      const one = seen[index] ?? null;
-      return one === null || 'kind' in one ? [] : [[directory, one] satisfies [string, ListedEntry]];
-    });
+    return waiting;
   }
 
   /** Since it was last changed; infinite where the clock says that this is yet to come. */
@@ -332,9 +347,13 @@ export class Observer {
   }
 
   /** What could not be listed is still to be listed. */
-  async #listOrQueue(lists: readonly (readonly [string, boolean])[]): Promise<readonly Listing[]> {
+  async #listOrQueue(lists: readonly (readonly [string, boolean])[]): Promise<readonly Listed[]> {
     try {
-      return await this.#device.folder.list(lists.map(([directory]) => directory));
+      const listings = await this.#device.folder.list(lists.map(([directory]) => directory));
+      return listings.map((listing, index) => {
+        const [directory, deep] = must(lists[index], 'a listing of each directory');
+        return { directory, deep, listing, stat: listing.kind === 'found' ? listing.stat : null };
+      });
     } catch (error) {
       for (const [directory, deep] of lists) this.#queue.set(directory, deep);
       throw error;
@@ -374,11 +393,6 @@ export class Observer {
     if (parent === null) return;
     if (listing.kind !== 'found') {
       this.#notListed(directory, listing, nowMs);
-      return;
-    }
-    if (this.#isAnother(directory, listing.stat)) {
-      this.lookAt(directory);
-      this.#settling.listWhenQuiet(directory, nowMs);
       return;
     }
     // It is watched from now on, and only what is listed after that is complete.
@@ -431,10 +445,7 @@ export class Observer {
     if (listing.entries.length + listing.unnameable.length === 0) this.#device.ignoring.emptied(parent);
   }
 
-  /**
-   * Another known folder was renamed to where this one was, and nobody has seen that yet: it is to be looked at first, and listed then. Were they compared,
-   * all that is in them would seem to be moved, and moved back when the folders are recognised; and what others changed in one could seem to be agreed on.
-   */
+  /** Another known folder was renamed to where this one was, and nobody has seen that yet. */
   #isAnother(directory: string, stat: Stat): boolean {
     const { trees } = this.#device;
     const folder = trees.localFolderAt(directory);

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, unlinkSync, wr
 import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sqliteOpener } from '#world/real/sql.ts';
+import { entryAt, headSeq, sent } from './sync-state.ts';
 import { converged, eventually, SyncWorld, type Device } from './sync-world.ts';
 
 let world: SyncWorld;
@@ -424,3 +425,54 @@ test('rules that are still being written hold for what is made right after them'
     assert.equal(entries().includes(name), false);
   }
 });
+
+for (const verb of ['list', 'look'] as const)
+  test(`two folders change places as the disk is asked to ${verb}: the rules of the one never hold in the other`, async () => {
+    for (const folder of ['x', 'y']) mkdirSync(a.path(folder));
+    writeFileSync(a.path('x/.holdfastignore'), '*.log\n');
+    writeFileSync(a.path('y/a.log'), 'before');
+    await rulesKnown(a, '*.log\n');
+    await converged([a, b]);
+    const entries = ['x', 'y', 'y/a.log'].map((path) => entryAt(a, path));
+    await a.stop();
+    // What was edited meanwhile comes to a file that is known, or to one that another has taken out of the tree.
+    await sent(b, () => writeFileSync(b.path('y/a.log'), 'after'));
+    const head = headSeq(b);
+    const swapped = Promise.withResolvers<void>();
+    let isToSwap = true;
+    const swapAt = (path: string, paths: readonly string[]): void => {
+      if (!isToSwap || !paths.includes(path)) return;
+      isToSwap = false;
+      renameSync(a.path('x'), a.path('t'));
+      renameSync(a.path('y'), a.path('x'));
+      renameSync(a.path('t'), a.path('y'));
+      swapped.resolve();
+    };
+    const listed = Promise.withResolvers<void>();
+    a.asFolder = (folder) => ({
+      ...folder,
+      list: async (directories) => {
+        if (verb === 'list') swapAt('y', directories);
+        else if (directories.includes('y')) listed.resolve();
+        return await folder.list(directories);
+      },
+      look: async (paths) => {
+        if (verb === 'look') swapAt('y/.holdfastignore', paths);
+        return await folder.look(paths);
+      },
+    });
+    a.gate.before = (asked) => (asked === 'pull' ? swapped.promise : undefined);
+    a.start();
+    if (verb === 'look') {
+      await listed.promise;
+      writeFileSync(a.path('y/.holdfastignore'), '');
+      unlinkSync(a.path('y/.holdfastignore'));
+    }
+    await swapped.promise;
+    await converged([a, b], { x: '/', 'x/a.log': 'after', y: '/', 'y/.holdfastignore': '*.log\n' });
+    assert.deepEqual(
+      ['y', 'x', 'x/a.log'].map((path) => entryAt(b, path)),
+      entries,
+    );
+    assert.equal(headSeq(b), head + 2, 'a row for each of the two');
+  });
