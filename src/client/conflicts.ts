@@ -13,11 +13,12 @@ export async function linkCopies(device: Device, observer: Observer, copies: rea
     const from = trees.localPath(copy.of);
     const to = trees.pathIn(copy.entry.parent, copy.entry.name);
     const expect = parseStat(copy.read.stat);
-    return from === null || to === null ? [] : [{ copy, from, to, expect }];
+    const within = trees.folderStat(copy.entry.parent);
+    return from === null || to === null ? [] : [{ copy, from, to, expect, within }];
   });
   if (steps.length === 0) return;
   const outcomes = await folder.apply(
-    steps.map(({ from, to, expect }) => ({ kind: 'link', from, expect, to })),
+    steps.map(({ from, to, expect, within }) => ({ kind: 'link', from, expect, to, within })),
     keys(),
   );
   await folder.flush();

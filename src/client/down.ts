@@ -25,7 +25,7 @@ const STEPS_MAX = 1000;
 /** `name`: what the disk calls it, or is to. */
 type Place = { readonly parent: EntryId; readonly name: string };
 
-/** A step on the disk, and what it means to the trees once it is done. `place`: what it asks for, where it asks for one. */
+/** A step on the disk, and what it means to the trees once it is done. `place`: what it asks for, where it makes something. */
 type Step = {
   readonly entry: EntryId;
   readonly path: string;
@@ -206,7 +206,8 @@ class DownRun {
     const expect = parseStat(local.stat);
     switch (action.kind) {
       case 'down_update':
-        if (remote && path !== null) this.#addUpdate(path, remote, expect, fetched);
+        if (remote && path !== null)
+          this.#addUpdate({ path, place: { parent: local.parent, name: nameHere(local) } }, remote, expect, fetched);
         else this.#again.add(action.entry);
         return;
       case 'down_move':
@@ -251,9 +252,15 @@ class DownRun {
     else this.#again.add(entry);
   }
 
-  #addUpdate(path: string, remote: Entry, expect: Stat, fetched: ReadonlyMap<string, Fetched>): void {
+  #addUpdate(
+    at: { readonly path: string; readonly place: Place },
+    remote: Entry,
+    expect: Stat,
+    fetched: ReadonlyMap<string, Fetched>,
+  ): void {
     const { trees } = this.#device;
     const { entry, target } = remote;
+    const { path } = at;
     const updated = (stat: Stat | null) => {
       const row = trees.local(entry);
       if (!row || !stat) return;
@@ -264,7 +271,7 @@ class DownRun {
     };
     if (remote.kind === 'symlink' && target !== null) {
       this.#push({ entry, path, step: { kind: 'remove', path, expect }, done: () => {} });
-      this.#push({ entry, path, step: { kind: 'make_symlink', path, target }, done: updated });
+      this.#push({ entry, ...at, step: { kind: 'make_symlink', path, target }, done: updated });
     } else if (this.#onlyExec(remote)) {
       this.#push({ entry, path, step: { kind: 'set_exec', path, expect, exec: remote.exec }, done: updated });
     } else this.#addPlace({ path }, remote, expect, fetched, updated);
@@ -389,10 +396,7 @@ class DownRun {
     this.#inSteps.clear();
     const { folder, keys, state } = this.#device;
     for (const { entry } of steps) this.#unheard.add(entry);
-    const outcomes = await folder.apply(
-      steps.map(({ step }) => step),
-      keys(),
-    );
+    const outcomes = await folder.apply(this.#withFolders(steps), keys());
     this.#unheard.clear();
     state.transaction(() => {
       steps.forEach((step, index) => {
@@ -403,6 +407,16 @@ class DownRun {
     this.#newPaths.clear();
     await this.#judgeLeftovers();
     await this.#judgeTaken();
+  }
+
+  /** Each with the folder that it is to make something in. Of those that these very steps make the tree knows nothing yet; the door knows what it made. */
+  #withFolders(steps: readonly Step[]): FolderStep[] {
+    const stats = new Map<EntryId, Stat | undefined>();
+    return steps.map(({ step, place }) => {
+      if (!place) return step;
+      if (!stats.has(place.parent)) stats.set(place.parent, this.#device.trees.folderStat(place.parent));
+      return { ...step, within: stats.get(place.parent) };
+    });
   }
 
   /** What nobody syncs is in no tree, and so in the way of what should come there: the next plan asks for another name, or leaves it out. */
@@ -467,6 +481,12 @@ class DownRun {
     this.#again.add(entry);
     if (step.step.kind === 'unpark') this.#observer.lookAt(path);
     if (outcome.kind === 'stale') {
+      if (outcome.within) {
+        // What lies at the path says nothing: it is in another folder.
+        this.#observer.lookAt(directoryOf(path));
+        deferrals.retry(entry);
+        return;
+      }
       if (step.step.kind === 'remove' && step.step.expect.kind === 'folder') {
         this.#leftovers.push({ entry, path });
         return;
@@ -490,7 +510,7 @@ class DownRun {
   /** The disk had the place free: what the tree still had there left it a moment ago. */
   #tellTwins({ path, place }: Step): void {
     if (!place || this.#device.trees.localAllListed(place.parent, place.name).length < 2) return;
-    this.#observer.list(path.slice(0, Math.max(0, path.lastIndexOf('/'))));
+    this.#observer.list(directoryOf(path));
   }
 
   #agree(remote: Entry): void {
@@ -519,4 +539,8 @@ class DownRun {
     });
     this.#agreed = [];
   }
+}
+
+function directoryOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')));
 }

@@ -7,7 +7,7 @@ import { nameHere, type Absence, type LocalEntry, type TreesView, type Unwanted 
 import type { DiskProfile, Stat } from '#world/folder.ts';
 import type { SqlStatement } from '#world/sql.ts';
 import type { State } from './state.ts';
-import { inodeText, statText } from './stat-text.ts';
+import { inodeText, parseStat, statText } from './stat-text.ts';
 import { entryOf, localOf, syncedOf, type LocalRow, type SyncedRow } from './rows.ts';
 
 const FOLDER_PATHS_MAX = 50_000;
@@ -141,6 +141,12 @@ export class Trees implements TreesView {
 
   localChildRows(parent: EntryId): LocalRow[] {
     return this.#sql.localChildRows.all(parent).map(localOf);
+  }
+
+  /** What makes a folder the one that it is; undefined of the root, which has no row, and of what is not on the disk. */
+  folderStat(folder: EntryId): Stat | undefined {
+    const row = this.local(folder);
+    return row ? parseStat(row.stat) : undefined;
   }
 
   localByInode(inode: string): LocalRow[] {

@@ -587,6 +587,43 @@ export function folderContract(name: string, make: () => FolderUnderTest): void 
         assert.deepEqual(trashTexts(), []);
       });
 
+      test('nothing is made in a folder that came to the place of the one that was meant', async () => {
+        for (const name of ['x', 'y', 'parked']) under.other.makeFolder(`root/${name}`);
+        under.other.write('root/file', 'text');
+        await done({ kind: 'park', path: 'parked', expect: await statAt('parked'), slot: 'slot' });
+        const expect = await statAt('file');
+        const file = await sealedBytes('new');
+        const within = await statAt('x');
+        under.other.rename('root/x', 'root/t');
+        under.other.rename('root/y', 'root/x');
+        under.other.rename('root/t', 'root/y');
+        const makers = (path: string): readonly FolderStep[] => [
+          { kind: 'make_folder', path, within },
+          { kind: 'make_symlink', path, target: 'x', within },
+          { ...place(path, null, file), within } as FolderStep,
+          { kind: 'link', from: 'file', expect, to: path, within },
+          { kind: 'move', from: 'file', expect, to: path, within },
+          { kind: 'unpark', slot: 'slot', path, within },
+        ];
+        for (const step of [...makers('x/new'), ...makers('gone/new')])
+          assert.deepEqual(await apply(step), { kind: 'stale', within: true }, step.kind);
+        assert.deepEqual(await namesIn(''), ['file', 'x', 'y']);
+        assert.deepEqual([await namesIn('x'), await namesIn('y')], [[], []]);
+        assert.equal(tmpNames().length, 1, 'what is parked');
+      });
+
+      test('a folder is the one that was meant wherever it came from, and whatever is in it by now', async () => {
+        under.other.makeFolder('root/x');
+        const within = await statAt('x');
+        const file = await sealedBytes('new');
+        under.other.rename('root/x', 'root/y');
+        under.other.write('root/y/file', 'text');
+        await done({ kind: 'make_folder', path: 'y/new', within });
+        await done({ ...place('y/placed', null, file), within } as FolderStep);
+        await done({ kind: 'move', from: 'y/file', expect: await statAt('y/file'), to: 'y/moved', within });
+        assert.deepEqual(await namesIn('y'), ['moved', 'new', 'placed']);
+      });
+
       test('a file moves with its inode, a folder with all that is in it', async () => {
         under.other.makeFolder('root/from');
         under.other.write('root/from/file', 'x');

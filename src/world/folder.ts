@@ -86,15 +86,22 @@ export interface Sealing {
   close(): Promise<void>;
 }
 
+/**
+ * Of a step that makes something: the folder above it, as the plan was made from it. Its path may lead to another by now, which others renamed to it; nothing is
+ * made there. Not told of the root, which each batch knows by its id. A folder that the same batch made is known by that; where else nothing is told, the path
+ * has to do.
+ */
+type Making = { readonly within?: Stat | undefined };
+
 /** One step on the disk. Steps of a batch run in order; each is judged by itself, against the stat that its plan was made from. */
 export type FolderStep =
-  | { readonly kind: 'make_folder'; readonly path: string }
-  | { readonly kind: 'make_symlink'; readonly path: string; readonly target: string }
+  | ({ readonly kind: 'make_folder'; readonly path: string } & Making)
+  | ({ readonly kind: 'make_symlink'; readonly path: string; readonly target: string } & Making)
   /**
    * Puts a file at `path`: temp file in `.holdfast/tmp`, verified against manifest and content id, times and exec bit set, target
    * checked again, then linked (`expect: null`: nothing may be there) or renamed over what is there. `bytes: 'staged'`: what `stage` made.
    */
-  | {
+  | ({
       readonly kind: 'place';
       readonly path: string;
       readonly expect: Stat | null;
@@ -103,27 +110,28 @@ export type FolderStep =
       readonly bytes: readonly Uint8Array[] | { readonly staged: string };
       readonly mtimeUs: number;
       readonly exec: boolean;
-    }
+    } & Making)
   /** Nothing may be at `to`. A file keeps its inode. */
-  | { readonly kind: 'move'; readonly from: string; readonly expect: Stat; readonly to: string }
+  | ({ readonly kind: 'move'; readonly from: string; readonly expect: Stat; readonly to: string } & Making)
   /** A second name for a file (hard link; a verified copy where there are none). Nothing may be at `to`. */
-  | { readonly kind: 'link'; readonly from: string; readonly expect: Stat; readonly to: string }
+  | ({ readonly kind: 'link'; readonly from: string; readonly expect: Stat; readonly to: string } & Making)
   /** Files and symlinks go to `.holdfast/trash/<day>/`; a folder is removed where it is empty, else `stale`. */
   | { readonly kind: 'remove'; readonly path: string; readonly expect: Stat }
   /** Of this name alone: a file that has others too is replaced by a copy. */
   | { readonly kind: 'set_exec'; readonly path: string; readonly expect: Stat; readonly exec: boolean }
   /** Out of the tree into `.holdfast/tmp/<slot>`, and back (`expect` null: must be free), for names that change places. */
   | { readonly kind: 'park'; readonly path: string; readonly expect: Stat; readonly slot: string }
-  | { readonly kind: 'unpark'; readonly slot: string; readonly path: string };
+  | ({ readonly kind: 'unpark'; readonly slot: string; readonly path: string } & Making);
 
 /**
  * `done`: with the stat afterwards (null where nothing is there any more; of `park`: the parked thing's; of `link`: the new name's,
  * and, as both names are one inode, the old name's as well). `recovered`: somebody wrote to the file in the very moment that it was
- * replaced; those bytes lie at this path below the root, in the trash. `stale`: the disk is not as expected; nothing was changed; look again.
+ * replaced; those bytes lie at this path below the root, in the trash. `stale`: the disk is not as expected; nothing was changed; look again,
+ * `within`: at the folder above, which is another than was meant, or not there.
  */
 export type StepOutcome =
   | { readonly kind: 'done'; readonly stat: Stat | null; readonly recovered?: string }
-  | { readonly kind: 'stale' }
+  | { readonly kind: 'stale'; readonly within?: true }
   | Failure;
 
 /** `compression`: of new blocks; default `usual`. */

@@ -19,6 +19,7 @@ import {
 import { after, before, beforeEach, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { must } from '#core/assert.ts';
+import type { FolderStep } from '#world/folder.ts';
 import { entryAt, headSeq, sent } from './sync-state.ts';
 import { converged, eventually, SyncWorld, type Device } from './sync-world.ts';
 
@@ -170,6 +171,36 @@ test('two folders change places as an edit comes into one of them: the edit stay
   assert.deepEqual([entryAt(b, 'y'), entryAt(b, 'x')], entries);
   assert.equal(headSeq(b), head + 3, 'the edit, and a row for each of the two');
 });
+
+/** What another device does in the folder `y`, and how it lies there afterwards. */
+const comings: readonly (readonly [FolderStep['kind'], () => void, Record<string, string>])[] = [
+  ['place', () => writeFileSync(b.path('y/new'), 'new'), { new: 'new' }],
+  ['make_folder', () => mkdirSync(b.path('y/new')), { new: '/' }],
+  ['make_symlink', () => symlinkSync('target', b.path('y/new')), { new: '-> target' }],
+  ['move', () => renameSync(b.path('file'), b.path('y/new')), { new: 'text' }],
+];
+for (const [kind, work, made] of comings)
+  test(`two folders change places as something comes into one of them, by ${kind}: it comes into that one, and nowhere else`, async () => {
+    const isMoved = kind === 'move';
+    await both({ x: '/', y: '/', 'x/1': 'one', file: 'text' });
+    const entries = [entryAt(a, 'x'), entryAt(a, 'y')];
+    let tries = 0;
+    a.gate.refuse = (step) => {
+      if (step.kind !== kind || tries++ > 0) return null;
+      renameSync(a.path('x'), a.path('t'));
+      renameSync(a.path('y'), a.path('x'));
+      renameSync(a.path('t'), a.path('y'));
+      return null;
+    };
+    const head = headSeq(b);
+    work();
+    const inY = Object.fromEntries(Object.entries(made).map(([name, text]) => [`x/${name}`, text]));
+    await converged([a, b], { x: '/', y: '/', 'y/1': 'one', ...(isMoved ? {} : { file: 'text' }), ...inY });
+    delete a.gate.refuse;
+    assert.deepEqual([entryAt(b, 'y'), entryAt(b, 'x')], entries);
+    assert.equal(headSeq(b), head + 3, 'what came, and a row for each of the two');
+    assert.ok(tries > 1 && tries < 10, `it was tried ${tries} times`);
+  });
 
 test('a file that was renamed over a link, and goes on being written to, has its name', async () => {
   await both({ file: 'first', folder: '/' });

@@ -16,6 +16,7 @@ import { Taking } from './take.ts';
 import type { Unflushed } from './unflushed.ts';
 
 const STALE: StepOutcome = { kind: 'stale' };
+const STALE_WITHIN: StepOutcome = { kind: 'stale', within: true };
 const COPY_BYTES = 256 * 1024;
 /** Somebody was faster: what the plan counted on is not there, or something else is. */
 const NOT_AS_EXPECTED = ['ENOENT', 'ENOTDIR', 'ELOOP', 'EEXIST', 'EISDIR', 'ENOTEMPTY'];
@@ -32,6 +33,8 @@ export class Applying {
   readonly #staged: StagedFiles;
   readonly #taking: Taking;
   readonly #moving: Moving;
+  /** Folders that this batch made, by their paths. */
+  readonly #made = new Map<string, Stat>();
 
   constructor(grip: Grip, opener: Opener, unflushed: Unflushed, names: OwnNames, staged: StagedFiles) {
     this.#fs = grip.fs;
@@ -47,7 +50,7 @@ export class Applying {
     const path = step.kind === 'move' || step.kind === 'link' ? step.to : step.path;
     try {
       this.#grip.trim();
-      return this.#apply(step);
+      return this.#isWithin(path, step) ? this.#apply(step) : STALE_WITHIN;
     } catch (error) {
       if (hasErrno(error, ...NOT_AS_EXPECTED)) return STALE;
       return failureOf(error, path);
@@ -79,12 +82,21 @@ export class Applying {
     }
   }
 
+  /** That the folder above the path is the one that was meant. One that is held open cannot become another between this and the act. */
+  #isWithin(path: string, step: FolderStep): boolean {
+    const above = path.slice(0, Math.max(0, path.lastIndexOf('/')));
+    const meant = ('within' in step ? step.within : undefined) ?? this.#made.get(above);
+    return meant === undefined || this.#grip.directory(above)?.is(meant) === true;
+  }
+
   #make(path: string, make: (at: string) => void): StepOutcome {
     const spot = this.#grip.spot(path);
     if (spot === null) return STALE;
     make(spot.at);
     this.#unflushed.directory(spot.directory);
-    return { kind: 'done', stat: this.#fs.lstat(spot.at) };
+    const stat = this.#fs.lstat(spot.at);
+    if (stat?.kind === 'folder') this.#made.set(path, stat);
+    return { kind: 'done', stat };
   }
 
   /** FAT and its like refuse every link, as if it were a matter of permission. */
@@ -101,6 +113,14 @@ export class Applying {
     const spot = this.#grip.spot(step.path);
     if (spot === null || !isAsExpected(this.#fs.lstat(spot.at), step.expect)) return STALE;
     const made = this.#makeFor(step);
+    // Where directories are not held open another may have come there while it was made.
+    let isWithin = false;
+    try {
+      isWithin = this.#isWithin(step.path, step);
+    } finally {
+      if (!isWithin) dropMade(this.#fs, made);
+    }
+    if (!isWithin) return STALE_WITHIN;
     return placeMade({ taking: this.#taking, unflushed: this.#unflushed }, made, spot, step.path, step);
   }
 
@@ -213,6 +233,7 @@ export class Applying {
   }
 
   #forgetPaths(): void {
+    this.#made.clear();
     this.#grip.forget();
     this.#unflushed.forgetPaths();
   }

@@ -7,7 +7,7 @@ import { HoldfastError } from '#core/errors.ts';
 import { hasErrno, shown } from './failure.ts';
 import { syncDirectory } from './file.ts';
 import { namesOf, OWN } from './path.ts';
-import { isSameInode } from './stat.ts';
+import { isSameInode, isUnchanged } from './stat.ts';
 import type { FileSystem } from '../../file-system.ts';
 import type { Stat } from '../../folder.ts';
 
@@ -21,6 +21,7 @@ export class Directory {
   readonly #fs: FileSystem;
   readonly #osPath: string;
   readonly #fd: number | null;
+  #held: Stat | null = null;
 
   constructor(fs: FileSystem, path: string, osPath: string, fd: number | null) {
     this.path = path;
@@ -36,6 +37,12 @@ export class Directory {
 
   stat(): Stat {
     return this.#fd === null ? this.#fs.stat(this.#osPath) : this.#fs.fstat(this.#fd);
+  }
+
+  /** Whether it is the very directory that was known by this stat. One that is held open stays what it was. */
+  is(known: Stat): boolean {
+    const now = this.#fd === null ? this.#fs.lstat(this.#osPath) : (this.#held ??= this.stat());
+    return now !== null && isUnchanged(known, now);
   }
 
   close(): void {

@@ -18,16 +18,18 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { must } from '#core/assert.ts';
 import { makeKeyring } from '#core/keyring.ts';
-import type { Stat } from '../../folder.ts';
+import type { FolderStep, Stat } from '../../folder.ts';
 import { writeFully } from './file.ts';
 import { Grip, spotIn, type Spot } from './grip.ts';
 import { movedWhereNothingIs, Moving } from './move.ts';
+import { openFolderWork } from './open-work.ts';
 import { OwnNames } from './own-names.ts';
 import { placeMade, type Made } from './place.ts';
 import { SmallFiles } from './seal.ts';
 import { drained } from './slices.ts';
 import { Taking } from './take.ts';
 import { Unflushed } from './unflushed.ts';
+import type { FolderWork } from './work.ts';
 import { realFileSystem } from '../file-system.ts';
 import { nodePrimitives } from '../primitives.ts';
 
@@ -236,3 +238,81 @@ describe('races', () => {
     rmSync(outside, { recursive: true });
   });
 });
+
+for (const holds of realFileSystem.traits.holds ? [true, false] : [false])
+  describe(`folders that change places, where directories are ${holds ? '' : 'not '}held open`, () => {
+    const key = (byte: number): Uint8Array => new Uint8Array(32).fill(byte);
+    const keys = { identityKey: key(1), current: { version: 1, key: key(2) }, versions: [{ version: 1, key: key(2) }] };
+    let root: string;
+    let work: FolderWork;
+    /** What others do as soon as a file is begun to be made. */
+    let meanwhile: () => void;
+    beforeEach(() => {
+      root = mkdtempSync(join(tmpdir(), 'holdfast-races-'));
+      meanwhile = () => undefined;
+      work = openFolderWork(root, {
+        ...realFileSystem,
+        traits: { ...realFileSystem.traits, holds },
+        open: (path, how, mode) => {
+          if (how === 'create') meanwhile();
+          return realFileSystem.open(path, how, mode);
+        },
+      });
+      work.claim('a'.repeat(32));
+    });
+    afterEach(() => {
+      work.close();
+      rmSync(root, { recursive: true, force: true });
+    });
+    const path = (name: string): string => join(root, name);
+    const swap = (): void => {
+      renameSync(path('x'), path('t'));
+      renameSync(path('y'), path('x'));
+      renameSync(path('t'), path('y'));
+    };
+    const placing = (at: string): Extract<FolderStep, { kind: 'place' }> => {
+      writeFileSync(path('source'), 'theirs');
+      const expect = must(realFileSystem.lstat(path('source')), 'it was written just now');
+      const [file] = work.seal([{ path: 'source', expect }], keys);
+      assert(file?.kind === 'sealed');
+      const { contentId } = file.content;
+      const bytes = file.blocks.map((block) => block.bytes);
+      return {
+        kind: 'place',
+        path: at,
+        expect: null,
+        manifest: file.manifest,
+        contentId,
+        bytes,
+        mtimeUs: 1_000_000,
+        exec: false,
+      };
+    };
+
+    test('while a file is made for one of them, it comes into that one or nowhere', () => {
+      for (const name of ['x', 'y']) mkdirSync(path(name));
+      const within = must(realFileSystem.lstat(path('x')), 'it was made just now');
+      const step = { ...placing('x/file'), within };
+      meanwhile = swap;
+      const [outcome] = work.apply([step], keys);
+      assert(outcome !== undefined);
+      if (holds) assert.equal(outcome.kind, 'done');
+      else assert.deepEqual(outcome, { kind: 'stale', within: true });
+      assert.deepEqual(readdirSync(path('x')), []);
+      assert.deepEqual(readdirSync(path('y')), holds ? ['file'] : []);
+      assert.deepEqual(readdirSync(path('.holdfast/tmp')), []);
+    });
+
+    test('what the same batch made is known by that', () => {
+      mkdirSync(path('y'));
+      const steps = work.applyInTurns([{ kind: 'make_folder', path: 'x' }, placing('x/file')], keys);
+      // It stops before each step.
+      steps.next();
+      steps.next();
+      swap();
+      const { value } = steps.next();
+      assert(Array.isArray(value));
+      assert.deepEqual(value[1], { kind: 'stale', within: true });
+      assert.deepEqual([readdirSync(path('x')), readdirSync(path('y'))], [[], []]);
+    });
+  });
