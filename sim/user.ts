@@ -84,7 +84,7 @@ export class User {
     return {
       write: () => this.#onFile(files, 'write', (path, text) => [(on) => on.write(path, text)]),
       save: () => this.#onFile(files, 'save', (path, text) => [(on) => on.save(path, text)]),
-      saveByBackup: () => this.#onFile(files, 'save by backup', (path, text) => [(on) => on.saveByBackup(path, text)]),
+      saveByBackup: () => this.#saveByBackup(files),
       append: () => this.#append(files),
       sameSize: () => this.#sameSize(files),
       rename: () => this.#rename(files, 'rename file'),
@@ -243,6 +243,13 @@ export class User {
     this.#do(operation, path, [path], steps(path, text), [text]);
   }
 
+  /** An older backup is written over. */
+  #saveByBackup(files: readonly string[]): void {
+    if (files.length === 0) return;
+    const [path, text] = [this.#random.pick(files), this.#text()];
+    this.#do('save by backup', path, [path, `${path}~`], [(on) => on.saveByBackup(path, text)], [text]);
+  }
+
   #append(files: readonly string[]): void {
     if (files.length === 0) return;
     const { programs } = this.#options;
@@ -309,10 +316,11 @@ export class User {
     this.swapTwo(random.pick(all), random.pick(all));
   }
 
-  /** False where one lies in the other. */
+  /** False where one lies in the other, or the third name is taken: a swap may have been left half done. */
   swapTwo(one: string, other: string): boolean {
     if (one === other || one.startsWith(`${other}/`) || other.startsWith(`${one}/`)) return false;
     const aside = `${one}.swap`;
+    if (this.#options.programs.kindAt(aside) !== null) return false;
     this.#do(
       'swap',
       one,

@@ -135,7 +135,9 @@ test(`whatever is done on two devices while the network loses messages and clien
     device.gate.calls.length = 0;
     device.start();
     await device.client?.untilInSync(new AbortController().signal);
-    const sent = device.gate.calls.filter((verb) => !['spaces', 'attach', 'pull', 'list'].includes(verb));
+    // A file that was still in the tick of its stat is read again, and rules say how: they are asked for, and nothing is sent.
+    const asks = ['spaces', 'attach', 'pull', 'list', 'rules-list'];
+    const sent = device.gate.calls.filter((verb) => !asks.includes(verb));
     assert.deepEqual(sent, []);
   }
 });
