@@ -2,7 +2,6 @@
 import { networkInterfaces } from 'node:os';
 import type { Log } from '../log.ts';
 import type { Net } from '../net.ts';
-import { listenHttp } from './http/listener.ts';
 import { httpLimits, type HttpLimits } from './http/limits.ts';
 import { httpPeer } from './http/peer.ts';
 import { targetOf } from './http/target.ts';
@@ -15,7 +14,9 @@ export function makeNet(environment: { readonly log: Log; readonly limits?: Http
   return {
     connect: (address, proof, options) =>
       httpPeer(targetOf(address, proof, options), options.credential ?? null, limits),
-    listen: (at, handler, options) => listenHttp(at, handler, options, { log: environment.log, limits }),
+    // What a listener is made of is loaded where one is: most commands only call.
+    listen: async (at, handler, options) =>
+      (await import('./http/listener.ts')).listenHttp(at, handler, options, { log: environment.log, limits }),
     makeTlsIdentity,
     ownAddresses,
   };

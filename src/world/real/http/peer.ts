@@ -23,7 +23,7 @@ class HttpPeer implements Peer {
   readonly #target: Target;
   readonly #credential: string | null;
   readonly #limits: HttpLimits;
-  #pool: Promise<Pool> | null = null;
+  #library: Promise<{ readonly pool: Pool; readonly request: Request }> | null = null;
   #calls = 0;
   #closed = false;
 
@@ -41,8 +41,8 @@ class HttpPeer implements Peer {
       throw notSent(new HoldfastError('busy', `too many requests to ${this.#target.address} are under way`));
     this.#calls += 1;
     try {
-      const pool = await this.#connections();
-      const answer = await pool.request({
+      const { pool, request } = await this.#connections();
+      const answer = await request.call(pool, {
         method: 'POST',
         path: `/v1/${encodeURIComponent(verbName)}`,
         headers: this.#headers(body.length),
@@ -59,8 +59,7 @@ class HttpPeer implements Peer {
 
   async close(): Promise<void> {
     this.#closed = true;
-    const pool = await this.#pool;
-    await pool?.destroy();
+    await (await this.#library)?.pool.destroy();
   }
 
   #headers(length: number): Record<string, string> {
@@ -73,12 +72,15 @@ class HttpPeer implements Peer {
   }
 
   /** The library is loaded by the first call: a process that only listens, or only prints its help, does without. */
-  async #connections(): Promise<Pool> {
-    this.#pool ??= import('undici').then(({ Pool }) => makePool(Pool, this.#target, this.#limits));
-    const pool = await this.#pool;
+  async #connections(): Promise<{ readonly pool: Pool; readonly request: Request }> {
+    this.#library ??= loadLibrary().then(({ PoolClass, request }) => ({
+      pool: makePool(PoolClass, this.#target, this.#limits),
+      request,
+    }));
+    const library = await this.#library;
     if (this.#closed)
       throw notSent(new HoldfastError('unreachable', `the connection to ${this.#target.address} was closed`));
-    return pool;
+    return library;
   }
 
   async #read({ statusCode, headers, body }: Dispatcher.ResponseData): Promise<Wire> {
@@ -95,6 +97,15 @@ class HttpPeer implements Peer {
     const problem = mediaType(headers['content-type']) === 'application/problem+json' ? json(bytes) : null;
     throw errorOfProblem(problem, `HTTP status ${statusCode}`);
   }
+}
+
+type Request = (this: Dispatcher, options: Dispatcher.RequestOptions) => Promise<Dispatcher.ResponseData>;
+
+/** Pools and requests alone: the whole library, with its fetch, caches and mocks, takes thrice as long to load, on every thread that calls. */
+async function loadLibrary(): Promise<{ readonly PoolClass: typeof Pool; readonly request: Request }> {
+  const { default: PoolClass } = await import('undici/lib/dispatcher/pool.js');
+  const { default: request } = await import('undici/lib/api/api-request.js');
+  return { PoolClass, request };
 }
 
 const openForPool = callbackify(openConnection);

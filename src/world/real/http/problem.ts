@@ -1,10 +1,10 @@
 /** Errors as answers of HTTP: RFC 9457 problem documents. */
 import { randomBytes } from 'node:crypto';
-import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { HoldfastError, type ErrorCode } from '#core/errors.ts';
 import { problemOf } from '#protocol/problem.ts';
 import { SECURITY_HEADERS } from './headers.ts';
+import { STATUS_CODES } from './node-http.ts';
 
 /** A refusal whose status of HTTP says more than that of its code. */
 export class HttpRefusal extends HoldfastError {

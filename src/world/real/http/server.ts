@@ -1,5 +1,5 @@
 /** The sockets under a listener: TLS where there is an identity, limits on everything a stranger can do without a request. */
-import { createServer as createPlainServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
+import type { RequestListener, Server, ServerOptions } from 'node:http';
 import { createServer as createTlsServer, type ServerOptions as TlsServerOptions } from 'node:https';
 import type { Socket } from 'node:net';
 import type { SecureContextOptions, TLSSocket } from 'node:tls';
@@ -7,6 +7,7 @@ import { constants } from 'node:crypto';
 import { HoldfastError } from '#core/errors.ts';
 import type { TlsIdentity } from '../../net.ts';
 import type { HttpLimits } from './limits.ts';
+import { createServer as createPlainServer } from './node-http.ts';
 
 export type HttpServer = {
   readonly server: Server;
