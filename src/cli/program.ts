@@ -1,26 +1,17 @@
-/** The command line: names, options and help. What a command does stands in the file of its name. */
+/**
+ * The command line: names, options and help. What a command does stands in the file of its name, which is loaded when it is called: a start is
+ * most of what a short command takes.
+ */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { limits } from '#core/limits.ts';
 import { PROTOCOL_VERSION } from '#protocol/account.ts';
-import * as backup from './backup.ts';
-import * as cluster from './cluster-commands.ts';
 import { makeContext, type Context, type Surroundings } from './context.ts';
 import { exitCodeOf, lineOf } from './exit.ts';
-import { fetchCommand } from './fetch.ts';
-import { listMerged, mergeOff, mergeOn } from './merge.ts';
-import * as holds from './holds.ts';
-import * as storageNodes from './nodes.ts';
-import { kit } from './kit.ts';
-import * as rescue from './rescue.ts';
-import { node, serve } from './roles.ts';
+import type { RescueOptions } from './rescue.ts';
+import type { CriteriaOptions, ProposalOptions, TreatmentOptions } from './rules.ts';
+import type { SelectOptions } from './select.ts';
 import type { ServerOptions } from './server-options.ts';
-import * as ruling from './rules.ts';
-import { changeSelection, listSelection, type SelectOptions } from './select.ts';
-import { status } from './status.ts';
-import { join, sync } from './sync.ts';
-import { up, type UpOptions } from './up.ts';
-import { verify } from './verify.ts';
-import { whyCommand } from './why.ts';
+import type { UpOptions } from './up.ts';
 
 const DATA_HELP = "directory of this machine's data (default: $HOLDFAST_DATA, else ./data)";
 const LISTEN_HELP = 'address to listen on; any but 127.0.0.1 turns TLS on';
@@ -184,7 +175,7 @@ function build(surroundings: Surroundings, version: string): Command {
     program,
     'up [folder]',
     'run everything on this machine: server, four storage nodes and, with FOLDER, a device that syncs it',
-    (context, [folder], options) => up(context, (folder as string) ?? null, options),
+    async (context, [folder], options) => (await import('./up.ts')).up(context, (folder as string) ?? null, options),
   );
   serverOptions(upCommand).addOption(
     new Option('--node-ports <a,b,c,d>', 'ports of the nodes mp3, txt, pdf, others')
@@ -192,13 +183,15 @@ function build(surroundings: Surroundings, version: string): Command {
       .default([9000, 9001, 9002, 9003], '9000,9001,9002,9003'),
   );
   serverOptions(
-    command<ServerOptions>(program, 'server', 'run the server alone', (context, _, options) => serve(context, options)),
+    command<ServerOptions>(program, 'server', 'run the server alone', async (context, _, options) =>
+      (await import('./roles.ts')).serve(context, options),
+    ),
   );
   command<{ data?: string; listen: string; port: number; join?: string; pool?: string; site?: string; name?: string }>(
     program,
     'node',
     'run a storage node alone',
-    (context, _, options) => node(context, options),
+    async (context, _, options) => (await import('./roles.ts')).node(context, options),
   )
     .option('--join <ticket>', 'the ticket that "holdfast invite --node" printed; needed once')
     .option('--pool <pool>', 'pool to join (default: as the ticket says, else others)')
@@ -211,7 +204,7 @@ function build(surroundings: Surroundings, version: string): Command {
     program,
     'invite',
     'make a one-time link for another device, or a ticket for a storage node',
-    (context, _, options) => cluster.invite(context, options),
+    async (context, _, options) => (await import('./cluster-commands.ts')).invite(context, options),
   )
     .option('--node', 'a ticket for a storage node', false)
     .option('--pool <pool>', 'with --node: the pool that it joins')
@@ -220,16 +213,22 @@ function build(surroundings: Surroundings, version: string): Command {
     program,
     'join <invite> [folder]',
     'link this device and sync FOLDER; without FOLDER, link only',
-    (context, [invite, folder], options) => join(context, invite as string, (folder as string) ?? null, options),
+    async (context, [invite, folder], options) =>
+      (await import('./sync.ts')).join(context, invite as string, (folder as string) ?? null, options),
   ).option('--once', 'stop as soon as both sides are in sync', false);
-  command<{ once: boolean }>(program, 'sync [folder]', 'keep syncing what is linked', (context, [folder], options) =>
-    sync(context, (folder as string) ?? null, options),
+  command<{ once: boolean }>(
+    program,
+    'sync [folder]',
+    'keep syncing what is linked',
+    async (context, [folder], options) =>
+      (await import('./sync.ts')).sync(context, (folder as string) ?? null, options),
   ).option('--once', 'stop as soon as both sides are in sync', false);
   command<{ to?: string; wait: boolean; space?: string }>(
     program,
     'fetch [names...]',
     'list the files on the storage nodes, or bring files from there',
-    (context, [names], options) => fetchCommand(context, (names as string[]) ?? [], options),
+    async (context, [names], options) =>
+      (await import('./fetch.ts')).fetchCommand(context, (names as string[]) ?? [], options),
   )
     .option('--to <dir>', 'where to put them (default: ./target_folder)')
     .option('--wait', 'where a newer revision is being uploaded, wait for it', false)
@@ -238,23 +237,27 @@ function build(surroundings: Surroundings, version: string): Command {
     program,
     'why <path>',
     'the story of one file: which devices, which rule, which nodes, what became of it',
-    (context, [path], options) => whyCommand(context, path as string, options.space ?? null),
+    async (context, [path], options) =>
+      (await import('./why.ts')).whyCommand(context, path as string, options.space ?? null),
   ).option('--space <space>', 'another space than your own');
-  command(program, 'status', 'what is in sync, what is not and why', (context) => status(context));
+  command(program, 'status', 'what is in sync, what is not and why', async (context) =>
+    (await import('./status.ts')).status(context),
+  );
 
   const selection = program.command('select').description('what of the space this device keeps on its disk');
   const FOLDER_HELP = 'the linked folder, where there are several';
-  command<SelectOptions>(selection, 'list', 'what it does not keep', (context, _, options) =>
-    listSelection(context, options),
+  command<SelectOptions>(selection, 'list', 'what it does not keep', async (context, _, options) =>
+    (await import('./select.ts')).listSelection(context, options),
   ).option('--folder <folder>', FOLDER_HELP);
   command<SelectOptions>(
     selection,
     'remove <paths...>',
     'do not keep these here; they stay on the server and on other devices',
-    (context, [paths], options) => changeSelection(context, paths as string[], false, options),
+    async (context, [paths], options) =>
+      (await import('./select.ts')).changeSelection(context, paths as string[], false, options),
   ).option('--folder <folder>', FOLDER_HELP);
-  command<SelectOptions>(selection, 'add <paths...>', 'keep these here again', (context, [paths], options) =>
-    changeSelection(context, paths as string[], true, options),
+  command<SelectOptions>(selection, 'add <paths...>', 'keep these here again', async (context, [paths], options) =>
+    (await import('./select.ts')).changeSelection(context, paths as string[], true, options),
   ).option('--folder <folder>', FOLDER_HELP);
 
   const rules = program
@@ -284,108 +287,122 @@ function build(surroundings: Surroundings, version: string): Command {
       .option('--extension <extension>', 'with a further rule: for these files; may be repeated', collect, [])
       .option('--pool <pool>', 'with a further rule: pool that they go to')
       .option('--first', 'the further rule comes before the others', false);
-  command(rules, 'list', 'rules in the order in which they are tried', (context) => ruling.listRules(context));
+  command(rules, 'list', 'rules in the order in which they are tried', async (context) =>
+    (await import('./rules.ts')).listRules(context),
+  );
   withTreatment(
     withCriteria(
-      command<ruling.CriteriaOptions & ruling.TreatmentOptions & { first: boolean }>(
+      command<CriteriaOptions & TreatmentOptions & { first: boolean }>(
         rules,
         'add [extensions...]',
         'add a rule: files with these extensions, and all else that is named, go to a pool',
-        (context, [extensions], options) => ruling.addRule(context, (extensions as string[]) ?? [], options),
+        async (context, [extensions], options) =>
+          (await import('./rules.ts')).addRule(context, (extensions as string[]) ?? [], options),
       ),
     ),
   )
     .requiredOption('--pool <pool>', 'pool that they go to')
     .option('--first', 'try it before the other rules', false);
-  command(rules, 'remove <rule>', 'remove a rule', (context, [rule]) => ruling.removeRule(context, rule as string));
+  command(rules, 'remove <rule>', 'remove a rule', async (context, [rule]) =>
+    (await import('./rules.ts')).removeRule(context, rule as string),
+  );
   withProposal(
-    command<ruling.ProposalOptions & { size: number; age: number }>(
+    command<ProposalOptions & { size: number; age: number }>(
       rules,
       'test [name]',
       'where a file of that name would go; without NAME, what "rules apply" with the same options would move, and which history would end',
-      (context, [name], options) =>
-        name === undefined ? ruling.tryRules(context, options) : ruling.testRule(context, name as string, options),
+      async (context, [name], options) => {
+        const { testRule, tryRules } = await import('./rules.ts');
+        await (name === undefined ? tryRules(context, options) : testRule(context, name as string, options));
+      },
     ),
   )
     .addOption(new Option('--size <size>', "the file's size").argParser(size).default(0))
     .addOption(new Option('--age <age>', 'for how long it is unchanged').argParser(age).default(0));
   withProposal(
-    command<ruling.ProposalOptions>(
+    command<ProposalOptions>(
       rules,
       'apply',
       'from now on these rules for every file: what is elsewhere is moved, and history that is over ends, in the background',
-      (context, _, options) => ruling.applyRules(context, options),
+      async (context, _, options) => (await import('./rules.ts')).applyRules(context, options),
     ),
   );
   const merge = program.command('merge').description('texts that are merged where two devices edit them at once');
   const ofSpace = ['--space <space>', 'another space than your own'] as const;
-  command<{ space?: string }>(merge, 'list', 'extensions that it is on for', (context, _, { space }) =>
-    listMerged(context, space ?? null),
+  command<{ space?: string }>(merge, 'list', 'extensions that it is on for', async (context, _, { space }) =>
+    (await import('./merge.ts')).listMerged(context, space ?? null),
   ).option(...ofSpace);
   command<{ space?: string }>(
     merge,
     'on <extensions...>',
     'turn it on for files with these extensions',
-    (context, [extensions], { space }) => mergeOn(context, extensions as string[], space ?? null),
+    async (context, [extensions], { space }) =>
+      (await import('./merge.ts')).mergeOn(context, extensions as string[], space ?? null),
   ).option(...ofSpace);
   command<{ space?: string }>(
     merge,
     'off <extensions...>',
     'turn it off for files with these extensions',
-    (context, [extensions], { space }) => mergeOff(context, extensions as string[], space ?? null),
+    async (context, [extensions], { space }) =>
+      (await import('./merge.ts')).mergeOff(context, extensions as string[], space ?? null),
   ).option(...ofSpace);
   const held = program
     .command('holds')
     .description('changes that wait for your yes: they look like an accident or an attack');
-  command(held, 'list', 'all of them', (context) => holds.listHolds(context));
-  command(held, 'approve [hold]', 'let them go through', (context, [hold]) =>
-    holds.decideHold(context, (hold as string) ?? null, 'approve'),
+  command(held, 'list', 'all of them', async (context) => (await import('./holds.ts')).listHolds(context));
+  command(held, 'approve [hold]', 'let them go through', async (context, [hold]) =>
+    (await import('./holds.ts')).decideHold(context, (hold as string) ?? null, 'approve'),
   );
-  command(held, 'reject [hold]', 'undo them where they were made', (context, [hold]) =>
-    holds.decideHold(context, (hold as string) ?? null, 'reject'),
+  command(held, 'reject [hold]', 'undo them where they were made', async (context, [hold]) =>
+    (await import('./holds.ts')).decideHold(context, (hold as string) ?? null, 'reject'),
   );
   const devices = program.command('devices').description('the devices that are linked');
-  command(devices, 'list', 'all of them', (context) => cluster.listDevices(context));
-  command(devices, 'revoke <device>', "end a device's access at once", (context, [device]) =>
-    cluster.revokeDevice(context, device as string),
+  command(devices, 'list', 'all of them', async (context) =>
+    (await import('./cluster-commands.ts')).listDevices(context),
+  );
+  command(devices, 'revoke <device>', "end a device's access at once", async (context, [device]) =>
+    (await import('./cluster-commands.ts')).revokeDevice(context, device as string),
   );
   const nodes = program.command('nodes').description('the storage nodes');
   const NODE_HELP = 'by its id, the beginning of it, or its name';
-  command(nodes, 'list', 'all of them', (context) => storageNodes.listNodes(context));
+  command(nodes, 'list', 'all of them', async (context) => (await import('./nodes.ts')).listNodes(context));
   command<{ stop: boolean }>(
     nodes,
     'drain <node>',
     `move everything away from a storage node, named ${NODE_HELP}`,
-    (context, [node], { stop }) => storageNodes.drainNode(context, node as string, !stop),
+    async (context, [node], { stop }) => (await import('./nodes.ts')).drainNode(context, node as string, !stop),
   ).option('--stop', 'let it take blocks again', false);
   command<{ site: string }>(
     nodes,
     'set <node>',
     'say where a storage node is; copies go to different sites first, then to different machines',
-    (context, [node], { site }) => storageNodes.setSite(context, node as string, site),
+    async (context, [node], { site }) => (await import('./nodes.ts')).setSite(context, node as string, site),
   ).requiredOption('--site <site>', 'e.g. attic; none: nowhere in particular');
   command<{ lost: boolean }>(
     nodes,
     'remove <node>',
     'take a storage node out; refused while too few copies would be left',
-    (context, [node], { lost }) => storageNodes.removeNode(context, node as string, lost),
+    async (context, [node], { lost }) => (await import('./nodes.ts')).removeNode(context, node as string, lost),
   ).option('--lost', 'it is gone for ever: make its copies anew at once', false);
   command(
     nodes,
     'trust <node>',
     'put a storage node back that was taken out of service for wrong answers; what it holds is read and verified first',
-    (context, [node]) => storageNodes.trustNode(context, node as string),
+    async (context, [node]) => (await import('./nodes.ts')).trustNode(context, node as string),
   );
-  command(nodes, 'whatif <node>', 'what the loss of a storage node would cost; changes nothing', (context, [node]) =>
-    storageNodes.whatIf(context, node as string),
+  command(
+    nodes,
+    'whatif <node>',
+    'what the loss of a storage node would cost; changes nothing',
+    async (context, [node]) => (await import('./nodes.ts')).whatIf(context, node as string),
   );
   const pools = program.command('pools').description('the pools');
-  command(pools, 'list', 'all of them', (context) => storageNodes.listPools(context));
+  command(pools, 'list', 'all of them', async (context) => (await import('./nodes.ts')).listPools(context));
   command<{ copies: number }>(
     pools,
     'set <pool>',
     'how many copies a pool keeps; makes the pool where there is none',
-    (context, [pool], { copies }) => storageNodes.setPool(context, pool as string, copies),
+    async (context, [pool], { copies }) => (await import('./nodes.ts')).setPool(context, pool as string, copies),
   ).addOption(
     new Option('--copies <n>', 'copies of each block, on as many storage nodes')
       .argParser(copies)
@@ -400,60 +417,67 @@ function build(surroundings: Surroundings, version: string): Command {
     backups,
     'create <dir>',
     'write a backup of the index into DIR, also while the server runs',
-    (context, [directory], options) => backup.create(context, directory as string, options),
+    async (context, [directory], options) =>
+      (await import('./backup.ts')).create(context, directory as string, options),
   ).option('--data <dir>', DATA_HELP);
   command<{ data?: string }>(
     backups,
     'verify <dir>',
     'check a backup, change nothing',
-    (context, [directory], options) => backup.verify(context, directory as string, options),
+    async (context, [directory], options) =>
+      (await import('./backup.ts')).verify(context, directory as string, options),
   ).option('--data <dir>', DATA_HELP);
   command<{ data?: string; rootKey?: string }>(
     backups,
     'restore <dir>',
     'put a backup in the place of the index; devices then unite with it and delete nothing',
-    (context, [directory], options) => backup.restore(context, directory as string, options),
+    async (context, [directory], options) =>
+      (await import('./backup.ts')).restore(context, directory as string, options),
   )
     .option('--data <dir>', DATA_HELP)
     .option('--root-key <file>', 'a copy of the root key, where the data directory has none');
-  command<{ full: boolean }>(program, 'verify', 'check everything, change nothing', (context, _, options) =>
-    verify(context, options),
+  command<{ full: boolean }>(program, 'verify', 'check everything, change nothing', async (context, _, options) =>
+    (await import('./verify.ts')).verify(context, options),
   ).option('--full', 'read every copy of every block as well', false);
   const rescues = program
     .command('rescue')
     .description(
       "everything back from the storage nodes' directories and the recovery kit alone; changes nothing in them",
     );
-  const rescueCommand = <Options extends rescue.RescueOptions>(
+  const rescueCommand = <Options extends RescueOptions>(
     usageText: string,
     description: string,
-    action: (context: Context, options: Options) => Promise<void>,
+    action: (rescue: typeof import('./rescue.ts')) => (context: Context, options: Options) => Promise<void>,
   ): Command =>
-    command<Options>(rescues, usageText, description, (context, _, options) => action(context, options))
+    command<Options>(rescues, usageText, description, async (context, _, options) =>
+      action(await import('./rescue.ts'))(context, options),
+    )
       .requiredOption('--kit <file>', 'the recovery kit as a file (a copy of root.key); - reads it from stdin')
       .requiredOption('--nodes <dirs...>', "the nodes' directories, or directories that hold some");
-  rescueCommand('list', 'what can be saved, and what is missing', rescue.list);
-  rescueCommand<rescue.RescueOptions & { to: string; partial: boolean }>(
+  rescueCommand('list', 'what can be saved, and what is missing', ({ list }) => list);
+  rescueCommand<RescueOptions & { to: string; partial: boolean }>(
     'export',
     'write every live file as a plain file; nothing is written over',
-    rescue.exportAll,
+    ({ exportAll }) => exportAll,
   )
     .requiredOption('--to <dir>', 'where to; each space gets a folder')
     .option('--partial', 'write what there is of files that lack blocks, too, with zeroes in the gaps', false);
-  rescueCommand<rescue.RescueOptions & { to: string }>(
+  rescueCommand<RescueOptions & { to: string }>(
     'server',
     'make a server of it: "holdfast server --data DIR" then starts, and devices join anew',
-    rescue.makeServer,
+    ({ makeServer }) => makeServer,
   ).requiredOption('--to <dir>', 'its data directory; it may hold nodes, but no server');
   command<{ data?: string; confirm: boolean }>(
     program,
     'kit',
     'show the recovery kit, which opens everything: write it down, and keep it away from this machine',
-    (context, _, options) => kit(context, options),
+    async (context, _, options) => (await import('./kit.ts')).kit(context, options),
   )
     .option('--data <dir>', DATA_HELP)
     .option('--confirm', 'ask for two groups of it, and note that it was written down', false);
   const tls = program.command('tls').description("the server's TLS key");
-  command(tls, 'rotate', 'replace it while everything runs', (context) => cluster.rotateTls(context));
+  command(tls, 'rotate', 'replace it while everything runs', async (context) =>
+    (await import('./cluster-commands.ts')).rotateTls(context),
+  );
   return program;
 }
