@@ -39,6 +39,11 @@ export async function listenHttp(
   };
 }
 
+/** Messages have schemas of the protocol's. The framework's own, which it would load on each start, take more time than all the rest of it. */
+function noSchema(): never {
+  throw new HoldfastError('defect', 'no route has a schema of the framework');
+}
+
 async function makeApp(
   exchange: Exchange,
   options: ListenOptions,
@@ -57,6 +62,7 @@ async function makeApp(
   const answering = new WeakSet<object>();
   const refused = new WeakSet<object>();
   const app = fastify({
+    schemaController: { compilersFactory: { buildValidator: noSchema, buildSerializer: noSchema } },
     serverFactory(listener) {
       http = httpServer(listener, options.identity ?? null, limits);
       return http.server;
