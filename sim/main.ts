@@ -1,5 +1,6 @@
 /**
- * The simulator's command: `npm run sim -- --seeds N` runs the next N seeds on this code and adds up; `--seed S` replays one and says what happened.
+ * The simulator's command: `npm run sim -- --seeds N` runs the next N seeds on this code and adds up (`--publish`: in `docs/proof/seeds`); `--seed S` replays one
+ * and says what happened.
  * Exits with 1 where an invariant was violated.
  */
 import { parseArgs } from 'node:util';
@@ -23,6 +24,7 @@ const { values } = parseArgs({
     trace: { type: 'string', default: '60' },
     threads: { type: 'string' },
     coverage: { type: 'boolean', default: false },
+    publish: { type: 'boolean', default: false },
     operations: { type: 'string' },
     faults: { type: 'string' },
     rounds: { type: 'string' },
@@ -78,7 +80,7 @@ function kindOf(outcome: SeedOutcome): string {
 }
 
 async function runMany(): Promise<void> {
-  const results = openResults(shape);
+  const results = openResults(shape, values.publish);
   const count = Number(values.seeds ?? (values.minutes === undefined ? 100 : Number.POSITIVE_INFINITY));
   const startedMs = performance.now();
   const endMs = startedMs + Number(values.minutes ?? Number.POSITIVE_INFINITY) * 60_000;

@@ -1,13 +1,12 @@
 /** What the seeds of this very code added up to, over as many runs as it took. */
-import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { addCounts, type Counts } from './coverage.ts';
 import type { SeedOutcome } from './seed.ts';
+import { hashOfSources } from './sources.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const directory = join(root, 'build', 'sim');
 
 type Kept = {
   code: string;
@@ -19,20 +18,16 @@ type Kept = {
   counts: Counts;
 };
 
-/** A hash over every source that a seed runs. */
-export function codeHash(): string {
-  const hash = createHash('sha256');
-  for (const folder of ['src', 'sim']) {
-    const names = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).filter(
-      (name) => name.endsWith('.ts') && !/\.(test|contract)\.ts$/.test(name),
-    );
-    for (const name of names.sort()) hash.update(name).update(readFileSync(join(root, folder, name)));
-  }
-  return hash.digest('hex').slice(0, 16);
-}
-
-export function openResults(shape: { readonly rounds: number; readonly operations: number; readonly faults: number }) {
-  const code = `${codeHash()}-${shape.rounds}-${shape.operations}-${shape.faults}`;
+/**
+ * Of the sources that a seed runs: what other sources do changes no seed. `published`: kept with the documents, so that they add up wherever this code is
+ * checked out; else where they were run.
+ */
+export function openResults(
+  shape: { readonly rounds: number; readonly operations: number; readonly faults: number },
+  published: boolean,
+) {
+  const directory = join(root, ...(published ? ['docs', 'proof', 'seeds'] : ['build', 'sim']));
+  const code = `${hashOfSources('sim/worker.ts')}-${shape.rounds}-${shape.operations}-${shape.faults}`;
   const file = join(directory, `${code}.json`);
   const kept = read(file) ?? { code, seeds: 0, nextSeed: 1, violated: [], tasks: 0, virtualMs: 0, counts: {} };
   return {
