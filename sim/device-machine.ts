@@ -283,8 +283,9 @@ export class DeviceMachine extends Machine {
     return namesOf(sql.prepare(coming).all());
   }
 
-  /** Names, here and elsewhere, of what it has yet to settle. */
+  /** Names, here and elsewhere, of what it has yet to settle. One that lost its state knows of nothing. */
   namesInHand(): ReadonlySet<string> {
+    if (!this.#isLinked) return new Set();
     const sql = this.otherProcess().open(STATE_PATH, { durability: 'normal' });
     const inHand = `SELECT coalesce(r.name, l.name) AS there, coalesce(l.alias, l.name, r.name) AS here FROM dirty d
       LEFT JOIN remote r ON r.entry = d.entry LEFT JOIN local l ON l.entry = d.entry WHERE coalesce(r.name, l.name) IS NOT NULL`;
