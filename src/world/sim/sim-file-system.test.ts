@@ -429,6 +429,24 @@ describe('a power cut', () => {
     assert(left.some((text) => !text.includes('"b"')));
   });
 
+  test('with a weak journal a file that is synced keeps its times, whatever becomes of a name that it was given before', () => {
+    const places = new Set<boolean>();
+    for (let seed = 0; seed < 100; seed++) {
+      const machine = machineWith(deviceProfiles.weak);
+      const { user } = machine;
+      create(user, '/a', 'old', true);
+      user.sync('/');
+      user.rename('/a', '/b');
+      create(user, '/b', 'new', true);
+      const { mtimeNs } = user.files.stat('/b');
+      machine.powerCut(chanceOf(seed * 7919));
+      const at = user.exists('/b') ? '/b' : '/a';
+      places.add(at === '/b');
+      assert.equal(user.files.stat(at).mtimeNs, mtimeNs);
+    }
+    assert.equal(places.size, 2);
+  });
+
   test('attributes go with the names that were changed after them', () => {
     for (let seed = 0; seed < 100; seed++) {
       const machine = machineWith();

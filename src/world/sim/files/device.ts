@@ -164,6 +164,7 @@ export class Device {
   sync(inode: Inode): void {
     this.#syncBytes(inode);
     if (this.profile.journal === 'ordered') return this.journal.commit();
+    this.journal.commitAttributes(inode);
     this.journal.commitThose(
       (change) =>
         (change.inode === inode && change.names.length === 0) || change.names.some(({ folder }) => folder === inode),

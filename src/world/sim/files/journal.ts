@@ -16,7 +16,7 @@ export type Change = {
   readonly names: readonly NameChange[];
   /** Null where none changed. Attributes of folders are left out: nothing is judged by them. */
   readonly inode: Inode | null;
-  readonly before: Attributes | null;
+  before: Attributes | null;
   after: Attributes | null;
   readonly atMs: number;
 };
@@ -59,6 +59,15 @@ export class Journal {
   /** Only these are. */
   commitThose(isDurable: (change: Change) => boolean): void {
     this.#changes = this.#changes.filter((change) => !isDurable(change));
+  }
+
+  /** What is known of this inode itself is durable, whatever becomes of its names. */
+  commitAttributes(inode: Inode): void {
+    for (const change of this.#changes) {
+      if (change.inode !== inode) continue;
+      change.before = null;
+      change.after = null;
+    }
   }
 
   /** Takes those that a power cut may undo, the oldest first. */
