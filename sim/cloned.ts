@@ -12,22 +12,29 @@ import type { World } from './world.ts';
 
 const NAME = 'copy';
 const ACTS = 8;
+const SOON_MS = 100;
 
 /** Of the rounds, the one in which it happens; null: never. */
 export function cloningRound(world: World, rounds: number): number | null {
   const random = new SimRandom(`${world.options.seed} cloned`);
-  return random.chance(0.25) ? random.below(rounds) : null;
+  return random.chance(0.3) ? random.below(rounds) : null;
 }
 
 export function planClone(world: World, random: SimRandom, lengthMs: number): void {
   const device = random.pick(world.devices);
-  const startsAfterMs = random.pick([0, 0, random.below(3000), 20_000]);
+  const startsAfterMs = random.pick([0, 0, 0, random.below(3000), 20_000]);
+  const endMs = world.scheduler.nowMs + lengthMs;
   world.scheduler.after(null, random.below(lengthMs), 'a machine is copied', () => {
     const clone = cloneOf(device);
     if (!clone) return;
     world.coverage.add('cloned: a machine');
     world.devices.push(clone);
     world.scheduler.after(null, startsAfterMs, 'the copied machine starts', () => world.bringUp(clone));
+    // Whoever has something to tell first is the installation from then on: mostly that is the other one.
+    const drawn = new SimRandom(`${random.below(2 ** 32)}`);
+    const actsAfterMs = startsAfterMs + random.below(SOON_MS);
+    if (world.scheduler.nowMs + actsAfterMs >= endMs) return;
+    world.scheduler.after(null, actsAfterMs, 'person at the copy', () => clone.act(drawn));
   });
 }
 
