@@ -6,6 +6,7 @@ import type { SqlOpener } from '#world/sql.ts';
 import { choose, readChoices } from './selection.ts';
 import { openState, type State } from './state.ts';
 import { Trees } from './trees.ts';
+import { nameOf } from './path.ts';
 
 /** `none`: neither it nor anything in it is wanted here; `part`: the folder is here, and of what is in it only what was chosen or made here. */
 export type NotSelected = { readonly path: string; readonly kind: string; readonly selected: 'none' | 'part' };
@@ -33,7 +34,7 @@ export function readNotSelected(sql: SqlOpener, statePath: string): readonly Not
  */
 export function chooseAt(sql: SqlOpener, statePath: string, path: string, wanted: boolean): void {
   // Without them everything that they ignore would go up.
-  if (!wanted && path.slice(path.lastIndexOf('/') + 1) === IGNORE_FILE)
+  if (!wanted && nameOf(path) === IGNORE_FILE)
     throw new HoldfastError('invalid_usage', `${IGNORE_FILE} is kept on every device: it says what is ignored there`);
   const state = openState(sql, statePath);
   try {

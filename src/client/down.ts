@@ -15,6 +15,7 @@ import type { LargeDownloads } from './large-downloads.ts';
 import type { Fetched } from './manifests.ts';
 import type { Observer } from './observer.ts';
 import { SMALL_BYTES_MAX } from './reader.ts';
+import { directoryOf } from './path.ts';
 import { placedText } from './take-placed.ts';
 import { isRacyPlaced, parseStat } from './stat-text.ts';
 import type { Called } from './trees.ts';
@@ -539,8 +540,4 @@ class DownRun {
     });
     this.#agreed = [];
   }
-}
-
-function directoryOf(path: string): string {
-  return path.slice(0, Math.max(0, path.lastIndexOf('/')));
 }

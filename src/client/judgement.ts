@@ -9,6 +9,7 @@ import { isSpelling, nameFound } from '#core/name-profile.ts';
 import { nameHere } from '#core/plan.ts';
 import type { ListedEntry, Stat } from '#world/folder.ts';
 import type { Device } from './device.ts';
+import { directoryOf, nameOf } from './path.ts';
 import { forgetLocal } from './gone.ts';
 import { isSameThing, mostChildrenRemain } from './identity.ts';
 import type { LocalRow } from './rows.ts';
@@ -313,9 +314,8 @@ export class Judgement {
   }
 
   #lookAgain(path: string): void {
-    const cut = path.lastIndexOf('/');
     const nowMs = this.#device.clock.monotonicMs();
-    this.#settling.lookAgain(cut < 0 ? '' : path.slice(0, cut), path.slice(cut + 1), nowMs, nowMs);
+    this.#settling.lookAgain(directoryOf(path), nameOf(path), nowMs, nowMs);
   }
 
   /** Forgets a row and all below it: the disk no longer has them. */
@@ -408,10 +408,9 @@ export class Judgement {
   /** Where letter case does not count a look finds what is called otherwise, too: another thing, unless only the spelling is the disk's. */
   #isCalled(path: string, seen: ListedEntry): boolean {
     const { trees } = this.#device;
-    const cut = path.lastIndexOf('/');
-    const name = path.slice(cut + 1);
+    const name = nameOf(path);
     if (seen.name === name) return true;
-    const parent = trees.localFolderAt(cut < 0 ? '' : path.slice(0, cut));
+    const parent = trees.localFolderAt(directoryOf(path));
     if (parent !== null && trees.localListed(parent, seen.name)) return false;
     return isSpelling(trees.names, name, seen.name);
   }

@@ -5,6 +5,7 @@
 import type { EntryId } from '#core/ids.ts';
 import type { Failure, ListedEntry, Listing, Stat } from '#world/folder.ts';
 import type { Device } from './device.ts';
+import { directoryOf, nameOf } from './path.ts';
 import { must } from '#core/assert.ts';
 import { escapeForPeople } from '#core/escape.ts';
 import { IGNORE_FILE } from '#core/ignore.ts';
@@ -96,9 +97,8 @@ export class Observer {
 
   /** The disk was not as a plan expected: look at this path. */
   lookAt(path: string): void {
-    const cut = path.lastIndexOf('/');
     const nowMs = this.#device.clock.monotonicMs();
-    this.#settling.lookAgain(cut < 0 ? '' : path.slice(0, cut), path.slice(cut + 1), nowMs, nowMs);
+    this.#settling.lookAgain(directoryOf(path), nameOf(path), nowMs, nowMs);
   }
 
   /**
@@ -332,7 +332,7 @@ export class Observer {
     const waiting: Look[] = [];
     const asked = new Set<string>();
     for (const { directory } of seen) {
-      for (let at = directory; !asked.has(at); at = at.slice(0, Math.max(0, at.lastIndexOf('/')))) {
+      for (let at = directory; !asked.has(at); at = directoryOf(at)) {
         asked.add(at);
         if (this.#settling.isWaiting(at, IGNORE_FILE)) waiting.push({ directory: at, names: [IGNORE_FILE] });
       }

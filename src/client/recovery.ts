@@ -8,6 +8,7 @@ import type { Device } from './device.ts';
 import { BATCH_PLAIN_BYTES_MAX } from './reader.ts';
 import { mayBeTime } from './stat-text.ts';
 import { takePlaced, type Placed } from './take-placed.ts';
+import { nameOf } from './path.ts';
 
 const TRASH_DAYS_MAX = 30;
 const PATHS_PER_STEP = 500;
@@ -57,7 +58,7 @@ async function bringBackParked({ state, folder, keys, trees, log }: Device): Pro
     const slot = row['slot'] as string;
     const path = row['path'] as string;
     let outcome: StepOutcome | undefined;
-    for (const to of [path, `${path} (${slot})`, `${path.slice(path.lastIndexOf('/') + 1)} (${slot})`]) {
+    for (const to of [path, `${path} (${slot})`, `${nameOf(path)} (${slot})`]) {
       [outcome] = await folder.apply([{ kind: 'unpark', slot, path: to }], keys());
       if (outcome?.kind !== 'stale') break;
     }

@@ -6,6 +6,7 @@ import type { Entry } from '#core/entry.ts';
 import { ROOT_ENTRY, type ContentId, type EntryId } from '#core/ids.ts';
 import type { Stat } from '#world/folder.ts';
 import type { Device } from './device.ts';
+import { directoryOf, nameOf } from './path.ts';
 import { isRacyPlaced } from './stat-text.ts';
 
 /** `name`: what it is called, whatever the disk calls it. `text`: `placedText` of what was placed. */
@@ -73,12 +74,4 @@ async function folderAt(device: Device, path: string, entry: EntryId): Promise<E
     dirty.add(entry, 'folder');
   });
   return entry;
-}
-
-function directoryOf(path: string): string {
-  return path.slice(0, Math.max(path.lastIndexOf('/'), 0));
-}
-
-function nameOf(path: string): string {
-  return path.slice(path.lastIndexOf('/') + 1);
 }

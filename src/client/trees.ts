@@ -7,6 +7,7 @@ import { nameHere, type Absence, type LocalEntry, type TreesView, type Unwanted 
 import type { DiskProfile, Stat } from '#world/folder.ts';
 import type { SqlStatement } from '#world/sql.ts';
 import type { State } from './state.ts';
+import { directoryOf, nameOf } from './path.ts';
 import { inodeText, parseStat, statText } from './stat-text.ts';
 import { entryOf, localOf, syncedOf, type LocalRow, type SyncedRow } from './rows.ts';
 
@@ -177,10 +178,9 @@ export class Trees implements TreesView {
     if (path === '') return ROOT_ENTRY;
     const known = this.#folderAt.get(path);
     if (known !== undefined) return known;
-    const cut = path.lastIndexOf('/');
-    const parent = this.localFolderAt(cut < 0 ? '' : path.slice(0, cut));
+    const parent = this.localFolderAt(directoryOf(path));
     if (parent === null) return null;
-    const row = this.localListed(parent, path.slice(cut + 1));
+    const row = this.localListed(parent, nameOf(path));
     if (row?.kind !== 'folder') return null;
     this.#keepPath(row.entry, path);
     return row.entry;
