@@ -1,11 +1,18 @@
 /** Within a tick of a disk's clock as many other bytes leave a file's stat as it was: what others did to it waits until a stat tells. */
+import assert from 'node:assert/strict';
 import { rmSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { must } from '#core/assert.ts';
+import { spaces } from '#protocol/account.ts';
+import { ask } from '#protocol/call.ts';
+import { mergeSet } from '#protocol/merging.ts';
 import type { FolderStep } from '#world/folder.ts';
 import { STAMP_MS, stampingCoarsely } from './simulated-disk.ts';
+import { sent } from './sync-state.ts';
 import { converged, eventually, SyncWorld, type Device } from './sync-world.ts';
 
+const never = new AbortController().signal;
 let world: SyncWorld;
 let a: Device;
 let b: Device;
@@ -67,6 +74,44 @@ test('what is written to a file in the moment before it is removed, with as many
   rmSync(a.path('file'));
   await eventually(written, () => b.client?.status());
   await converged([a, b], { file: 'by bert' });
+});
+
+test('what is written to a text in the moment before a merge takes its place, with as many bytes and in the same tick, is kept', async () => {
+  const { response } = await ask(a.peer(), spaces, {}, never);
+  await ask(
+    a.peer(),
+    mergeSet,
+    { space: must(response.spaces[0], 'the first space').space, extensions: ['txt'] },
+    never,
+  );
+  const base = ['one', 'two', 'three', 'four', 'five', ''];
+  const text = (first: string, last: string) => [first, ...base.slice(1, -2), last, ''].join('\n');
+  writeFileSync(a.path('file.txt'), base.join('\n'));
+  await converged([a, b]);
+  await b.stop();
+  writeFileSync(b.path('file.txt'), text('one', 'BERT'));
+  await delay(STAMP_MS - (Date.now() % STAMP_MS));
+  await sent(a, () => writeFileSync(a.path('file.txt'), text('ANNA', 'five')));
+  // What came from anna lies there; the next step of this kind puts the merge over it.
+  let places = 0;
+  before = (step) => {
+    if (step.kind !== 'place' || step.expect === null || ++places !== 2) return;
+    writeFileSync(b.path('file.txt'), text('ANNE', 'five'));
+  };
+  b.start();
+  await eventually(
+    () => places > 1,
+    () => [b.client?.status(), b.tree()],
+  );
+  await converged([a, b]);
+  assert.ok(
+    Object.values(a.tree()).some((one) => one.includes('ANNE')),
+    JSON.stringify(a.tree()),
+  );
+  assert.ok(
+    Object.values(a.tree()).some((one) => one.includes('BERT')),
+    JSON.stringify(a.tree()),
+  );
 });
 
 test('where the clock is set back by years, what others did waits for a tick, and not for years', async () => {
