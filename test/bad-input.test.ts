@@ -1,12 +1,13 @@
 /** Wrong use, hostile requests, directories that are not what they should be: typed errors, exit codes, nothing changed. */
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, writeFileSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { closeSync, cpSync, existsSync, mkdirSync, openSync, writeFileSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { addDevice, startCluster, treeOf, untilInSync, type Status } from './cluster.ts';
-import { atEnd, freePorts, run, runJson, scratch, until } from './holdfast.ts';
+import { atEnd, bin, freePorts, run, runJson, runUnread, scratch, until } from './holdfast.ts';
 
 test('the command line refuses wrong use with exit 2, one line, and the nearest match', async (context) => {
   const directory = scratch(context);
@@ -29,6 +30,23 @@ test('the command line refuses wrong use with exit 2, one line, and the nearest 
   assert.equal(unlinked.stderr.trim().split('\n').length, 1);
   assert.equal((await run(['--help'], at)).code, 0);
   assert.equal((await run(['rules', 'add', '--help'], at)).code, 0);
+});
+
+test('whoever reads may leave before the end: no command fails, or says anything of that', async (context) => {
+  const { owner } = await startCluster(context);
+  for (const command of [['status'], ['nodes', '--json'], ['--help'], ['rules', 'list']])
+    assert.deepEqual(await runUnread(command, owner), { code: 0, stderr: '' }, command.join(' '));
+});
+
+test('what a command says does not fit on the disk: one line, and not the exit code of success', {
+  skip: existsSync('/dev/full') ? false : 'no device that is always full',
+}, async (context) => {
+  const directory = scratch(context);
+  const full = openSync('/dev/full', 'w');
+  atEnd(context, () => closeSync(full));
+  const ran = spawnSync(bin, ['--help'], { cwd: directory, stdio: ['ignore', full, 'pipe'], encoding: 'utf8' });
+  assert.equal(ran.status, 7, ran.stderr);
+  assert.match(ran.stderr, /^holdfast: .*could not be written.*no space.*\n$/i);
 });
 
 test('a port in use, a directory in use, of another cluster, or of a newer version: refused, nothing changed', {

@@ -71,6 +71,19 @@ export async function run(args: readonly string[], at: Surroundings, timeoutMs =
   return { code, stdout, stderr };
 }
 
+/** Runs a command whose output nobody reads: the pipe is closed before it says anything. */
+export async function runUnread(args: readonly string[], at: Surroundings): Promise<Omit<Ran, 'stdout'>> {
+  const child = start(args, at);
+  child.stdout?.destroy();
+  let stderr = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  return { code, stderr };
+}
+
 /** Runs a command that must succeed, and parses its JSON. */
 export async function runJson<T>(args: readonly string[], at: Surroundings, timeoutMs?: number): Promise<T> {
   const ran = await run([...args, '--json'], at, timeoutMs);

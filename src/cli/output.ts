@@ -1,5 +1,6 @@
 /** What commands print. Results go to stdout: text for people, or with `--json` JSON and nothing else. All else goes to stderr. */
 import { escapeForPeople } from '#core/escape.ts';
+import { HoldfastError } from '#core/errors.ts';
 
 export type Output = {
   readonly json: boolean;
@@ -17,6 +18,24 @@ export function makeOutput(json: boolean): Output {
     value: (value) => void (json && process.stdout.write(`${JSON.stringify(value)}\n`)),
     line: (text) => void (!json && process.stdout.write(`${text}\n`)),
     note: (text) => void process.stderr.write(`${text}\n`),
+  };
+}
+
+/**
+ * Hears of output that could not be written, from now on. Whoever reads may leave early, as `| head` does: what was begun goes on to its end, unheard.
+ * The function that it returns waits until all is written, and says what else kept that from happening: a full disk, say.
+ */
+export function followOutput(): () => Promise<HoldfastError | null> {
+  const streams = [process.stdout, process.stderr];
+  let failed: HoldfastError | null = null;
+  for (const stream of streams)
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE')
+        failed ??= new HoldfastError('disk_failed', `what this command says could not be written: ${error.message}`);
+    });
+  return async () => {
+    await Promise.all(streams.map((stream) => new Promise((written) => stream.write('', written))));
+    return failed;
   };
 }
 
