@@ -51,6 +51,7 @@ export class DeviceMachine extends Machine {
   #starts = 0;
   #boots = 1;
   #isLinked = false;
+  #links = 0;
 
   constructor(name: string, around: Surroundings, ledger: Ledger, invite: Invite, profile?: DeviceProfile) {
     super(name, around);
@@ -276,6 +277,7 @@ export class DeviceMachine extends Machine {
 
   /** Names, here and elsewhere, of what others changed and this disk has not taken yet. */
   namesToGet(): ReadonlySet<string> {
+    if (!this.#isLinked) return new Set();
     const sql = this.otherProcess().open(STATE_PATH, { durability: 'normal' });
     const coming = `SELECT coalesce(r.name, l.name) AS there, coalesce(l.alias, l.name, r.name) AS here FROM synced s
       LEFT JOIN remote r ON r.entry = s.entry LEFT JOIN local l ON l.entry = s.entry WHERE s.revision IS NOT r.revision
@@ -290,6 +292,14 @@ export class DeviceMachine extends Machine {
     const inHand = `SELECT coalesce(r.name, l.name) AS there, coalesce(l.alias, l.name, r.name) AS here FROM dirty d
       LEFT JOIN remote r ON r.entry = d.entry LEFT JOIN local l ON l.entry = d.entry WHERE coalesce(r.name, l.name) IS NOT NULL`;
     return namesOf(sql.prepare(inHand).all());
+  }
+
+  /** Names, here and elsewhere, of what the disk was not told to keep. */
+  namesUnflushed(): ReadonlySet<string> {
+    if (!this.#isLinked) return new Set();
+    const sql = this.otherProcess().open(STATE_PATH, { durability: 'normal' });
+    const unflushed = `SELECT l.name AS there, coalesce(l.alias, l.name) AS here FROM unflushed u JOIN local l ON l.entry = u.entry`;
+    return namesOf(sql.prepare(unflushed).all());
   }
 
   /** Something of its folder lies aside, or is about to. */
@@ -317,6 +327,11 @@ export class DeviceMachine extends Machine {
     this.#isLinked = false;
   }
 
+  /** How often its folder was linked anew, since what the client knew was gone. */
+  get links(): number {
+    return this.#links;
+  }
+
   /** What the client knows now; null before it is linked. */
   copyState(): Uint8Array | null {
     return this.#isLinked ? this.sql.copy(STATE_PATH) : null;
@@ -334,6 +349,7 @@ export class DeviceMachine extends Machine {
     // Nobody links a folder on a disk that is not there.
     if (!this.#isLinked && !this.files.isMounted) throw new HoldfastError('folder_missing', 'the disk is not mounted');
     await linkFolder({ folder, sql, random, statePath: STATE_PATH });
+    if (!this.#isLinked) this.#links++;
     this.#isLinked = true;
     const client = startClient({
       folder,

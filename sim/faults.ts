@@ -254,9 +254,12 @@ export const faults: readonly Fault[] = [
       const device = choosing && random.chance(0.8) ? choosing : onDevice(world, random);
       const image = device.copyState();
       if (image === null) return nothing;
+      const { links } = device;
       // What leaves the disk meanwhile is still there by what is put back: it must not be taken for deleted.
       if (device === choosing) deselectSoon(world, device, random);
       return () => {
+        // The folder has another mark by now: such a state would say that this is not its folder, and wait for a person.
+        if (device.links !== links) return;
         world.bringDown(device, 'kill');
         device.putStateBack(image);
         world.bringUp(device);

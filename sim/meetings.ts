@@ -4,37 +4,22 @@
  */
 import { SimRandom } from '#world/sim/sim-random.ts';
 import { wallMs } from '#world/sim/sim-clock.ts';
-import type { SimProcess } from '#world/sim/scheduler.ts';
 import type { DeviceMachine } from './device-machine.ts';
-import type { Machine } from './machines.ts';
+import { before, momentsOf, type Meeting } from './moments.ts';
 import { nameOf } from './programs.ts';
 import { actSlowly } from './slowly.ts';
 import type { World } from './world.ts';
 
-/** Until a change of one device is on another, mostly. */
-const ARRIVES_MS = 2000;
-const MOMENTS_MAX = 3;
 const REPLY_MS = 900;
 const LOOK_MS = 15;
 /** A disk that stamps files by the second. */
 const COARSE_MS = 1000;
 
-/** Two people at their devices, in a round that is over at `endMs`. */
-type Meeting = {
-  readonly world: World;
-  readonly random: SimRandom;
-  readonly one: DeviceMachine;
-  readonly other: DeviceMachine;
-  readonly endMs: number;
-};
-
 const meetings: readonly ((meeting: Meeting) => void)[] = [
   intoEachOther,
   inItsPlace,
   oneOfTwoGoes,
-  inTheLastMoment,
-  whileItLooks,
-  asItIsAnswered,
+  ...momentsOf,
   ({ world, random, one, endMs }) => actSlowly(world, random, one, endMs),
 ];
 
@@ -86,80 +71,6 @@ function inItsPlace({ world, random, one, other, endMs }: Meeting): void {
     else other.user.moveInto(path, into);
     world.coverage.add('people: away as another comes');
   });
-}
-
-/** Of what others changed, and is about to change here, a person changes something before each of some steps. */
-function inTheLastMoment(meeting: Meeting): void {
-  const { one } = meeting;
-  inMoments(meeting, {
-    of: one,
-    isNow: (effect) => effect === 'folder apply',
-    names: () => one.namesToGet(),
-    what: 'in the last moment',
-  });
-}
-
-const LOOKING = new Set(['folder list', 'folder look', 'folder seal']);
-
-/** Of what a device looks at, or is about to, a person changes something between two looks. */
-function whileItLooks(meeting: Meeting): void {
-  const { one } = meeting;
-  inMoments(meeting, {
-    of: one,
-    isNow: (effect) => LOOKING.has(effect),
-    names: () => one.namesInHand(),
-    what: 'while it looks',
-  });
-}
-
-/** Of what a device sends, a person changes something while the server works on that, or has, and the device does not know. */
-function asItIsAnswered(meeting: Meeting): void {
-  const { world, one } = meeting;
-  inMoments(meeting, {
-    of: world.server,
-    isNow: (effect) => effect === 'serve commit' || effect === 'answer commit',
-    names: () => one.namesInHand(),
-    what: 'as it is answered',
-  });
-}
-
-/** `of`: before whose effects, of those that `isNow` names; `names`: of what may be changed then. */
-type Moments = {
-  readonly of: Machine;
-  readonly isNow: (effect: string) => boolean;
-  readonly names: () => ReadonlySet<string>;
-  readonly what: string;
-};
-
-function inMoments({ world, random, one, endMs }: Meeting, { of, isNow, names, what }: Moments): void {
-  const { process } = of;
-  // Somebody else waits for a moment of it.
-  if (!process || process.before) return;
-  let left = MOMENTS_MAX;
-  before(world, process, endMs, (effect, over) => {
-    if (!isNow(effect) || !one.hasPerson || !random.chance(0.5)) return;
-    const named = names();
-    const there = named.size === 0 ? [] : one.programs.paths().filter(({ path }) => named.has(nameOf(path)));
-    if (there.length === 0) return;
-    const { path, kind } = random.pick(there);
-    if (--left === 0) over();
-    if (one.user.touch(path, kind, random)) world.coverage.add(`people: ${what}`);
-  });
-}
-
-/** Before each effect of a process until `over` is called, a while has passed, or the round is over. */
-function before(
-  world: World,
-  process: SimProcess,
-  endMs: number,
-  act: (effect: string, over: () => void) => void,
-): void {
-  const over = () => {
-    if (process.before === acting) process.before = null;
-  };
-  const acting = (effect: string) => act(effect, over);
-  process.before = acting;
-  world.scheduler.after(null, Math.min(ARRIVES_MS, endMs - world.scheduler.nowMs), 'people have met', over);
 }
 
 /**

@@ -183,20 +183,22 @@ export class User {
     if (this.#options.programs.kindAt(from) !== null) this.#moveTo(operation, from, to);
   }
 
-  /** A file of its own, or new bytes of the one that is there. */
-  writeTo(path: string, random: SimRandom): void {
+  /** A file of its own, or new bytes of the one that is there; false where neither can be. */
+  writeTo(path: string, random: SimRandom): boolean {
     this.#random = random;
     const { programs } = this.#options;
     const kind = programs.kindAt(path);
-    if ((kind !== null && kind !== 'file') || programs.kindAt(parentOf(path)) !== 'folder') return;
+    if ((kind !== null && kind !== 'file') || programs.kindAt(parentOf(path)) !== 'folder') return false;
     const text = this.#text();
     this.#do(kind === null ? 'create' : 'write', path, [path], [(on) => on.write(path, text)], [text]);
+    return true;
   }
 
-  makeFolderAt(path: string): void {
+  makeFolderAt(path: string): boolean {
     const { programs } = this.#options;
-    if (programs.kindAt(path) !== null || programs.kindAt(parentOf(path)) !== 'folder') return;
+    if (programs.kindAt(path) !== null || programs.kindAt(parentOf(path)) !== 'folder') return false;
     this.#do('make folder', path, [], [(on) => on.makeFolder(path)], []);
+    return true;
   }
 
   removeFile(path: string): void {
