@@ -13,10 +13,12 @@ import { isSelected, type Choices } from '#core/selection.ts';
 import type { SqlOpener } from '#world/sql.ts';
 import { SimRandom } from '#world/sim/sim-random.ts';
 import type { DeviceMachine } from './device-machine.ts';
+import { whileAtWork } from './moments.ts';
 import { nameOf } from './programs.ts';
 import type { World } from './world.ts';
 
 const ACTS_MAX = 4;
+const MOMENTS_MAX = 2;
 const SOON_MS = 500;
 /** One command chooses at a time; this many undo whatever choices there are. */
 const SELECTS_MAX = 1000;
@@ -34,6 +36,23 @@ export function stirChoices(world: World, device: DeviceMachine, random: SimRand
     const drawn = new SimRandom(`${random.below(2 ** 32)}`);
     world.scheduler.after(null, random.below(lengthMs), 'person chooses', () => chooseSomething(world, device, drawn));
   }
+  const moment = { world, random: new SimRandom(`${random.below(2 ** 32)}`), endMs: world.scheduler.nowMs + lengthMs };
+  world.scheduler.after(null, random.below(lengthMs), 'person waits to choose', () =>
+    whileAtWork(moment, device, MOMENTS_MAX, (named) => chooseOf(world, device, named, moment.random)),
+  );
+}
+
+/** Of what the device is about, or what that lies in, something is to go, or comes back. */
+function chooseOf(world: World, device: DeviceMachine, named: ReadonlySet<string>, random: SimRandom): void {
+  const sql = device.otherProcess();
+  const rows = readSpace(sql, device.statePath).filter(
+    ({ path }) => nameOf(path) !== IGNORE_FILE && path.split('/').some((name) => named.has(name)),
+  );
+  if (rows.length === 0) return;
+  const { entry, path } = random.pick(rows);
+  const isWanted = !readNotWanted(sql, device.statePath).has(entry);
+  choose(world, device, path, !isWanted, random.chance(0.8));
+  world.coverage.add('people: choose in the moment');
 }
 
 /** Something that is there now goes from that device. */

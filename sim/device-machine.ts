@@ -416,5 +416,6 @@ export class DeviceMachine extends Machine {
 }
 
 function namesOf(rows: readonly SqlRow[]): ReadonlySet<string> {
-  return new Set(rows.flatMap((row) => [row['there'] as string, row['here'] as string]));
+  const names = rows.flatMap((row) => [row['there'], row['here']]);
+  return new Set(names.filter((name) => typeof name === 'string'));
 }

@@ -8,12 +8,14 @@ import { SimRandom } from '#world/sim/sim-random.ts';
 import { choosingDevice } from './choices.ts';
 import { cloningRound } from './cloned.ts';
 import type { DeviceMachine } from './device-machine.ts';
-import { childOf, nameOf, textsAt } from './programs.ts';
+import { whileAtWork } from './moments.ts';
+import { childOf, nameOf, parentOf, textsAt } from './programs.ts';
 import { untilInSync } from './quiet.ts';
 import { isErrno } from './user.ts';
 import type { World } from './world.ts';
 
 const ACTS_MAX = 5;
+const MOMENTS_MAX = 2;
 const RULES = ['b\n', 'e\n', '*.txt\n', 'q/\n', 'p\n', '/r\n', '*\n!a\n!p\n', '# none\n'];
 /** Rules of folders that were ignored come to light when the rules above have gone. */
 const DROPS_MAX = 20;
@@ -33,30 +35,51 @@ export function stirRules(world: World, random: SimRandom, lengthMs: number): vo
     const drawn = new SimRandom(`${random.below(2 ** 32)}`);
     world.scheduler.after(null, random.below(lengthMs), 'person ignores', () => {
       const device = drawn.pick(world.devices);
-      if (device.files.isMounted && device.hasPower) changeRules(world, device, drawn);
+      if (device.hasPerson) changeRules(world, device, drawn);
     });
   }
+  const moment = { world, random: new SimRandom(`${random.below(2 ** 32)}`), endMs: world.scheduler.nowMs + lengthMs };
+  world.scheduler.after(null, random.below(lengthMs), 'person waits to ignore', () => {
+    const device = moment.random.pick(world.devices);
+    whileAtWork(moment, device, MOMENTS_MAX, (named) => {
+      if (device.hasPerson) ignoreOf(world, device, named, moment.random);
+    });
+  });
 }
 
 function changeRules(world: World, device: DeviceMachine, random: SimRandom): void {
+  const entries = device.programs.paths();
+  const there = entries.filter(areRules);
+  if (there.length > 0 && random.chance(0.3)) return drop(world, device, random.pick(there).path);
+  const folders = entries.filter(({ kind }) => kind === 'folder').map(({ path }) => path);
+  write(world, device, random.chance(0.6) ? '' : random.pick(['', ...folders]), random.pick(RULES));
+}
+
+/** Something that the device is about is to be ignored from now on, where it lies; or is not any more. */
+function ignoreOf(world: World, device: DeviceMachine, named: ReadonlySet<string>, random: SimRandom): void {
+  const there = device.programs.paths().filter((one) => named.has(nameOf(one.path)) && !areRules(one));
+  if (there.length === 0) return;
+  const { path } = random.pick(there);
+  const folder = random.chance(0.7) ? parentOf(path) : '';
+  const rules = childOf(folder, IGNORE_FILE);
+  if (device.programs.kindAt(rules) === 'file') drop(world, device, rules);
+  else write(world, device, folder, `${nameOf(path)}\n`);
+  world.coverage.add('people: ignore in the moment');
+}
+
+function write(world: World, device: DeviceMachine, folder: string, text: string): void {
+  const path = childOf(folder, IGNORE_FILE);
+  const kind = device.programs.kindAt(path);
+  if (kind !== null && kind !== 'file') return;
+  giveUp(world, device, path);
+  world.ledger.tolerate(text, device.name);
   try {
-    const entries = device.programs.paths();
-    const there = entries.filter(areRules);
-    if (there.length > 0 && random.chance(0.3)) return drop(world, device, random.pick(there).path);
-    const folders = entries.filter(({ kind }) => kind === 'folder').map(({ path }) => path);
-    const path = childOf(random.chance(0.6) ? '' : random.pick(['', ...folders]), IGNORE_FILE);
-    const kind = device.programs.kindAt(path);
-    if (kind !== null && kind !== 'file') return;
-    const text = random.pick(RULES);
-    giveUp(world, device, path);
-    world.ledger.tolerate(text, device.name);
     device.programs.write(path, text);
     world.around.onAct(device.name, 'ignore', path);
   } catch (error) {
     if (!isErrno(error)) throw error;
     // Whatever the disk had taken by then may be seen by everybody.
-    for (const text of RULES)
-      for (let at = 0; at < text.length; at++) world.ledger.tolerate(text.slice(0, at), device.name);
+    for (let at = 0; at < text.length; at++) world.ledger.tolerate(text.slice(0, at), device.name);
     device.user.failed = true;
   }
 }

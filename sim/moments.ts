@@ -110,30 +110,43 @@ function asItIsFlushed(meeting: Meeting): void {
 
 const AT_WORK = new Set(['folder apply', 'folder list', 'folder look', 'folder seal', 'folder flush', 'files fsync']);
 
-/** The disk goes between two steps that are about something on it, and comes back. */
-function asTheDiskIsPulled({ world, random, one, endMs }: Meeting): void {
-  const { process } = one;
+/** Between two steps of a device that has something in hand, by its names; so many times at most. */
+export function whileAtWork(
+  { world, random, endMs }: Pick<Meeting, 'world' | 'random' | 'endMs'>,
+  device: DeviceMachine,
+  times: number,
+  act: (named: ReadonlySet<string>, process: SimProcess) => void,
+): void {
+  const { process } = device;
+  // Somebody else waits for a moment of it.
   if (!process || process.before) return;
+  let left = times;
   before(world, process, endMs, (effect, over) => {
-    if (!AT_WORK.has(effect) || !one.files.isMounted || !random.chance(0.3) || unsettled(one).size === 0) return;
-    over();
+    if (!AT_WORK.has(effect) || !random.chance(0.3)) return;
+    const named = new Set([...device.namesInHand(), ...device.namesToGet()]);
+    if (named.size === 0) return;
+    if (--left === 0) over();
+    act(named, process);
+  });
+}
+
+/** The disk goes between two steps that are about something on it, and comes back. */
+function asTheDiskIsPulled(meeting: Meeting): void {
+  const { world, random, one, endMs } = meeting;
+  whileAtWork(meeting, one, 1, () => {
+    if (!one.files.isMounted) return;
     one.files.unmount();
     world.coverage.add('people: as the disk is pulled');
-    world.scheduler.after(null, within(world, endMs, random.below(AWAY_MS_MAX)), 'the disk is back', () =>
-      one.files.mount(),
-    );
+    const awayMs = within(world, endMs, random.below(AWAY_MS_MAX));
+    world.scheduler.after(null, awayMs, 'the disk is back', () => one.files.mount());
   });
 }
 
 /** The client ends at a step, heard of or not, and before it is started again somebody changes what that step was about. */
-function whileItIsDown({ world, random, one, endMs }: Meeting): void {
-  const { process } = one;
-  if (!process || process.before || process.doom) return;
-  before(world, process, endMs, (effect, over) => {
-    if (!AT_WORK.has(effect) || process.doom || !random.chance(0.3)) return;
-    const named = unsettled(one);
-    if (named.size === 0) return;
-    over();
+function whileItIsDown(meeting: Meeting): void {
+  const { world, random, one, endMs } = meeting;
+  whileAtWork(meeting, one, 1, (named, process) => {
+    if (process.doom) return;
     process.doom = { atEffect: 0, applied: random.chance(0.5), ended: () => changeWhileDown(named) };
   });
   const changeWhileDown = (named: ReadonlySet<string>) => {
@@ -142,9 +155,8 @@ function whileItIsDown({ world, random, one, endMs }: Meeting): void {
     for (let left = 1 + random.below(MOMENTS_MAX); left > 0; left--)
       if (one.hasPerson && changeOf(one, named, random)) touched = true;
     if (touched) world.coverage.add('people: while it is down');
-    world.scheduler.after(null, within(world, endMs, random.below(DOWN_MS_MAX)), 'somebody starts it', () =>
-      world.bringUp(one),
-    );
+    const downMs = within(world, endMs, random.below(DOWN_MS_MAX));
+    world.scheduler.after(null, downMs, 'somebody starts it', () => world.bringUp(one));
   };
 }
 
@@ -192,11 +204,6 @@ function changeOf({ programs, user }: DeviceMachine, named: ReadonlySet<string>,
   const { path, kind } = random.pick(there);
   const above = parentOf(path);
   return above !== '' && random.chance(0.15) ? user.touch(above, 'folder', random) : user.touch(path, kind, random);
-}
-
-/** Names of what it has to send, or to take. */
-function unsettled(device: DeviceMachine): ReadonlySet<string> {
-  return new Set([...device.namesInHand(), ...device.namesToGet()]);
 }
 
 /** So long, but not longer than the round. */

@@ -70,6 +70,8 @@ export function required(): readonly string[] {
     'people: as it is flushed',
     'people: as the disk is pulled',
     'people: while it is down',
+    'people: choose in the moment',
+    'people: ignore in the moment',
     'people: slowly',
     'people: a quick reply',
     'choices: all selected again',

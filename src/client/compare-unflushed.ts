@@ -177,16 +177,18 @@ function othersOf(trees: Trees, entry: EntryId, found: Stat): readonly LocalRow[
 
 /**
  * The power took a renaming back, of two files that changed places, say, or a part of it: by the local tree the very file that had the agreed bytes
- * stands at another's place, or the one that is here does. That one is in nobody's place now, and may be nowhere else. A file that has several
- * names says nothing: it stands at each of them.
+ * stands at another's place, or the one that is here does. That one is in nobody's place now, and may be nowhere else.
  */
 function isRenamedBack({ trees }: Device, entry: EntryId, rows: readonly Unflushed[], agreed: ContentId, now: Stat) {
-  const agreedFiles = rows.flatMap(({ content, stat }) =>
-    content === agreed && stat !== null ? [parseStat(stat)] : [],
-  );
-  return [now, ...agreedFiles]
-    .filter(({ links }) => links === 1)
-    .some((file) => othersOf(trees, entry, file).length > 0);
+  if (now.links === 1 && othersOf(trees, entry, now).length > 0) return true;
+  return rows
+    .flatMap(({ content, stat }) => (content === agreed && stat !== null ? [parseStat(stat)] : []))
+    .some((file) => othersOf(trees, entry, file).some((row) => cameByRenaming(file, parseStat(row.stat))));
+}
+
+/** A file with several names stands at each of them. It came by a renaming where it has no more than when it was last seen at the other place, before that. */
+function cameByRenaming(file: Stat, elsewhere: Stat): boolean {
+  return file.links === 1 || (file.links <= elsewhere.links && file.ctimeNs > elsewhere.ctimeNs);
 }
 
 /** By the local tree another's very file, with the bytes that both sides agreed on: a person put it here, and it may stand nowhere else. The scan sees a move. */

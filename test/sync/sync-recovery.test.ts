@@ -563,6 +563,60 @@ test('two files that changed places, one of them seen, and changed back in a pow
   await converged([a, b], whole);
 });
 
+test('a file with several names that changed places with another, was seen, and changed back in a power cut: both are there', async () => {
+  await a.stop();
+  flushesNothing(a);
+  a.start();
+  for (const folder of ['p', 'q']) mkdirSync(a.path(folder));
+  writeFileSync(a.path('p/one'), 'first');
+  writeFileSync(a.path('q/two'), 'second!');
+  linkSync(a.path('q/two'), a.path('q/also'));
+  await converged([a, b]);
+  const whole = a.tree();
+  const swap = () => {
+    renameSync(a.path('p/one'), a.path('aside'));
+    renameSync(a.path('q/two'), a.path('p/one'));
+    renameSync(a.path('aside'), a.path('q/two'));
+  };
+  a.gate.closed.add('q');
+  swap();
+  await eventually(
+    () => b.tree()['p/one'] === 'second!',
+    () => b.tree(),
+  );
+  await a.stop();
+  flushesAgain(a);
+  inState(a, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+  swap();
+  a.gate.closed.clear();
+  a.start();
+  await converged([a, b], whole);
+});
+
+test('a file that was linked to another’s place, and that the power took from there, is fetched again', async () => {
+  await a.stop();
+  flushesNothing(a);
+  a.start();
+  mkdirSync(a.path('q'));
+  writeFileSync(a.path('one'), 'first');
+  writeFileSync(a.path('q/two'), 'second!');
+  await converged([a, b]);
+  linkSync(a.path('one'), a.path('.holdfast/kept'));
+  unlinkSync(a.path('one'));
+  linkSync(a.path('q/two'), a.path('one'));
+  await converged([a, b], { one: 'second!', q: '/', 'q/two': 'second!' });
+  // Everything is looked at: the other name's row knows of both.
+  await a.stop();
+  a.start();
+  await converged([a, b], { one: 'second!', q: '/', 'q/two': 'second!' });
+  await a.stop();
+  flushesAgain(a);
+  inState(a, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+  renameSync(a.path('.holdfast/kept'), a.path('one'));
+  a.start();
+  await converged([a, b], { one: 'second!', q: '/', 'q/two': 'second!' });
+});
+
 test('two files that changed places, one of them sent, and a half of it taken back by the power, are both there', async () => {
   await a.stop();
   flushesNothing(a);
