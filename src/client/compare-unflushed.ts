@@ -186,9 +186,12 @@ function isRenamedBack({ trees }: Device, entry: EntryId, rows: readonly Unflush
     .some((file) => othersOf(trees, entry, file).some((row) => cameByRenaming(file, parseStat(row.stat))));
 }
 
-/** A file with several names stands at each of them. It came by a renaming where it has no more than when it was last seen at the other place, before that. */
+/**
+ * A file with several names stands at each of them. It came by a renaming where it has no more of them than when it was last seen at the other place, and was
+ * changed since in what a renaming changes: clocks may have been set back.
+ */
 function cameByRenaming(file: Stat, elsewhere: Stat): boolean {
-  return file.links === 1 || (file.links <= elsewhere.links && file.ctimeNs > elsewhere.ctimeNs);
+  return file.links === 1 || (file.links <= elsewhere.links && file.ctimeNs !== elsewhere.ctimeNs);
 }
 
 /** By the local tree another's very file, with the bytes that both sides agreed on: a person put it here, and it may stand nowhere else. The scan sees a move. */
