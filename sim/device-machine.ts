@@ -34,8 +34,8 @@ const forever = new AbortController().signal;
 /** Most people's disk is the usual one. */
 function drawProfile(random: SimRandom): DeviceProfile {
   if (random.chance(0.7)) return deviceProfiles.ext4;
-  const { ext4Coarse, btrfs, weak, apfs, hfs } = deviceProfiles;
-  return random.pick([ext4Coarse, btrfs, weak, apfs, hfs]);
+  const { ext4Coarse, btrfs, weak, apfs, hfs, exfat, fat } = deviceProfiles;
+  return random.pick([ext4Coarse, btrfs, weak, apfs, hfs, exfat, fat]);
 }
 
 export class DeviceMachine extends Machine {
