@@ -4,7 +4,16 @@
  */
 import type { EntryKind } from '#core/entry.ts';
 import { ROOT_ENTRY, type EntryId } from '#core/ids.ts';
-import { applyChoices, deselect, isSelected, keep, select, type Choice, type ChoiceChange } from '#core/selection.ts';
+import {
+  applyChoices,
+  chosenIn,
+  deselect,
+  isSelected,
+  keep,
+  select,
+  type Choice,
+  type ChoiceChange,
+} from '#core/selection.ts';
 import type { SqlStatement } from '#world/sql.ts';
 import type { Dirty } from './dirty.ts';
 import type { State } from './state.ts';
@@ -70,6 +79,20 @@ export class Selection {
     writeChoices(this.#state, changes);
     applyChoices(this.#choices, changes);
     for (const [entry] of changes) this.#dirty.add(entry, 'folder');
+    this.#spreadChosen(changes.flatMap(([entry, choice]) => (choice?.self ? [entry] : [])));
+  }
+
+  /**
+   * Others may have moved what was chosen into a folder that was not here: it comes back with that. A folder that arrives has all in it looked at; one that
+   * was found here has not.
+   */
+  #spreadChosen(wanted: readonly EntryId[]): void {
+    const trees = this.#trees;
+    const folders = new Set(wanted.filter((entry) => trees.remote(entry)?.kind === 'folder'));
+    for (const chosen of chosenIn(folders, this.#choices, this.#parentOf))
+      for (const entry of [chosen, ...trees.remoteSubtree(chosen)])
+        if (trees.synced(entry)?.presence === 'not_selected')
+          this.#dirty.add(entry, trees.remote(entry)?.kind ?? 'file');
   }
 
   /** The choice reaches all below. What has yet to go up, and would be kept as made here, is told apart from what is made from now on. */

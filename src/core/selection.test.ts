@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ROOT_ENTRY, type EntryId } from './ids.ts';
-import { applyChoices, deselect, isSelected, keep, select, type Choice, type ChoiceChange } from './selection.ts';
+import {
+  applyChoices,
+  chosenIn,
+  deselect,
+  isSelected,
+  keep,
+  select,
+  type Choice,
+  type ChoiceChange,
+} from './selection.ts';
 
 const id = (name: string) => name as EntryId;
 /** `/a/b/c`, `/a/d`, `/e`. */
@@ -62,4 +71,14 @@ test('folders that lie in each other, as between two rows of one group, are want
     ['a', 'b'].map((entry) => isSelected(choices, id(entry), round)),
     [true, true],
   );
+});
+
+test('what was chosen by itself is found below any folder, and not at it or beside it', () => {
+  const { choices, apply } = world();
+  for (const name of ['a', 'e']) apply(deselect(choices, id(name), parentOf));
+  apply(select(choices, id('c'), parentOf));
+  const found = (...folders: readonly string[]) => chosenIn(new Set(folders.map(id)), choices, parentOf);
+  assert.deepEqual(found('a').sort(), ['b', 'c']);
+  assert.deepEqual(found('b', 'e'), ['c']);
+  assert.deepEqual(found('c', 'd'), []);
 });

@@ -73,9 +73,17 @@ function above(choices: Choices, folder: EntryId, parentOf: ParentOf): ChoiceCha
 }
 
 function below(choices: Choices, folder: EntryId, parentOf: ParentOf): ChoiceChange[] {
-  const isBelow = (entry: EntryId): boolean => {
-    for (const at of upwards(parentOf(entry), parentOf)) if (at === folder) return true;
-    return false;
-  };
-  return [...choices.keys()].filter(isBelow).map((entry) => [entry, null]);
+  const folders = new Set([folder]);
+  return [...choices.keys()].filter((entry) => liesIn(folders, entry, parentOf)).map((entry) => [entry, null]);
+}
+
+/** What was chosen to be here by itself in any of these folders: it is here again where one of them is, for whatever reason. */
+export function chosenIn(folders: ReadonlySet<EntryId>, choices: Choices, parentOf: ParentOf): EntryId[] {
+  if (folders.size === 0) return [];
+  return [...choices].flatMap(([entry, { self }]) => (self && liesIn(folders, entry, parentOf) ? [entry] : []));
+}
+
+function liesIn(folders: ReadonlySet<EntryId>, entry: EntryId, parentOf: ParentOf): boolean {
+  for (const at of upwards(parentOf(entry), parentOf)) if (folders.has(at)) return true;
+  return false;
 }

@@ -201,6 +201,32 @@ test('what was edited here, and by another who moved it into what is not wanted,
   await shows(a, { ...rest, 'big/small': 'edited there', ...b.tree() });
 });
 
+for (const how of ['made there', 'selected'] as const)
+  test(`what was kept here, and others moved into what is not wanted, is back with what is ${how}`, async () => {
+    mkdirSync(a.path('out'));
+    writeFileSync(a.path('out/y'), 'y');
+    await converged([a, b]);
+    remove(b, 'big');
+    await shows(b, { out: '/', 'out/y': 'y', small: 'small' });
+    mkdirSync(b.path('big'));
+    writeFileSync(b.path('big/mine'), 'mine');
+    await shows(a, { ...TREE, out: '/', 'out/y': 'y', 'big/mine': 'mine' });
+    await shows(b, { big: '/', 'big/mine': 'mine', out: '/', 'out/y': 'y', small: 'small' });
+    remove(b, 'out');
+    await shows(b, { big: '/', 'big/mine': 'mine', small: 'small' });
+    renameSync(a.path('big'), a.path('out/big'));
+    await shows(b, { small: 'small' });
+    const whole = { out: '/', 'out/big': '/', 'out/big/mine': 'mine', small: 'small' };
+    if (how === 'selected') {
+      add(b, 'out/y');
+      await shows(b, { ...whole, 'out/y': 'y' });
+    } else {
+      mkdirSync(b.path('out'));
+      writeFileSync(b.path('out/z'), 'z');
+      await shows(b, { ...whole, 'out/z': 'z' });
+    }
+  });
+
 test('a folder leaves when what it stayed for is deleted or moved away before it was sent', async () => {
   for (const leave of [() => rmSync(b.path('big/new')), () => renameSync(b.path('big/new'), b.path('new'))]) {
     world.down.add('others');
