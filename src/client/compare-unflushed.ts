@@ -11,16 +11,19 @@ import type { Unflushed } from './unflushed-files.ts';
 
 const PATHS_PER_STEP = 500;
 
+/** `either`: what is there may be what the power left of a file, and may be somebody's. */
+type Verdict = 'kept' | 'lost' | 'either';
 type Found = { readonly one: Known; readonly there: ListedEntry | null };
+type Judged = Found & { readonly verdict: Verdict };
 type Known = { readonly entry: EntryId; readonly path: string; readonly rows: readonly Unflushed[] };
 
 export async function compareUnflushed(device: Device): Promise<void> {
   const { folder } = device;
   const known = knownOf(device);
   const stats = known.flatMap(({ rows }) => rows.flatMap(({ stat }) => (stat === null ? [] : [parseStat(stat)])));
-  const lost: Found[] = [];
+  const judged: Judged[] = [];
   const judge = async (one: Known, there: ListedEntry | null) => {
-    if (there === null || (await wasTakenBack(device, one, there, stats))) lost.push({ one, there });
+    judged.push({ one, there, verdict: there === null ? 'lost' : await verdictOn(device, one, there, stats) });
   };
   const absent: Found[] = [];
   for (let at = 0; at < known.length; at += PATHS_PER_STEP) {
@@ -46,12 +49,13 @@ export async function compareUnflushed(device: Device): Promise<void> {
     await (found ? judge({ ...one, path: found.path }, found.there) : judge(one, there));
   }
   // Not before all are judged: what the trees know of one tells what became of another.
-  for (const { one, there } of lost) {
-    if (there !== null) {
+  for (const { one, there, verdict } of judged) {
+    if (verdict === 'kept') continue;
+    if (verdict === 'lost' && there !== null) {
       const [outcome] = await folder.apply([{ kind: 'remove', path: one.path, expect: there.stat }], device.keys());
       if (outcome?.kind !== 'done') continue;
     }
-    fetchAgain(device, one);
+    fetchAgain(device, one, verdict);
   }
 }
 
@@ -128,30 +132,34 @@ async function findElsewhere({ folder, trees, signal }: Device, absent: readonly
 
 /**
  * By its time the file is one that was sent, and by its bytes not what both sides agreed on: torn, where it is the very file that had them here or
- * elsewhere, or what was there before. Any other time is somebody's edit, and another file of the same time somebody's move.
+ * elsewhere, or what was there before. Any other time is somebody's edit, and another file of the same time somebody's move. Where its tick was not over
+ * when it was last seen, an edit may have left it the same time.
  */
-async function wasTakenBack(device: Device, one: Known, there: ListedEntry, stats: readonly Stat[]): Promise<boolean> {
+async function verdictOn(device: Device, one: Known, there: ListedEntry, stats: readonly Stat[]): Promise<Verdict> {
   const { trees } = device;
   const { entry, path, rows } = one;
   const { stat } = there;
-  if (stat.kind === 'symlink') return isOlderLink(device, one, there);
+  if (stat.kind === 'symlink') return isOlderLink(device, one, there) ? 'lost' : 'kept';
   const agreed = trees.synced(entry)?.contentId ?? null;
-  if (stat.kind !== 'file' || agreed === null || !rows.some(({ content }) => content === agreed)) return false;
+  if (stat.kind !== 'file' || agreed === null || !rows.some(({ content }) => content === agreed)) return 'kept';
   const ofItsTime = rows.filter(({ mtimeUs }) => mayBeTime(stat, mtimeUs));
-  if (ofItsTime.length === 0) return false;
+  if (ofItsTime.length === 0) return 'kept';
   const content = await contentOf(device, path, stat);
-  if (content === agreed || content === 'unreadable') return false;
+  if (content === agreed || content === 'unreadable') return 'kept';
   // What came after was sent, and its answer not heard or not kept: the newest there is.
   const agreedAt = rows.findLastIndex((row) => row.content === agreed);
-  if (rows.slice(agreedAt + 1).some((row) => row.content === content)) return false;
-  if (ofItsTime.some((row) => row.content === content)) return !isRenamedBack(device, entry, rows, agreed, stat);
-  if (isWholeOther(device, entry, stat, content)) return false;
+  if (rows.slice(agreedAt + 1).some((row) => row.content === content)) return 'kept';
+  if (ofItsTime.some((row) => row.content === content))
+    return isRenamedBack(device, entry, rows, agreed, stat) ? 'kept' : 'lost';
+  if (isWholeOther(device, entry, stat, content)) return 'kept';
   const local = trees.local(entry);
   // Another's very file may have come back to where it was before the two changed places.
   const others = stats.filter((was) => mtimeUsOf(was) === mtimeUsOf(stat));
   const asItWas = local ? [parseStat(local.stat), ...others] : others;
   // A power cut may keep what was appended and lose its time; it makes no file longer by itself.
-  return asItWas.some((was) => inodeText(was) === inodeText(stat) && stat.size <= was.size);
+  if (!asItWas.some((was) => inodeText(was) === inodeText(stat) && stat.size <= was.size)) return 'kept';
+  const isUnsure = local?.racy && local.inode === inodeText(stat) && parseStat(local.stat).mtimeNs === stat.mtimeNs;
+  return isUnsure ? 'either' : 'lost';
 }
 
 /** It leads to where this one led before both sides agreed on another target, and was made no later: who makes it anew by hand makes it later. */
@@ -200,12 +208,20 @@ function isWholeOther({ trees }: Device, entry: EntryId, found: Stat, content: C
   return othersOf(trees, entry, found).some((row) => trees.synced(row.entry)?.contentId === content);
 }
 
-/** Without a base it is not a deletion, but something that is not here yet; with all that was below it. */
-function fetchAgain(device: Device, { entry, path }: Known): void {
+/** Without a base it is not a deletion, but something that is not here yet; with all that was below it. What is still there is united with what comes. */
+function fetchAgain(device: Device, { entry, path }: Known, verdict: Verdict): void {
   const { state, trees, log } = device;
   state.transaction(() => {
     const row = trees.local(entry);
     for (const gone of row ? forgetLocal(device, row) : []) trees.dropSynced(gone.entry);
   });
-  log.warn('something had not reached the disk when the power went; it is fetched again', { path });
+  if (verdict === 'lost')
+    log.warn('something had not reached the disk when the power went; it is fetched again', { path });
+  else
+    log.warn(
+      'a file was written to as the power went, or torn by that: it is fetched again, and what is there is kept',
+      {
+        path,
+      },
+    );
 }
