@@ -11,7 +11,7 @@ import type { Unflushed } from './unflushed-files.ts';
 
 const PATHS_PER_STEP = 500;
 
-/** `either`: what is there may be what the power left of a file, and may be somebody's. */
+/** `either`: what is there may be what the power left of a file, and may be somebody's, or what it was. */
 type Verdict = 'kept' | 'lost' | 'either';
 type Found = { readonly one: Known; readonly there: ListedEntry | null };
 type Judged = Found & { readonly verdict: Verdict };
@@ -31,8 +31,8 @@ export async function compareUnflushed(device: Device): Promise<void> {
     const seen = await folder.look(some.map(({ path }) => path));
     for (const [index, one] of some.entries()) {
       const there = seen[index] ?? null;
-      if (there !== null && 'kind' in there) continue;
-      if (isItsFile(there, one.rows)) await judge(one, there);
+      if (there !== null && 'kind' in there) judged.push({ one, there: null, verdict: 'either' });
+      else if (isItsFile(there, one.rows)) await judge(one, there);
       else {
         const moved = await whereItWasMoved(device, one);
         if (moved) await judge({ ...one, path: moved.path }, moved.found);
@@ -53,9 +53,10 @@ export async function compareUnflushed(device: Device): Promise<void> {
     if (verdict === 'kept') continue;
     if (verdict === 'lost' && there !== null) {
       const [outcome] = await folder.apply([{ kind: 'remove', path: one.path, expect: there.stat }], device.keys());
-      if (outcome?.kind !== 'done') continue;
-    }
-    fetchAgain(device, one, verdict);
+      // Somebody has changed it since.
+      if (outcome?.kind === 'stale') continue;
+      fetchAgain(device, one, outcome?.kind === 'done' ? 'lost' : 'either');
+    } else fetchAgain(device, one, verdict);
   }
 }
 
@@ -145,7 +146,9 @@ async function verdictOn(device: Device, one: Known, there: ListedEntry, stats: 
   const ofItsTime = rows.filter(({ mtimeUs }) => mayBeTime(stat, mtimeUs));
   if (ofItsTime.length === 0) return 'kept';
   const content = await contentOf(device, path, stat);
-  if (content === agreed || content === 'unreadable') return 'kept';
+  if (content === agreed || content === 'changed') return 'kept';
+  // Nobody looks at it once more: by the time that it can be read it would be believed.
+  if (content === 'unreadable') return 'either';
   // What came after was sent, and its answer not heard or not kept: the newest there is.
   const agreedAt = rows.findLastIndex((row) => row.content === agreed);
   if (rows.slice(agreedAt + 1).some((row) => row.content === content)) return 'kept';

@@ -152,7 +152,8 @@ export class Engine {
     progress = (await this.#observe()) || progress;
     // What has yet to go up must be known by then.
     if (this.#scanned) progress = selection.take() || progress;
-    await this.#device.unflushed.flushDue();
+    // What the disk was not told to keep is compared first: it may not have been kept.
+    if (this.#recovered) await this.#device.unflushed.flushDue();
     if (this.#mayPlan() && this.#device.dirty.ready) progress = (await this.#plans.step()) || progress;
     if (progress) this.#tidy = false;
     else if (!this.#tidy && this.#mayPlan()) {
@@ -424,7 +425,8 @@ export class Engine {
   async #rest(begunMs: number): Promise<void> {
     const { clock, deferrals, line, wake, signal } = this.#device;
     const nowMs = clock.monotonicMs();
-    let untilMs = Math.min(nowMs + REST_MS_MAX, deferrals.nextDueMs(), this.#device.unflushed.nextDueMs());
+    let untilMs = Math.min(nowMs + REST_MS_MAX, deferrals.nextDueMs());
+    if (this.#recovered) untilMs = Math.min(untilMs, this.#device.unflushed.nextDueMs());
     if (this.#recovered && !this.#paused) untilMs = Math.min(untilMs, this.#observer.nextDueMs());
     for (const laterMs of [line.retryAtMs, this.#attachment.holdsUntilMs])
       if (laterMs > begunMs) untilMs = Math.min(untilMs, laterMs);

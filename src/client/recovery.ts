@@ -126,7 +126,7 @@ async function judgeBatch(device: Device, batch: readonly Suspect[], ranOn: bool
   await folder.flush(batch.map(({ placing }) => placing.path));
   for (const { placing, stat, timed } of batch) {
     const content = await contentOf(device, placing.path, stat);
-    if (content === 'unreadable') continue;
+    if (content === 'unreadable' || content === 'changed') continue;
     const whole = content === placing.text;
     if (!timed && !whole) continue;
     if (whole && (await takePlaced(device, placing, stat))) continue;

@@ -106,6 +106,21 @@ test('bytes that a power cut tore are fetched again, also where the first try to
   assert.ok(failures < 1);
 });
 
+test('what was being placed and cannot be read after a power cut is fetched again, and what is there kept beside it', async () => {
+  let failures = 2;
+  cannotRead(b, () => failures-- > 0);
+  await placedAs(Buffer.alloc(14), 1, 'power');
+  await converged([a, b]);
+  flushesAgain(b);
+  const { edited, made, untouched, ...copies } = a.tree();
+  assert.deepEqual(
+    { edited, made, untouched },
+    { edited: 'second version', made: 'second version', untouched: 'first' },
+  );
+  assert.deepEqual(Object.values(copies), ['\0'.repeat(14), '\0'.repeat(14)]);
+  assert.ok(failures < 1);
+});
+
 test('what could not be fetched is not about to be placed: an edit under its time is kept in a power cut', async () => {
   writeFileSync(a.path('file'), 'first');
   await converged([a, b], { file: 'first' });
@@ -332,6 +347,24 @@ test('a time beyond what a row can hold keeps neither its file nor others from c
   await converged([a, b], { ...tree, far: 'edited' });
 });
 
+const DISK_FAILED = { kind: 'failed', code: 'disk_failed', detail: 'the disk reported an error' } as const;
+
+function cannotRemove(device: Device, fails: () => boolean): void {
+  device.asFolder = (folder) => ({
+    ...folder,
+    apply: async (steps, keys) =>
+      steps[0]?.kind === 'remove' && fails() ? steps.map(() => DISK_FAILED) : await folder.apply(steps, keys),
+  });
+}
+
+/** Its disk fails at reading a file, so long as it is said to. To be called while it does not run. */
+function cannotRead(device: Device, fails: () => boolean): void {
+  device.asFolder = (folder) => ({
+    ...folder,
+    seal: async (files, keys) => (fails() ? files.map(() => DISK_FAILED) : await folder.seal(files, keys)),
+  });
+}
+
 /** Some time after the last change: by the files' times the client knows that nobody wrote to them since. */
 async function ticksAreOver(device: Device): Promise<void> {
   const unsure = () => inState(device, (sql) => sql.prepare('SELECT * FROM local WHERE racy').all());
@@ -426,6 +459,52 @@ test('bytes that a power cut tore, or somebody wrote in the tick before it, are 
   assert.deepEqual([sure, unsure], ['first', 'first']);
   assert.deepEqual(Object.values(copies), ['other']);
 });
+
+test('what a power cut tore is fetched again, also where the server is out of reach for a while after it', async () => {
+  await a.stop();
+  flushesNothing(a);
+  a.start();
+  writeFileSync(a.path('torn'), 'first');
+  await converged([a, b], { torn: 'first' });
+  await losesPower(a);
+  const { mtimeNs } = statSync(a.path('torn'), { bigint: true });
+  writeFileSync(a.path('torn'), '');
+  setTime(a.path('torn'), mtimeNs);
+  // It answers the first question of all, without which nothing begins.
+  a.gate.before = (verb) => {
+    if (verb !== 'spaces') throw new HoldfastError('unreachable', 'the server cannot be reached');
+  };
+  a.start();
+  // Longer than until the disk is told to keep what it was not told yet.
+  await new Promise((resolve) => setTimeout(resolve, 7000));
+  delete a.gate.before;
+  await converged([a, b], { torn: 'first' });
+});
+
+for (const what of ['read', 'removed'] as const)
+  test(`a torn file that cannot be ${what} after a power cut is fetched again, and what is there kept beside it`, async () => {
+    await a.stop();
+    flushesNothing(a);
+    a.start();
+    for (const name of ['torn', 'whole']) {
+      writeFileSync(a.path(name), 'first');
+      setTime(a.path(name), 1_700_000_000_000_000_000n);
+    }
+    await converged([a, b], { torn: 'first', whole: 'first' });
+    await losesPower(a);
+    let failures = what === 'read' ? 2 : 1;
+    if (what === 'read') cannotRead(a, () => failures-- > 0);
+    else cannotRemove(a, () => failures-- > 0);
+    writeFileSync(a.path('torn'), 'other');
+    setTime(a.path('torn'), 1_700_000_000_000_000_000n);
+    a.start();
+    await converged([a, b]);
+    const { torn, whole, ...copies } = b.tree();
+    assert.deepEqual([torn, whole], ['first', 'first']);
+    assert.deepEqual(Object.values(copies), ['other']);
+    flushesAgain(a);
+    assert.ok(failures < 1);
+  });
 
 test('a conflict’s copy that a power cut tore on the device that made it is fetched again', async () => {
   await b.stop();
