@@ -72,6 +72,12 @@ export class Ignoring {
     await this.#read(folder, path, seen.stat);
   }
 
+  /** There are none in it. Those that were learnt before the tree had their file, and that went before it had, are followed by nothing else. */
+  seenWithout(folder: EntryId): void {
+    const { trees } = this.#device;
+    if (this.#known.has(folder) && !trees.localAt(folder, IGNORE_FILE)) trees.rulesTouched.add(folder);
+  }
+
   isKnown(folder: EntryId): boolean {
     return this.#known.has(folder);
   }

@@ -310,20 +310,30 @@ export class Observer {
 
   /** Before what lies beside them is compared. Rules that are being written are waited for, where others hold until then. */
   async #learnRules(listed: readonly Listed[], looked: readonly Looked[], nowMs: number): Promise<void> {
-    const found: [string, ListedEntry][] = [];
+    const found = new Map<string, ListedEntry>();
+    const without: string[] = [];
     for (const { directory, listing } of listed) {
-      const rules = listing.kind === 'found' && listing.entries.find(({ name }) => name === IGNORE_FILE);
-      if (rules) found.push([directory, rules]);
+      if (listing.kind !== 'found') continue;
+      const rules = listing.entries.find(({ name }) => name === IGNORE_FILE);
+      if (rules) found.set(directory, rules);
+      else without.push(directory);
     }
     const waiting = await this.#lookIn(this.#waitingRules([...listed, ...looked]));
     for (const { directory, seen } of [...looked, ...this.#ofWhatIsMeant(waiting, nowMs)])
-      for (const [name, one] of seen)
-        if (name === IGNORE_FILE && one !== null && !('kind' in one)) found.push([directory, one]);
+      for (const [name, one] of seen) {
+        if (name !== IGNORE_FILE || (one !== null && 'kind' in one)) continue;
+        if (one === null) without.push(directory);
+        else found.set(directory, one);
+      }
     const { trees, ignoring } = this.#device;
     for (const [directory, rules] of found) {
       const parent = trees.localFolderAt(directory);
       if (parent === null || (ignoring.isKnown(parent) && this.#ageMs(rules) < FRESH_MS)) continue;
       await ignoring.learn(parent, pathOf({ directory, name: IGNORE_FILE }), rules);
+    }
+    for (const directory of without) {
+      const parent = found.has(directory) ? null : trees.localFolderAt(directory);
+      if (parent !== null) ignoring.seenWithout(parent);
     }
   }
 

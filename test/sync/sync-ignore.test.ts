@@ -46,6 +46,34 @@ async function rulesKnown(device: Device, text: string): Promise<void> {
   await inSync(device);
 }
 
+test('rules that are gone before anybody knows of their file hold no longer', async () => {
+  await a.stop();
+  a.asFolder = (folder) => ({
+    ...folder,
+    seal: async (files, keys) => {
+      const outcomes = await folder.seal(files, keys);
+      for (const { path } of files) if (path.endsWith('.holdfastignore')) rmSync(a.path(path), { force: true });
+      return outcomes;
+    },
+  });
+  a.start();
+  // They are read ahead where something made with them is looked at while they still wait: by the clock, in one of some rounds.
+  for (let round = 0; round < 8; round++) {
+    mkdirSync(a.path(`${round}`));
+    await converged([a, b]);
+    writeFileSync(a.path(`${round}/before`), 'before');
+    await delay(5 + round);
+    writeFileSync(a.path(`${round}/.holdfastignore`), 'later\n');
+    await inSync(a);
+    writeFileSync(a.path(`${round}/later`), 'later');
+    await eventually(
+      () => b.tree()[`${round}/later`] === 'later',
+      () => [b.tree(), rows(a, 'SELECT * FROM rules'), rows(a, 'SELECT parent, name FROM local')],
+    );
+  }
+  await converged([a, b]);
+});
+
 test('rules that the disk does not give are tried again, and their problem does not outlive them', async () => {
   let fails = true;
   await a.stop();
