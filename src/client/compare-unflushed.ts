@@ -149,13 +149,15 @@ async function verdictOn(device: Device, one: Known, there: ListedEntry, stats: 
   if (content === agreed || content === 'changed') return 'kept';
   // Nobody looks at it once more: by the time that it can be read it would be believed.
   if (content === 'unreadable') return 'either';
+  // It was seen here as it is, and is somebody's edit that has yet to go up; or an earlier comparison left it as that.
+  const local = trees.local(entry);
+  if (local && local.contentId !== agreed && isUnmoved(parseStat(local.stat), stat)) return 'kept';
   // What came after was sent, and its answer not heard or not kept: the newest there is.
   const agreedAt = rows.findLastIndex((row) => row.content === agreed);
   if (rows.slice(agreedAt + 1).some((row) => row.content === content)) return 'kept';
   if (ofItsTime.some((row) => row.content === content))
-    return isRenamedBack(device, entry, rows, agreed, stat) ? 'kept' : 'lost';
+    return (await isRenamedBack(device, entry, rows, agreed, stat)) ? 'kept' : 'lost';
   if (isWholeOther(device, entry, stat, content)) return 'kept';
-  const local = trees.local(entry);
   // Another's very file may have come back to where it was before the two changed places.
   const others = stats.filter((was) => mtimeUsOf(was) === mtimeUsOf(stat));
   const asItWas = local ? [parseStat(local.stat), ...others] : others;
@@ -188,13 +190,27 @@ function othersOf(trees: Trees, entry: EntryId, found: Stat): readonly LocalRow[
 
 /**
  * The power took a renaming back, of two files that changed places, say, or a part of it: by the local tree the very file that had the agreed bytes
- * stands at another's place, or the one that is here does. That one is in nobody's place now, and may be nowhere else.
+ * stands at another's place, or the one that is here does, and is not there. That one is in nobody's place now, and may be nowhere else.
  */
-function isRenamedBack({ trees }: Device, entry: EntryId, rows: readonly Unflushed[], agreed: ContentId, now: Stat) {
-  if (now.links === 1 && othersOf(trees, entry, now).length > 0) return true;
+async function isRenamedBack(
+  device: Device,
+  entry: EntryId,
+  rows: readonly Unflushed[],
+  agreed: ContentId,
+  now: Stat,
+): Promise<boolean> {
+  const { trees } = device;
+  for (const other of othersOf(trees, entry, now)) if (!(await standsInItsPlace(device, other))) return true;
   return rows
     .flatMap(({ content, stat }) => (content === agreed && stat !== null ? [parseStat(stat)] : []))
     .some((file) => othersOf(trees, entry, file).some((row) => cameByRenaming(file, parseStat(row.stat))));
+}
+
+/** The number of names says little after a cut: some disks forget to take away from it. */
+async function standsInItsPlace({ folder, trees }: Device, row: LocalRow): Promise<boolean> {
+  const path = trees.localPath(row.entry);
+  const [found] = path === null ? [] : await folder.look([path]);
+  return found !== undefined && found !== null && 'stat' in found && inodeText(found.stat) === row.inode;
 }
 
 /**

@@ -727,7 +727,7 @@ test('two files that changed places, one of them sent, and a half of it taken ba
   flushesNothing(a);
   a.start();
   for (const folder of ['p', 'q']) mkdirSync(a.path(folder));
-  for (const round of [1, 2]) {
+  for (const round of [1, 2, 3]) {
     writeFileSync(a.path('p/one'), `first ${round}`);
     writeFileSync(a.path('q/two'), `second! ${round}`);
     await converged([a, b]);
@@ -739,11 +739,12 @@ test('two files that changed places, one of them sent, and a half of it taken ba
       () => b.tree()['q/two'] === `first ${round}`,
       () => b.tree(),
     );
-    // What became of the other is not seen in the first round, and seen and not sent in the second.
-    if (round === 2) {
-      a.gate.before = async (verb) => {
-        if (verb === 'commit') throw new HoldfastError('timeout', 'no answer');
-      };
+    // What became of the other is not seen in the first round, and seen and not sent in the second and the third.
+    const commitsInVain = (verb: string) => {
+      if (verb === 'commit') throw new HoldfastError('timeout', 'no answer');
+    };
+    if (round > 1) {
+      a.gate.before = commitsInVain;
       a.gate.closed.clear();
       await eventually(
         () => a.client?.status().problems.some(({ code }) => code === 'timeout') === true,
@@ -758,10 +759,27 @@ test('two files that changed places, one of them sent, and a half of it taken ba
     // As after the first of the three renamings.
     renameSync(a.path('q/two'), a.path('aside'));
     renameSync(a.path('p/one'), a.path('q/two'));
+    if (round === 3) {
+      // As of a disk that counts one name too many then, and forgets a file; and the power goes once more before anything could be sent.
+      linkSync(a.path('q/two'), a.path('.holdfast/counted'));
+      rmSync(a.path('aside'));
+      flushesNothing(a);
+      a.gate.before = (verb) => {
+        if (!['spaces', 'attach', 'settle'].includes(verb)) throw new HoldfastError('unreachable', 'out of reach');
+      };
+      a.start();
+      const ofTheOther = () => inState(a, (sql) => sql.prepare(`SELECT * FROM local WHERE name = 'one'`).all());
+      await eventually(() => ofTheOther().length === 0, ofTheOther);
+      await a.stop();
+      delete a.gate.before;
+      flushesAgain(a);
+      inState(a, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+    }
     a.start();
     await converged([a, b]);
     const texts = Object.values(a.tree());
-    assert.ok(texts.includes(`first ${round}`) && texts.includes(`second! ${round}`), JSON.stringify(a.tree()));
+    assert.ok(texts.includes(`second! ${round}`), JSON.stringify(a.tree()));
+    assert.ok(round === 3 || texts.includes(`first ${round}`), JSON.stringify(a.tree()));
     await a.stop();
     flushesNothing(a);
     a.start();
