@@ -149,14 +149,17 @@ async function verdictOn(device: Device, one: Known, there: ListedEntry, stats: 
   if (content === agreed || content === 'changed') return 'kept';
   // Nobody looks at it once more: by the time that it can be read it would be believed.
   if (content === 'unreadable') return 'either';
-  // It was seen here as it is, and is somebody's edit that has yet to go up; or an earlier comparison left it as that.
+  // As it was when it was last read: somebody's edit that has yet to go up.
   const local = trees.local(entry);
-  if (local && local.contentId !== agreed && isUnmoved(parseStat(local.stat), stat)) return 'kept';
+  if (local?.contentId === content) return 'kept';
   // What came after was sent, and its answer not heard or not kept: the newest there is.
   const agreedAt = rows.findLastIndex((row) => row.content === agreed);
   if (rows.slice(agreedAt + 1).some((row) => row.content === content)) return 'kept';
-  if (ofItsTime.some((row) => row.content === content))
+  if (ofItsTime.some((row) => row.content === content)) {
+    // An earlier comparison left it as that, and it was not read since.
+    if (local?.contentId === null && isUnmoved(parseStat(local.stat), stat)) return local.racy ? 'either' : 'kept';
     return (await isRenamedBack(device, entry, rows, agreed, stat)) ? 'kept' : 'lost';
+  }
   if (isWholeOther(device, entry, stat, content)) return 'kept';
   // Another's very file may have come back to where it was before the two changed places.
   const others = stats.filter((was) => mtimeUsOf(was) === mtimeUsOf(stat));
@@ -237,10 +240,5 @@ function fetchAgain(device: Device, { entry, path }: Known, verdict: Verdict): v
   if (verdict === 'lost')
     log.warn('something had not reached the disk when the power went; it is fetched again', { path });
   else
-    log.warn(
-      'a file was written to as the power went, or torn by that: it is fetched again, and what is there is kept',
-      {
-        path,
-      },
-    );
+    log.warn('a file may have been torn as the power went; it is fetched again, and what is there is kept', { path });
 }

@@ -442,21 +442,23 @@ test('bytes that a power cut tore, or somebody wrote in the tick before it, are 
   flushesNothing(a);
   a.start();
   const write = (text: string) => {
-    for (const name of ['unsure', 'sure']) {
+    for (const name of ['unsure', 'sure', 'unread']) {
       writeFileSync(a.path(name), text);
       utimesSync(a.path(name), 1_700_000_000, 1_700_000_000);
     }
   };
   write('first');
-  await converged([a, b], { sure: 'first', unsure: 'first' });
+  await converged([a, b], { sure: 'first', unread: 'first', unsure: 'first' });
   await losesPower(a);
   // As on a disk that stamps by the second or two, where the power went within such a one.
   inState(a, (sql) => sql.exec(`UPDATE local SET racy = 1 WHERE name = 'unsure'`));
+  // As between a look once its tick is over and the reading that this asks for.
+  inState(a, (sql) => sql.exec(`UPDATE local SET content = NULL WHERE name = 'unread'`));
   write('other');
   a.start();
   await converged([a, b]);
-  const { sure, unsure, ...copies } = a.tree();
-  assert.deepEqual([sure, unsure], ['first', 'first']);
+  const { sure, unread, unsure, ...copies } = a.tree();
+  assert.deepEqual([sure, unread, unsure], ['first', 'first', 'first']);
   assert.deepEqual(Object.values(copies), ['other']);
 });
 
