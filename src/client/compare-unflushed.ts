@@ -5,11 +5,13 @@ import { contentOf } from './content-on-disk.ts';
 import type { Device } from './device.ts';
 import { forgetLocal } from './gone.ts';
 import type { LocalRow } from './rows.ts';
-import { inodeText, isUnmoved, mayBeTime, mtimeUsOf, parseStat } from './stat-text.ts';
+import { inodeText, isUnmoved, mayBeTime, mtimeUsOf, parseStat, tickMs } from './stat-text.ts';
 import type { Trees } from './trees.ts';
 import type { Unflushed } from './unflushed-files.ts';
 
 const PATHS_PER_STEP = 500;
+/** Disks that stamp by the second or two. Where ticks are of milliseconds hardly anybody writes twice in one, and the power tears what it meets. */
+const COARSE_TICK_MS = 1000;
 
 /** `either`: what is there may be what the power left of a file, and may be somebody's, or what it was. */
 type Verdict = 'kept' | 'lost' | 'either';
@@ -166,7 +168,9 @@ async function verdictOn(device: Device, one: Known, there: ListedEntry, stats: 
   const asItWas = local ? [parseStat(local.stat), ...others] : others;
   // A power cut may keep what was appended and lose its time; it makes no file longer by itself.
   if (!asItWas.some((was) => inodeText(was) === inodeText(stat) && stat.size <= was.size)) return 'kept';
-  const isUnsure = local?.racy && local.inode === inodeText(stat) && parseStat(local.stat).mtimeNs === stat.mtimeNs;
+  // What tears files empties or shortens them, mostly: of another size it is no edit that the tick hid.
+  const seen = local && parseStat(local.stat);
+  const isUnsure = seen && local.racy && isUnmoved(seen, stat) && tickMs(seen) >= COARSE_TICK_MS;
   return isUnsure ? 'either' : 'lost';
 }
 

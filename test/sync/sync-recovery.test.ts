@@ -451,7 +451,12 @@ test('bytes that a power cut tore, or somebody wrote in the tick before it, are 
   await converged([a, b], { sure: 'first', unread: 'first', unsure: 'first' });
   await losesPower(a);
   // As on a disk that stamps by the second or two, where the power went within such a one.
-  inState(a, (sql) => sql.exec(`UPDATE local SET racy = 1 WHERE name = 'unsure'`));
+  inState(a, (sql) => {
+    const { stat } = sql.prepare(`SELECT stat FROM local WHERE name = 'unsure'`).get() as { stat: string };
+    const changed = stat.split(' ')[5] as string;
+    const bySecond = stat.replace(changed, `${changed.slice(0, -9)}000000000`);
+    sql.prepare(`UPDATE local SET racy = 1, stat = ? WHERE name = 'unsure'`).run(bySecond);
+  });
   // As between a look once its tick is over and the reading that this asks for.
   inState(a, (sql) => sql.exec(`UPDATE local SET content = NULL WHERE name = 'unread'`));
   write('other');
