@@ -63,7 +63,8 @@ function ignoreOf(world: World, device: DeviceMachine, named: ReadonlySet<string
   const folder = random.chance(0.7) ? parentOf(path) : '';
   const rules = childOf(folder, IGNORE_FILE);
   if (device.programs.kindAt(rules) === 'file') drop(world, device, rules);
-  else write(world, device, folder, `${nameOf(path)}\n`);
+  // Rules are UTF-8, and the text of a file has a character a byte.
+  else write(world, device, folder, Buffer.from(`${nameOf(path)}\n`, 'utf8').toString('latin1'));
   world.coverage.add('people: ignore in the moment');
 }
 
