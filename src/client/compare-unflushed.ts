@@ -5,13 +5,11 @@ import { contentOf } from './content-on-disk.ts';
 import type { Device } from './device.ts';
 import { forgetLocal } from './gone.ts';
 import type { LocalRow } from './rows.ts';
-import { inodeText, isUnmoved, mayBeTime, mtimeUsOf, parseStat, tickMs } from './stat-text.ts';
+import { COARSE_TICK_MS, inodeText, isUnmoved, mayBeTime, mtimeUsOf, parseStat, tickMs } from './stat-text.ts';
 import type { Trees } from './trees.ts';
 import type { Unflushed } from './unflushed-files.ts';
 
 const PATHS_PER_STEP = 500;
-/** Disks that stamp by the second or two. Where ticks are of milliseconds hardly anybody writes twice in one, and the power tears what it meets. */
-const COARSE_TICK_MS = 1000;
 
 /** `either`: what is there may be what the power left of a file, and may be somebody's, or what it was. */
 type Verdict = 'kept' | 'lost' | 'either';

@@ -6,8 +6,9 @@ import { compareUnflushed } from './compare-unflushed.ts';
 import { contentOf } from './content-on-disk.ts';
 import type { Device } from './device.ts';
 import { BATCH_PLAIN_BYTES_MAX } from './reader.ts';
-import { mayBeTime } from './stat-text.ts';
+import { COARSE_TICK_MS, isRacyPlaced, mayBeTime, tickMs } from './stat-text.ts';
 import { takePlaced, type Placed } from './take-placed.ts';
+import type { Trees } from './trees.ts';
 import { nameOf } from './path.ts';
 
 const TRASH_DAYS_MAX = 30;
@@ -75,7 +76,7 @@ async function bringBackParked({ state, folder, keys, trees, log }: Device): Pro
  * What was being placed. Files may not have reached the disk whole: wrong bytes under our own time - which the disk keeps to the microsecond, or
  * to what it keeps of times - are ours, and fetched again, never uploaded. An edit would have given them another. The right bytes are ours under any
  * time: the power may have taken that alone. Where the machine `ranOn` nothing was torn that was not on a disk that somebody pulled, and an edit in
- * the very tick of that time looks the same: both are kept then.
+ * the very tick of that time looks the same: both are kept then. So they are where that tick is a long one, and where nobody can read what is there.
  */
 async function checkPlaced(device: Device, ranOn: boolean): Promise<void> {
   const { state, folder } = device;
@@ -126,11 +127,12 @@ async function judgeBatch(device: Device, batch: readonly Suspect[], ranOn: bool
   await folder.flush(batch.map(({ placing }) => placing.path));
   for (const { placing, stat, timed } of batch) {
     const content = await contentOf(device, placing.path, stat);
-    if (content === 'unreadable' || content === 'changed') continue;
+    if (content === 'changed') continue;
     const whole = content === placing.text;
     if (!timed && !whole) continue;
     if (whole && (await takePlaced(device, placing, stat))) continue;
-    if (whole || !ranOn) await folder.apply([{ kind: 'remove', path: placing.path, expect: stat }], keys());
+    const torn = !whole && !ranOn && content !== 'unreadable' && !mayBeAnEdit(trees, placing, stat);
+    if (whole || torn) await folder.apply([{ kind: 'remove', path: placing.path, expect: stat }], keys());
     state.transaction(() => {
       // Without a base it is not a deletion, but a file that is not here yet; and what lies there one that is united with it.
       const row = trees.local(placing.entry);
@@ -138,9 +140,20 @@ async function judgeBatch(device: Device, batch: readonly Suspect[], ranOn: bool
       trees.dropSynced(placing.entry);
       dirty.add(placing.entry, 'file');
     });
-    if (!whole && !ranOn)
-      device.log.warn('a file had not reached the disk whole; it is fetched again', { path: placing.path });
+    const { path } = placing;
+    if (torn) device.log.warn('a file had not reached the disk whole; it is fetched again', { path });
+    else if (!whole)
+      device.log.warn('a file may not have reached the disk whole; it is fetched again, and what is there is kept', {
+        path,
+      });
   }
+}
+
+/** In the tick of its own time, where that is one of a second or two and the file was placed in it. What tears files makes most of them shorter. */
+function mayBeAnEdit(trees: Trees, { entry, text }: Placing, stat: Stat): boolean {
+  const placed = trees.remote(entry)?.content;
+  const isAsLong = placed?.contentId === text && placed.size === stat.size;
+  return isAsLong && tickMs(stat) >= COARSE_TICK_MS && isRacyPlaced(stat);
 }
 
 function placingOf(row: Readonly<Record<string, unknown>>): Placing {

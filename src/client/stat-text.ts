@@ -8,6 +8,9 @@ const COARSE_NS = 2_000_000_000n;
 /** After so long no stat is racy any more. */
 export const RACY_MS_MAX = Number(COARSE_NS / 1_000_000n);
 
+/** Disks that stamp by the second or two. Where ticks are of milliseconds hardly anybody writes twice in one, and the power tears what it meets. */
+export const COARSE_TICK_MS = 1000;
+
 /** Of a folder only what makes it this folder: its times change with everything that happens in it. */
 export function statText(stat: Stat): string {
   if (stat.kind === 'folder') return `folder ${stat.dev} ${stat.ino} 0 0 0 ${stat.birthNs} 0 0`;

@@ -15,9 +15,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { after, before, beforeEach, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { readState } from '#client/status.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
+import { STAMP_MS, stampingCoarsely } from './simulated-disk.ts';
 import { converged, eventually, SyncWorld, type Device } from './sync-world.ts';
 
 let world: SyncWorld;
@@ -119,6 +121,48 @@ test('what was being placed and cannot be read after a power cut is fetched agai
   );
   assert.deepEqual(Object.values(copies), ['\0'.repeat(14), '\0'.repeat(14)]);
   assert.ok(failures < 1);
+});
+
+/** In files that are in sync on bert's disk, as if they had just been placed and recorded as a tick of its clock began, and not been flushed when the power went. */
+async function leavesInPlaced(left: Readonly<Record<string, string>>): Promise<void> {
+  for (const name in left) writeFileSync(a.path(name), 'as placed');
+  await converged([a, b]);
+  await b.stop();
+  await delay(STAMP_MS - (Date.now() % STAMP_MS));
+  const now = BigInt(Date.now()) * 1_000_000n;
+  const timeNs = now - (now % BigInt(STAMP_MS * 1_000_000));
+  inState(b, (sql) => {
+    sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
+    sql
+      .prepare(`INSERT INTO placing SELECT name, entry, content, ?, name FROM remote WHERE kind = 'file'`)
+      .run(Number(timeNs / 1000n));
+  });
+  for (const [name, text] of Object.entries(left)) {
+    writeFileSync(b.path(name), text);
+    setTime(b.path(name), timeNs);
+  }
+  b.start();
+  await converged([a, b]);
+}
+
+test('what was placed and recorded, and cannot be read after a power cut, is fetched again, and what is there kept beside it', async () => {
+  let failures = 1;
+  cannotRead(b, () => b.tree()['file'] === 'torn here' && failures-- > 0);
+  await leavesInPlaced({ file: 'torn here' });
+  flushesAgain(b);
+  const { file, ...copies } = a.tree();
+  assert.equal(file, 'as placed');
+  assert.deepEqual(Object.values(copies), ['torn here']);
+  assert.ok(failures < 1);
+});
+
+test('on a disk of coarse times what is as long as what was placed in that tick may be an edit after a power cut, and is kept beside it', async () => {
+  b.asFolder = stampingCoarsely;
+  await leavesInPlaced({ same: 'as placee', shorter: 'as pl' });
+  flushesAgain(b);
+  const { same, shorter, ...copies } = a.tree();
+  assert.deepEqual([same, shorter], ['as placed', 'as placed']);
+  assert.deepEqual(Object.values(copies), ['as placee']);
 });
 
 test('what could not be fetched is not about to be placed: an edit under its time is kept in a power cut', async () => {
