@@ -33,6 +33,7 @@ export const momentsOf: readonly ((meeting: Meeting) => void)[] = [
   asItIsFlushed,
   asTheDiskIsPulled,
   whileItIsDown,
+  asThePowerGoes,
 ];
 
 /** Of what others changed, and is about to change here, a person changes something before each of some steps. */
@@ -151,13 +152,43 @@ function whileItIsDown(meeting: Meeting): void {
   });
   const changeWhileDown = (named: ReadonlySet<string>) => {
     world.bringDown(one, 'kill');
-    let touched = false;
-    for (let left = 1 + random.below(MOMENTS_MAX); left > 0; left--)
-      if (one.hasPerson && changeOf(one, named, random)) touched = true;
-    if (touched) world.coverage.add('people: while it is down');
+    if (changeSome(one, named, random)) world.coverage.add('people: while it is down');
     const downMs = within(world, endMs, random.below(DOWN_MS_MAX));
     world.scheduler.after(null, downMs, 'somebody starts it', () => world.bringUp(one));
   };
+}
+
+/**
+ * The power goes at a step, heard of or not, or as what was sent is answered. Once it is back somebody may change what that was about before the client is
+ * started.
+ */
+function asThePowerGoes(meeting: Meeting): void {
+  const { world, random, one, endMs } = meeting;
+  const go = (named: ReadonlySet<string>) => {
+    world.bringDown(one, 'powerCut');
+    world.coverage.add('people: as the power goes');
+    world.scheduler.after(null, within(world, endMs, random.below(DOWN_MS_MAX)), 'the power is back', () => {
+      one.hasPower = true;
+      if (!one.isUp && random.chance(0.3)) changeSome(one, named, random);
+      world.bringUp(one);
+    });
+  };
+  if (random.chance(0.5))
+    whileAtWork(meeting, one, 1, (named, process) => {
+      if (process.doom) return;
+      process.doom = { atEffect: 0, applied: random.chance(0.5), ended: () => go(named) };
+    });
+  else {
+    const { process } = world.server;
+    if (!process || process.before) return;
+    before(world, process, endMs, (effect, over) => {
+      if (!COMMITTING.has(effect) || !one.isUp || !random.chance(0.3)) return;
+      const named = one.namesInHand();
+      if (named.size === 0) return;
+      over();
+      go(named);
+    });
+  }
 }
 
 /** `of`: before whose effects, of those that `isNow` names; `names`: of what may be changed then; `by`: at whose device. */
@@ -186,6 +217,14 @@ function changeInMoments({ world, random, endMs }: Meeting, { of, isNow, names, 
     world.coverage.add(`people: ${what}`);
     afterwards?.();
   });
+}
+
+/** One after the other, where somebody is there. Whether any came to something. */
+function changeSome(device: DeviceMachine, named: ReadonlySet<string>, random: SimRandom): boolean {
+  let changed = false;
+  for (let left = 1 + random.below(MOMENTS_MAX); left > 0; left--)
+    if (device.hasPerson && changeOf(device, named, random)) changed = true;
+  return changed;
 }
 
 /**

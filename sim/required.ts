@@ -70,6 +70,7 @@ export function required(): readonly string[] {
     'people: as it is flushed',
     'people: as the disk is pulled',
     'people: while it is down',
+    'people: as the power goes',
     'people: choose in the moment',
     'people: ignore in the moment',
     'people: slowly',
