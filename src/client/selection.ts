@@ -53,6 +53,7 @@ export class Selection {
       this.#state.transaction(() => {
         this.#choices = readChoices(this.#state);
         for (const row of fresh) this.#spread(row['entry'] as EntryId, row['wanted'] === 1);
+        this.#dirtyChosen();
         this.#state.sql.exec('DELETE FROM choosing');
       });
     }
@@ -93,6 +94,14 @@ export class Selection {
       for (const entry of [chosen, ...trees.remoteSubtree(chosen)])
         if (trees.synced(entry)?.presence === 'not_selected')
           this.#dirty.add(entry, trees.remote(entry)?.kind ?? 'file');
+  }
+
+  /** Folders that are wanted for the sake of something that lay in them when it was chosen: others may have taken that away since. */
+  #dirtyChosen(): void {
+    for (const [entry, { self }] of this.#choices) {
+      const absent = self ? this.#trees.synced(entry) : null;
+      if (absent?.presence === 'not_selected') this.#dirty.add(entry, absent.kind);
+    }
   }
 
   /** The choice reaches all below. What has yet to go up, and would be kept as made here, is told apart from what is made from now on. */

@@ -11,9 +11,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { chooseAt, readNotSelected } from '#client/choose.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
+import { sent } from './sync-state.ts';
 import { converged, eventually, SyncWorld, type Device } from './sync-world.ts';
 
 let world: SyncWorld;
@@ -306,6 +308,24 @@ test('a folder that could not leave in the plan of the last thing in it leaves l
   await shows(b, { small: 'small' });
   assert.equal(refused, 2);
   await shows(a, { ...TREE, 'big/one': 'edited here' });
+});
+
+test('folders that are chosen for the sake of something in them come, also where others delete that before the client hears of the choice', async () => {
+  remove(b, 'big');
+  await shows(b, { small: 'small' });
+  await b.stop();
+  add(b, 'big/deep/x');
+  await sent(a, () => rmSync(a.path('big/deep/x')));
+  // It hears of what others did before it has looked at its folder.
+  b.asFolder = (folder) => ({
+    ...folder,
+    list: async (directories) => {
+      await delay(1000);
+      return await folder.list(directories);
+    },
+  });
+  b.start();
+  await shows(b, { big: '/', 'big/deep': '/', small: 'small' });
 });
 
 test('a folder that is not wanted stays for what is ignored in it, and becomes whole again', async () => {
