@@ -112,7 +112,7 @@ export class Files {
   }
 
   mount(): void {
-    if (!this.#isMounted) this.#machine.mount(ROOT, this.#disk);
+    if (!this.#isMounted) this.#machine.mount(ROOT, this.#disk, this.#options.random);
     this.#isMounted = true;
   }
 

@@ -79,11 +79,24 @@ function isItsFile(found: ListedEntry | null, rows: readonly Unflushed[]): boole
   return rows.some(({ stat }) => stat !== null && isSameFile(parseStat(stat), found.stat));
 }
 
-/** A number alone proves nothing: what was deleted comes back with it where the power took both the deletion and what was made with its number. */
+/**
+ * A number alone proves nothing: what was deleted comes back with it where the power took both the deletion and what was made with its number. On a disk without
+ * births it says nothing at all by now.
+ */
 function isSameFile(before: Stat, now: Stat): boolean {
-  if (before.kind !== now.kind || inodeText(before) !== inodeText(now)) return false;
-  const bothBorn = before.birthNs !== 0n && now.birthNs !== 0n;
-  return bothBorn ? before.birthNs === now.birthNs : before.kind === 'folder' || before.mtimeNs === now.mtimeNs;
+  if (before.kind !== now.kind) return false;
+  if (tellsByNumber(before, now)) return inodeText(before) === inodeText(now) && before.birthNs === now.birthNs;
+  return before.kind === 'folder' || before.mtimeNs === now.mtimeNs;
+}
+
+/** FAT and exFAT, which keep no births, count anew when they are mounted, in the order of looking up: one thing gets the number that another had. */
+function tellsByNumber(...stats: readonly Stat[]): boolean {
+  return stats.every(({ birthNs }) => birthNs !== 0n);
+}
+
+/** Nothing that was seen of it says that it was written to since, or is another. */
+function isAsItWas(before: Stat, now: Stat): boolean {
+  return isSameFile(before, now) && before.size === now.size && before.mtimeNs === now.mtimeNs;
 }
 
 /** A move that this device carried out may be on the disk, and in the state no more: that is told what it has done later than the disk. */
@@ -95,19 +108,22 @@ async function whereItWasMoved(
   const path = remote && trees.pathIn(remote.parent, remote.name);
   if (!path || path === before) return null;
   const [found] = await folder.look([path]);
-  return found && !('kind' in found) && isItsFile(found, rows) ? { path, found } : null;
+  if (!found || 'kind' in found || !isItsFile(found, rows)) return null;
+  const there = trees.localAt(remote.parent, remote.name);
+  return there && isAsItWas(parseStat(there.stat), found.stat) ? null : { path, found };
 }
 
 /**
  * A person may have moved the very file, and nobody had seen that yet: the next scan would know it again by its inode and its time, and believe
  * its bytes. Looks through the whole folder, as that scan does, and only where something is not in its place. A file that is another entry's
- * as well is not taken from it.
+ * as well is not taken from it. Where numbers tell nothing, the scan does not know it again either.
  */
 async function findElsewhere({ folder, trees, signal }: Device, absent: readonly Known[]) {
   const wanted = new Map<string, Known>();
   for (const one of absent)
     for (const { stat } of one.rows) {
-      const inode = stat === null ? null : inodeText(parseStat(stat));
+      const known = stat === null ? null : parseStat(stat);
+      const inode = known && tellsByNumber(known) ? inodeText(known) : null;
       if (inode !== null && trees.localByInode(inode).every((row) => row.entry === one.entry)) wanted.set(inode, one);
     }
   const found = new Map<EntryId, { readonly path: string; readonly there: ListedEntry }>();
@@ -157,7 +173,10 @@ async function verdictOn(device: Device, one: Known, there: ListedEntry, stats: 
   if (rows.slice(agreedAt + 1).some((row) => row.content === content)) return 'kept';
   if (ofItsTime.some((row) => row.content === content)) {
     // An earlier comparison left it as that, and it was not read since.
-    if (local?.contentId === null && isUnmoved(parseStat(local.stat), stat)) return local.racy ? 'either' : 'kept';
+    if (local?.contentId === null && isAsItWas(parseStat(local.stat), stat)) return local.racy ? 'either' : 'kept';
+    // Of two files that changed places, by whichever of them was sent.
+    if (!tellsByNumber(stat))
+      return [agreed, content].some((one) => isAnothers(device, entry, one)) ? 'either' : 'lost';
     return (await isRenamedBack(device, entry, rows, agreed, stat)) ? 'kept' : 'lost';
   }
   if (isWholeOther(device, entry, stat, content)) return 'kept';
@@ -165,10 +184,11 @@ async function verdictOn(device: Device, one: Known, there: ListedEntry, stats: 
   const others = stats.filter((was) => mtimeUsOf(was) === mtimeUsOf(stat));
   const asItWas = local ? [parseStat(local.stat), ...others] : others;
   // A power cut may keep what was appended and lose its time; it makes no file longer by itself.
-  if (!asItWas.some((was) => inodeText(was) === inodeText(stat) && stat.size <= was.size)) return 'kept';
+  const mayBeIt = (was: Stat) => !tellsByNumber(was, stat) || inodeText(was) === inodeText(stat);
+  if (!asItWas.some((was) => mayBeIt(was) && stat.size <= was.size)) return 'kept';
   // What tears files empties or shortens them, mostly: of another size it is no edit that the tick hid.
   const seen = local && parseStat(local.stat);
-  const isUnsure = seen && local.racy && isUnmoved(seen, stat) && tickMs(seen) >= COARSE_TICK_MS;
+  const isUnsure = seen && local.racy && isAsItWas(seen, stat) && tickMs(seen) >= COARSE_TICK_MS;
   return isUnsure ? 'either' : 'lost';
 }
 
@@ -226,10 +246,21 @@ function cameByRenaming(file: Stat, elsewhere: Stat): boolean {
   return file.links === 1 || (file.links <= elsewhere.links && file.ctimeNs !== elsewhere.ctimeNs);
 }
 
-/** By the local tree another's very file, with the bytes that both sides agreed on: a person put it here, and it may stand nowhere else. The scan sees a move. */
-function isWholeOther({ trees }: Device, entry: EntryId, found: Stat, content: ContentId): boolean {
+/**
+ * By the local tree another's very file, with the bytes that both sides agreed on: a person put it here, and it may stand nowhere else. The scan sees a move.
+ * Where numbers tell nothing its bytes do.
+ */
+function isWholeOther(device: Device, entry: EntryId, found: Stat, content: ContentId): boolean {
+  const { trees } = device;
   if (found.links !== 1) return false;
+  if (!tellsByNumber(found)) return isAnothers(device, entry, content);
   return othersOf(trees, entry, found).some((row) => trees.synced(row.entry)?.contentId === content);
+}
+
+/** Both sides agreed on these bytes for another one. Of no bytes at all that says nothing. */
+function isAnothers({ state }: Device, entry: EntryId, content: ContentId): boolean {
+  const others = state.sql.prepare('SELECT 1 FROM synced WHERE content = ? AND entry <> ? AND size > 0 LIMIT 1');
+  return others.get(content, entry) !== undefined;
 }
 
 /** Without a base it is not a deletion, but something that is not here yet; with all that was below it. What is still there is united with what comes. */

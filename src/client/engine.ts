@@ -57,6 +57,7 @@ export class Engine {
   #rootCheckMs = 0;
   #restUntilMs = 0;
   #recovered = false;
+  #keepsBirths = false;
   /** No transfer is open that nobody wants any more. */
   #tidy = false;
   #scanned = false;
@@ -186,7 +187,7 @@ export class Engine {
     if (!this.#recovered) {
       // First of all: what the disk holds is compared with what both sides agreed on.
       if (this.#commits.pending) await this.#commits.settlePending();
-      await recover(this.#device);
+      await recover(this.#device, this.#keepsBirths);
       this.#recovered = true;
       this.#observer.scanAll();
     }
@@ -323,6 +324,7 @@ export class Engine {
     this.#rootCheckMs = clock.monotonicMs() + ROOT_LOOKED_AT_MS;
     if (root.kind === 'found' && root.rootId === state.meta('root_id')) {
       this.#observer.rootDev = root.stat.dev;
+      this.#keepsBirths = root.stat.birthNs !== 0n;
       this.#checkRootMark(rootMarkOf(root.stat));
       if (this.#paused) log.info('the folder is back');
       this.#paused = null;

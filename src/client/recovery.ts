@@ -18,8 +18,11 @@ type Placing = Placed & { readonly mtimeUs: number };
 /** `timed`: it says the time that it was to be given. */
 type Suspect = { readonly placing: Placing; readonly stat: Stat; readonly timed: boolean };
 
-export async function recover(device: Device): Promise<void> {
-  const { boot, state } = device;
+/** `keepsBirths`: whether its disk tells when things were made. */
+export async function recover(device: Device, keepsBirths: boolean): Promise<void> {
+  const { boot, state, trees } = device;
+  // It may have been mounted anew. By their numbers things would be taken for others that look alike, and their bytes for known.
+  if (!keepsBirths) state.transaction(() => trees.forgetNumbers());
   const ranOn = boot !== null && boot === state.meta('boot');
   await bringBackParked(device);
   // A client that was killed took nothing from the disk: what differs, somebody did.

@@ -7,6 +7,7 @@ import type { SqlRow } from '#world/sql.ts';
 export type LocalRow = LocalEntry & {
   /** `stat-text.ts`. */
   readonly stat: string;
+  /** Empty where its disk may have counted anew since it was seen. */
   readonly inode: string;
   /** The bytes behind `contentId` may have changed within the resolution of the stat's times. */
   readonly racy: boolean;

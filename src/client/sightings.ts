@@ -165,6 +165,7 @@ export class Sightings {
     const { stat } = seen;
     if (statText(stat) === known.stat && this.#leadsTheSame(known, seen)) {
       findings.present.push(known.entry);
+      if (known.inode !== inodeText(stat)) this.#device.trees.setLocalStat(known.entry, stat);
       if (!known.racy) return;
       const nowMs = this.#device.clock.nowMs();
       if (!isRacy(stat, nowMs)) this.refresh(known, seen, findings);

@@ -150,6 +150,11 @@ export class Trees implements TreesView {
     return row ? parseStat(row.stat) : undefined;
   }
 
+  /** Nothing is known again by its number until it was seen where it is known to be. Call inside a transaction. */
+  forgetNumbers(): void {
+    this.#sql.forgetNumbers.run();
+  }
+
   localByInode(inode: string): LocalRow[] {
     return this.#sql.localByInode.all(inode).map(localOf);
   }
@@ -428,6 +433,7 @@ function statements({ sql }: State) {
     localAt: sql.prepare(
       'SELECT * FROM local WHERE parent = ? AND spot = ? AND slot IS NULL ORDER BY coalesce(alias, name) = ? DESC LIMIT 1',
     ),
+    forgetNumbers: sql.prepare(`UPDATE local SET inode = ''`),
     localAfter: sql.prepare('SELECT * FROM local WHERE entry > ? ORDER BY entry LIMIT 1000'),
     setLocalSpot: sql.prepare('UPDATE local SET spot = ?, awaits = ? WHERE entry = ?'),
     waitingFor: sql.prepare(

@@ -108,22 +108,47 @@ export const STAMP_MS = 2000;
 
 /** Keeps times by two seconds: what is written within them does not show by its stat where it is as long. */
 export function stampingCoarsely(folder: Folder): Folder {
-  const show = (stat: Stat): Stat => {
-    const kept = (ns: bigint) => ns - (ns % BigInt(STAMP_MS * 1_000_000));
-    return { ...stat, mtimeNs: kept(stat.mtimeNs), ctimeNs: kept(stat.ctimeNs) };
-  };
+  const kept = (ns: bigint) => ns - (ns % BigInt(STAMP_MS * 1_000_000));
+  return showing(folder, (stat) => ({ ...stat, mtimeNs: kept(stat.mtimeNs), ctimeNs: kept(stat.ctimeNs) }));
+}
+
+/**
+ * Keeps no times but that of writing, and counts its inodes anew each time that it is mounted, as FAT and exFAT do: `numbers` are those that differ from what
+ * they really are.
+ */
+export function countingAnew(folder: Folder, numbers: ReadonlyMap<bigint, bigint>): Folder {
+  return showing(folder, (stat) => {
+    const ino = numbers.get(stat.ino) ?? stat.ino;
+    return { ...stat, ino, ctimeNs: stat.mtimeNs, birthNs: 0n };
+  });
+}
+
+function showing(folder: Folder, show: (stat: Stat) => Stat): Folder {
   const listed = (one: ListedEntry): ListedEntry => ({ ...one, stat: show(one.stat) });
   /** What the disk compares with: as far as it can tell, it is what was expected. */
   const real = async (path: string, expect: Stat): Promise<Stat> => {
     const [there] = await folder.look([path]);
-    return there && 'stat' in there && isDeepStrictEqual(show(there.stat), expect) ? there.stat : expect;
+    const isExpected = (stat: Stat) =>
+      expect.kind === 'folder'
+        ? stat.kind === 'folder' && stat.ino === expect.ino && stat.birthNs === expect.birthNs
+        : isDeepStrictEqual(stat, expect);
+    return there && 'stat' in there && isExpected(show(there.stat)) ? there.stat : expect;
   };
-  const step = async (step: FolderStep): Promise<FolderStep> =>
-    'expect' in step && step.expect !== null
-      ? { ...step, expect: await real('from' in step ? step.from : step.path, step.expect) }
-      : step;
+  const step = async (step: FolderStep): Promise<FolderStep> => {
+    const path = 'to' in step ? step.to : step.path;
+    const within =
+      'within' in step && step.within ? await real(path.slice(0, path.lastIndexOf('/')), step.within) : undefined;
+    const made = within ? { ...step, within } : step;
+    return 'expect' in made && made.expect !== null
+      ? { ...made, expect: await real('from' in made ? made.from : made.path, made.expect) }
+      : made;
+  };
   return {
     ...folder,
+    root: async () => {
+      const root = await folder.root();
+      return root.kind === 'found' ? { ...root, stat: show(root.stat) } : root;
+    },
     list: async (directories) =>
       (await folder.list(directories)).map((listing) =>
         listing.kind === 'found'

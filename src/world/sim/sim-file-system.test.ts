@@ -47,6 +47,29 @@ const texts = (user: SimUser, path = '/'): Record<string, string> =>
 const names = (user: SimUser): string => [...user.tree('/')].map(([path, thing]) => `${path} ${thing.kind}`).join('\n');
 
 describe('kinds of disks', () => {
+  test('a disk that keeps no inode numbers counts anew when it is mounted, in the order of looking up', () => {
+    for (const keepsNumbers of [true, false]) {
+      const machine = machineWith();
+      const { user } = machine;
+      const stick = machine.addDisk({ ...ext4, keepsNumbers });
+      user.makeFolder('/mnt');
+      machine.mount('/mnt', stick);
+      user.makeFolder('/mnt/folder');
+      user.write('/mnt/folder/file', 'file');
+      user.write('/mnt/other', 'other');
+      const paths = ['/mnt/folder', '/mnt/folder/file', '/mnt/other'];
+      const numbers = () => paths.map((path) => user.files.stat(path).ino);
+      const before = numbers();
+      machine.unmount(stick);
+      // The last first: the other, then the folder, then what is in it.
+      machine.mount('/mnt', stick, { below: (limit) => limit - 1 });
+      const [folder, file, other] = before;
+      assert.deepEqual(numbers(), keepsNumbers ? before : [file, other, folder]);
+      user.write('/mnt/new', 'new');
+      assert.equal(new Set([...numbers(), user.files.stat('/mnt/new').ino]).size, 4);
+    }
+  });
+
   test('the lowest free inode number is used again at once', () => {
     const { user } = machineWith();
     const inodeOf = (path: string) => user.files.stat(path).ino;

@@ -53,8 +53,9 @@ export class SimFileSystem {
     return device;
   }
 
-  /** What lies in the folder cannot be reached by its path while the disk is mounted over it. */
-  mount(path: string, device: Device): void {
+  /** What lies in the folder cannot be reached by its path while the disk is mounted over it. `chance`: in which order things on it are looked up. */
+  mount(path: string, device: Device, chance?: Chance): void {
+    if (chance) device.renumber((count) => chance.below(count));
     const folder = must(this.#folderAt(path), 'a disk is mounted over a folder');
     folder.over = device.root;
     device.mountedOver = folder;
@@ -94,7 +95,10 @@ export class SimFileSystem {
       if (files === this.user.files) files.loseDescriptors();
       else files.end();
     }
-    for (const device of this.#devices) cutPower(device, chance);
+    for (const device of this.#devices) {
+      cutPower(device, chance);
+      device.renumber((count) => chance.below(count));
+    }
   }
 
   #folderAt(path: string): Inode | null {

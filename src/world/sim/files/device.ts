@@ -218,6 +218,28 @@ export class Device {
     }
   }
 
+  /** As it is mounted anew: what lies in a folder is looked up in the order that `next` picks by, of so many. Hard links are not reckoned with. */
+  renumber(next: (count: number) => number): void {
+    if (this.profile.keepsNumbers) return;
+    const found: Inode[] = [];
+    const open = [this.root];
+    while (open.length > 0) {
+      const [inode] = open.splice(next(open.length), 1);
+      for (const { inode: below } of inode?.entries?.values() ?? []) open.push(below);
+      if (inode && inode !== this.root) found.push(inode);
+    }
+    // What is open and has no name any more keeps its number.
+    let number = found.length + 1 < this.#inodes ? Math.max(FIRST_NUMBER, this.#used.length) : FIRST_NUMBER;
+    this.#used.length = number === FIRST_NUMBER ? 0 : number;
+    this.#used.fill(false);
+    for (const inode of found) {
+      inode.number = number;
+      inode.forgetStat();
+      this.#used[number++] = true;
+    }
+    this.#lowestFree = number;
+  }
+
   #firstFree(): number {
     let number = FIRST_NUMBER;
     while (this.#used[number] === true) number++;

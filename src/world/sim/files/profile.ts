@@ -6,6 +6,11 @@ export type DeviceProfile = NameRules & {
   readonly stampMs: number | null;
   readonly birthTimes: boolean;
   readonly hardLinks: boolean;
+  /**
+   * The number of an inode lies on the disk. Where it does not, as on FAT and exFAT, each mount counts anew in the order in which things are looked up: one
+   * gets the number that another had.
+   */
+  readonly keepsNumbers: boolean;
   /** Files can share their room on the disk. */
   readonly clones: boolean;
   /**
@@ -28,6 +33,7 @@ const ext4: DeviceProfile = {
   stampMs: null,
   birthTimes: true,
   hardLinks: true,
+  keepsNumbers: true,
   clones: false,
   journal: 'ordered',
   failedSyncLoses: true,
@@ -35,6 +41,16 @@ const ext4: DeviceProfile = {
   inodesMax: 1_000_000,
   commitAgeMs: 5_000,
   writebackAgeMs: 35_000,
+};
+
+const exfat: DeviceProfile = {
+  ...ext4,
+  letterCase: 'fold',
+  hardLinks: false,
+  keepsNumbers: false,
+  stampMs: 10,
+  birthTimes: false,
+  journal: 'weak',
 };
 
 export const deviceProfiles = {
@@ -46,6 +62,6 @@ export const deviceProfiles = {
   weak: { ...ext4, birthTimes: false, journal: 'weak' },
   hfs: { ...ext4, letterCase: 'fold', unicode: 'nfd', stampMs: 1000 },
   apfs: { ...ext4, letterCase: 'fold', unicode: 'ignored', clones: true },
-  exfat: { ...ext4, letterCase: 'fold', hardLinks: false, stampMs: 10, birthTimes: false, journal: 'weak' },
-  fat: { ...ext4, letterCase: 'fold', hardLinks: false, stampMs: 2000, birthTimes: false, journal: 'weak' },
+  exfat,
+  fat: { ...exfat, stampMs: 2000 },
 } as const satisfies Record<string, DeviceProfile>;

@@ -1,0 +1,114 @@
+/** Disks that keep no births, and give things other numbers each time that they are mounted: one gets the number that another had. */
+import assert from 'node:assert/strict';
+import { mkdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { afterEach, beforeEach, test } from 'node:test';
+import { HoldfastError } from '#core/errors.ts';
+import { sqliteOpener } from '#world/real/sql.ts';
+import { countingAnew } from './simulated-disk.ts';
+import { headSeq, sent } from './sync-state.ts';
+import { converged, SyncWorld, type Device } from './sync-world.ts';
+
+const TIME_S = 1_700_000_000;
+let world: SyncWorld;
+let a: Device;
+let b: Device;
+/** Of things on the disk of a, that differ from what they really are. */
+let numbers: Map<bigint, bigint>;
+let flushes: boolean;
+
+beforeEach(async () => {
+  world = await SyncWorld.start();
+  a = await world.device('anna');
+  b = await world.device('bert');
+  numbers = new Map();
+  flushes = true;
+  a.asFolder = (folder) => ({
+    ...countingAnew(folder, numbers),
+    flush: (alsoAt) =>
+      flushes || !alsoAt?.length
+        ? folder.flush(alsoAt)
+        : Promise.reject(new HoldfastError('disk_failed', 'the disk takes its time')),
+  });
+  a.start();
+  b.start();
+  await converged([a, b], {});
+});
+afterEach(() => world.end());
+
+/** All of the same time. */
+function write(files: Readonly<Record<string, string>>): void {
+  for (const [path, text] of Object.entries(files)) {
+    writeFileSync(a.path(path), text);
+    utimesSync(a.path(path), TIME_S, TIME_S);
+  }
+}
+
+/** As it is mounted anew. */
+function swapNumbers(one: string, other: string): void {
+  const [left, right] = [one, other].map((path) => statSync(a.path(path), { bigint: true }).ino) as [bigint, bigint];
+  numbers.set(left, right).set(right, left);
+}
+
+function inState(work: (sql: ReturnType<typeof sqliteOpener.open>) => void): void {
+  const sql = sqliteOpener.open(a.statePath, { durability: 'full' });
+  try {
+    work(sql);
+  } finally {
+    sql.close();
+  }
+}
+
+test('what a power cut tore is fetched again, and nothing that has its number now is taken for it', async () => {
+  const files = { torn: 'of a person', whole: 'of another' };
+  flushes = false;
+  write(files);
+  await converged([a, b], files);
+  await a.stop();
+  flushes = true;
+  inState((sql) => {
+    sql.exec('UPDATE local SET racy = 0');
+    sql.exec(`DELETE FROM unflushed WHERE entry = (SELECT entry FROM local WHERE name = 'whole')`);
+    sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
+  });
+  swapNumbers('torn', 'whole');
+  write({ torn: 'of' });
+  a.start();
+  await converged([a, b], files);
+});
+
+for (const both of [false, true])
+  test(`of two files that changed places, ${both ? 'both' : 'one'} of them sent, and changed back in a power cut, both are there`, async () => {
+    write({ one: 'first', other: 'second' });
+    await converged([a, b], { one: 'first', other: 'second' });
+    flushes = false;
+    await sent(a, () => write({ one: 'second', ...(both && { other: 'first' }) }));
+    await a.stop();
+    flushes = true;
+    write({ one: 'first', other: 'second' });
+    // Before the client runs again.
+    if (both) writeFileSync(a.path('other'), 'third');
+    inState((sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+    swapNumbers('one', 'other');
+    a.start();
+    await converged([a, b]);
+    const { one, other, ...copies } = b.tree();
+    assert.deepEqual([one, other], ['second', both ? 'third' : 'second']);
+    assert.deepEqual(Object.values(copies), ['first']);
+  });
+
+test('folders that look alike are not taken for each other by their numbers', async () => {
+  mkdirSync(a.path('one'));
+  mkdirSync(a.path('two'));
+  write({ 'one/file': 'in one', 'two/file': 'in two' });
+  const tree = { one: '/', 'one/file': 'in one', two: '/', 'two/file': 'in two' };
+  await converged([a, b], tree);
+  await a.stop();
+  const head = headSeq(b);
+  swapNumbers('one', 'two');
+  swapNumbers('one/file', 'two/file');
+  a.start();
+  await converged([a, b], tree);
+  writeFileSync(a.path('last'), 'last');
+  await converged([a, b], { ...tree, last: 'last' });
+  assert.equal(headSeq(b), head + 1);
+});
