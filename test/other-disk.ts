@@ -4,23 +4,30 @@ import { rmSync, truncateSync, writeFileSync } from 'node:fs';
 
 const IMAGE_BYTES = 64 * 1024 * 1024;
 
+type OtherDisk = {
+  readonly make: (device: string) => void;
+  readonly mount: (device: string, folder: string) => void;
+};
+
+const exfat = (masks: string): OtherDisk => ({
+  make: (device) => void run('mkfs.exfat', device),
+  mount: (device, folder) => void run('mount.exfat-fuse', '-o', masks, device, folder),
+});
+
 export const otherDisks = {
-  /** Letter case is kept and does not count; an inode has a number for each spelling; no hard links, no symlinks, no execute bit. */
-  exfat: (device: string, folder: string) => {
-    run('mkfs.exfat', device);
-    run('mount.exfat-fuse', '-o', 'fmask=0133', device, folder);
-  },
+  /**
+   * Letter case is kept and does not count; an inode has a number for each spelling, and another after the next mount; no births, no hard links, no symlinks,
+   * no execute bit.
+   */
+  exfat: exfat('fmask=0133'),
   /** The same as a desktop mounts it: every file is executable. */
-  exfatExec: (device: string, folder: string) => {
-    run('mkfs.exfat', device);
-    run('mount.exfat-fuse', '-o', 'fmask=0022', device, folder);
-  },
+  exfatExec: exfat('fmask=0022'),
   /** Shows every name in lower case, whatever it was given. */
-  ntfs: (device: string, folder: string) => {
-    run('mkntfs', '-F', '-Q', '-q', device);
-    run('lowntfs-3g', '-o', 'ignore_case,windows_names,fmask=0133', device, folder);
+  ntfs: {
+    make: (device) => void run('mkntfs', '-F', '-Q', '-q', device),
+    mount: (device, folder) => void run('lowntfs-3g', '-o', 'ignore_case,windows_names,fmask=0133', device, folder),
   },
-} as const;
+} as const satisfies Record<string, OtherDisk>;
 
 /** Mounts an empty one. Call what it answers with when nobody works in it any more. */
 export function mountOther(kind: keyof typeof otherDisks, folder: string): () => void {
@@ -33,7 +40,8 @@ export function mountOther(kind: keyof typeof otherDisks, folder: string): () =>
     rmSync(image);
   };
   try {
-    otherDisks[kind](device, folder);
+    otherDisks[kind].make(device);
+    otherDisks[kind].mount(device, folder);
   } catch (error) {
     detach();
     throw error;
@@ -43,6 +51,13 @@ export function mountOther(kind: keyof typeof otherDisks, folder: string): () =>
     run('umount', '--lazy', folder);
     detach();
   };
+}
+
+/** As after it was pulled out and put in again. Nobody may work in it. */
+export function mountAnew(kind: keyof typeof otherDisks, folder: string): void {
+  const device = run('findmnt', '-no', 'SOURCE', folder).trim();
+  run('umount', folder);
+  otherDisks[kind].mount(device, folder);
 }
 
 function run(command: string, ...args: readonly string[]): string {

@@ -4,6 +4,8 @@ import { mkdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, test } from 'node:test';
 import { HoldfastError } from '#core/errors.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
+import { mountAnew, mountOther } from '../other-disk.ts';
+import { lacksRoot } from '../privilege.ts';
 import { countingAnew } from './simulated-disk.ts';
 import { headSeq, sent } from './sync-state.ts';
 import { converged, SyncWorld, type Device } from './sync-world.ts';
@@ -111,4 +113,40 @@ test('folders that look alike are not taken for each other by their numbers', as
   writeFileSync(a.path('last'), 'last');
   await converged([a, b], { ...tree, last: 'last' });
   assert.equal(headSeq(b), head + 1);
+});
+
+test('a disk of exFAT that was mounted anew, and looked through in another order, has nothing to send', async (context) => {
+  if (lacksRoot(context, 'mounting a disk of exFAT')) return;
+  let unmount = () => {};
+  const stick = await world.device('stick', (folder) => {
+    unmount = mountOther('exfat', folder);
+  });
+  const numberOf = (path: string) => statSync(stick.path(path)).ino;
+  const lookThrough = (...paths: string[]) => {
+    mountAnew('exfat', stick.folder);
+    return new Map(paths.map((path) => [path, numberOf(path)]));
+  };
+  try {
+    for (const name of ['one', 'two']) mkdirSync(a.path(name));
+    write({ 'one/file': 'in one', 'two/file': 'in two' });
+    const tree = { one: '/', 'one/file': 'in one', two: '/', 'two/file': 'in two' };
+    stick.start();
+    await converged([a, b, stick], tree);
+    await stick.stop();
+    const before = lookThrough('one', 'two', 'one/file', 'two/file');
+    stick.start();
+    await converged([a, b, stick], tree);
+    await stick.stop();
+    const head = headSeq(b);
+    const now = lookThrough('two', 'one', 'two/file', 'one/file');
+    assert.equal(now.get('one/file'), before.get('two/file'), 'the disk is one of those');
+    stick.start();
+    await converged([a, b, stick], tree);
+    await sent(stick, () => writeFileSync(stick.path('last'), 'last'));
+    await converged([a, b, stick], { ...tree, last: 'last' });
+    assert.equal(headSeq(b), head + 1);
+  } finally {
+    // Before the world goes with all its files; lazily, for the device may still run.
+    unmount();
+  }
 });
