@@ -40,6 +40,9 @@ function useOther({ state, trees, dirty }: Device, names: DiskProfile): void {
 
 /** What the disk refused, and not by its profile: nobody knows whether it still does. Call inside a transaction. */
 export function tryAgain({ state, trees, dirty }: Pick<Device, 'state' | 'trees' | 'dirty'>): void {
+  // What stayed where it was on this disk, because the place where others have it was refused.
+  const apart = `SELECT r.entry, r.kind FROM remote r JOIN local l ON l.entry = r.entry WHERE l.parent <> r.parent OR l.name <> r.name`;
+  for (const row of state.sql.prepare(apart).all()) dirty.add(row['entry'] as EntryId, row['kind'] as EntryKind);
   for (const entry of impossible(state, trees)) {
     const remote = trees.remote(entry);
     if (!remote || trees.refuses(remote.parent, remote.name)) continue;

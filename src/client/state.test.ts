@@ -224,6 +224,19 @@ test('what this disk refused once is tried again with all in it', () => {
   state.close();
 });
 
+test('what stayed where it was, because this disk refused the place where others have it, is tried again', () => {
+  const state = openState(sqliteOpener, fresh());
+  const trees = new Trees(state);
+  const dirty = new Dirty(state);
+  const made = folderAt(id('a'), ROOT_ENTRY);
+  trees.putSynced(made);
+  trees.putRemote({ ...made, name: 'elsewhere' });
+  local(trees, id('a'), ROOT_ENTRY, 'a', 'folder');
+  tryAgain({ state, trees, dirty });
+  assert.deepEqual([...dirty.take(10).keys()], [id('a')]);
+  state.close();
+});
+
 test('a folder that would lie in itself is told from one that would not', () => {
   const state = openState(sqliteOpener, fresh());
   const trees = new Trees(state);
