@@ -219,7 +219,8 @@ test('what this disk refused once is tried again with all in it', () => {
     else local(trees, id(entry), ROOT_ENTRY, entry, 'folder');
   }
   tryAgain({ state, trees, dirty });
-  assert.deepEqual([...dirty.take(10).keys()].sort(), [id('a'), id('b')]);
+  // What is here, and elsewhere than others have it, too.
+  assert.deepEqual([...dirty.take(10).keys()].sort(), [id('a'), id('b'), id('c')]);
   assert.deepEqual([trees.synced(id('a')), trees.synced(id('b'))], [null, null]);
   state.close();
 });
