@@ -175,8 +175,7 @@ async function verdictOn(device: Device, one: Known, there: ListedEntry, stats: 
     // An earlier comparison left it as that, and it was not read since.
     if (local?.contentId === null && isAsItWas(parseStat(local.stat), stat)) return local.racy ? 'either' : 'kept';
     // Of two files that changed places, by whichever of them was sent.
-    if (!tellsByNumber(stat))
-      return [agreed, content].some((one) => isAnothers(device, entry, one)) ? 'either' : 'lost';
+    if (!tellsByNumber(stat)) return [agreed, content].some((one) => trees.isAnothers(entry, one)) ? 'either' : 'lost';
     return (await isRenamedBack(device, entry, rows, agreed, stat)) ? 'kept' : 'lost';
   }
   if (isWholeOther(device, entry, stat, content)) return 'kept';
@@ -186,10 +185,11 @@ async function verdictOn(device: Device, one: Known, there: ListedEntry, stats: 
   // A power cut may keep what was appended and lose its time; it makes no file longer by itself.
   const mayBeIt = (was: Stat) => !tellsByNumber(was, stat) || inodeText(was) === inodeText(stat);
   if (!asItWas.some((was) => mayBeIt(was) && stat.size <= was.size)) return 'kept';
+  if (tickMs(stat) < COARSE_TICK_MS) return 'lost';
+  // Of the same tick it may be any other file, put here by a person or by the power.
+  if (!tellsByNumber(stat)) return stat.size > 0 ? 'either' : 'lost';
   // What tears files empties or shortens them, mostly: of another size it is no edit that the tick hid.
-  const seen = local && parseStat(local.stat);
-  const isUnsure = seen && local.racy && isAsItWas(seen, stat) && tickMs(seen) >= COARSE_TICK_MS;
-  return isUnsure ? 'either' : 'lost';
+  return local?.racy && isAsItWas(parseStat(local.stat), stat) ? 'either' : 'lost';
 }
 
 /** It leads to where this one led before both sides agreed on another target, and was made no later: who makes it anew by hand makes it later. */
@@ -250,17 +250,10 @@ function cameByRenaming(file: Stat, elsewhere: Stat): boolean {
  * By the local tree another's very file, with the bytes that both sides agreed on: a person put it here, and it may stand nowhere else. The scan sees a move.
  * Where numbers tell nothing its bytes do.
  */
-function isWholeOther(device: Device, entry: EntryId, found: Stat, content: ContentId): boolean {
-  const { trees } = device;
+function isWholeOther({ trees }: Device, entry: EntryId, found: Stat, content: ContentId): boolean {
   if (found.links !== 1) return false;
-  if (!tellsByNumber(found)) return isAnothers(device, entry, content);
+  if (!tellsByNumber(found)) return trees.isAnothers(entry, content);
   return othersOf(trees, entry, found).some((row) => trees.synced(row.entry)?.contentId === content);
-}
-
-/** Both sides agreed on these bytes for another one. Of no bytes at all that says nothing. */
-function isAnothers({ state }: Device, entry: EntryId, content: ContentId): boolean {
-  const others = state.sql.prepare('SELECT 1 FROM synced WHERE content = ? AND entry <> ? AND size > 0 LIMIT 1');
-  return others.get(content, entry) !== undefined;
 }
 
 /** Without a base it is not a deletion, but something that is not here yet; with all that was below it. What is still there is united with what comes. */

@@ -134,7 +134,10 @@ async function judgeBatch(device: Device, batch: readonly Suspect[], ranOn: bool
     const whole = content === placing.text;
     if (!timed && !whole) continue;
     if (whole && (await takePlaced(device, placing, stat))) continue;
-    const torn = !whole && !ranOn && content !== 'unreadable' && !mayBeAnEdit(trees, placing, stat);
+    // What another one's bytes are is not torn: a person put it here.
+    const isSomebodys =
+      content === 'unreadable' || trees.isAnothers(placing.entry, content) || mayBeAnEdit(trees, placing, stat);
+    const torn = !whole && !ranOn && !isSomebodys;
     if (whole || torn) await folder.apply([{ kind: 'remove', path: placing.path, expect: stat }], keys());
     state.transaction(() => {
       // Without a base it is not a deletion, but a file that is not here yet; and what lies there one that is united with it.
@@ -152,11 +155,15 @@ async function judgeBatch(device: Device, batch: readonly Suspect[], ranOn: bool
   }
 }
 
-/** In the tick of its own time, where that is one of a second or two and the file was placed in it. What tears files makes most of them shorter. */
+/**
+ * In the tick of its own time, where that is one of a second or two and the file was placed in it. What tears files makes most of them shorter; on a disk
+ * without births it may be any other file.
+ */
 function mayBeAnEdit(trees: Trees, { entry, text }: Placing, stat: Stat): boolean {
+  if (tickMs(stat) < COARSE_TICK_MS || !isRacyPlaced(stat)) return false;
+  if (stat.birthNs === 0n) return stat.size > 0;
   const placed = trees.remote(entry)?.content;
-  const isAsLong = placed?.contentId === text && placed.size === stat.size;
-  return isAsLong && tickMs(stat) >= COARSE_TICK_MS && isRacyPlaced(stat);
+  return placed?.contentId === text && placed.size === stat.size;
 }
 
 function placingOf(row: Readonly<Record<string, unknown>>): Placing {

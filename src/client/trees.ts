@@ -159,6 +159,11 @@ export class Trees implements TreesView {
     return this.#sql.localByInode.all(inode).map(localOf);
   }
 
+  /** Both sides agreed on these bytes for another one. Of no bytes at all that says nothing. */
+  isAnothers(entry: EntryId, content: ContentId): boolean {
+    return this.#sql.anothers.get(content, entry) !== undefined;
+  }
+
   /** Path on the disk by the local tree, '' for the root; null where an ancestor is not in it. */
   localPath(entry: EntryId): string | null {
     if (entry === ROOT_ENTRY) return '';
@@ -433,6 +438,7 @@ function statements({ sql }: State) {
     localAt: sql.prepare(
       'SELECT * FROM local WHERE parent = ? AND spot = ? AND slot IS NULL ORDER BY coalesce(alias, name) = ? DESC LIMIT 1',
     ),
+    anothers: sql.prepare('SELECT 1 FROM synced WHERE content = ? AND entry <> ? AND size > 0 LIMIT 1'),
     forgetNumbers: sql.prepare(`UPDATE local SET inode = ''`),
     localAfter: sql.prepare('SELECT * FROM local WHERE entry > ? ORDER BY entry LIMIT 1000'),
     setLocalSpot: sql.prepare('UPDATE local SET spot = ?, awaits = ? WHERE entry = ?'),

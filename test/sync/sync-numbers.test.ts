@@ -1,6 +1,6 @@
 /** Disks that keep no births, and give things other numbers each time that they are mounted: one gets the number that another had. */
 import assert from 'node:assert/strict';
-import { mkdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, test } from 'node:test';
 import { HoldfastError } from '#core/errors.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
@@ -73,9 +73,40 @@ test('what a power cut tore is fetched again, and nothing that has its number no
     sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
   });
   swapNumbers('torn', 'whole');
-  write({ torn: 'of' });
+  write({ torn: '' });
   a.start();
   await converged([a, b], files);
+});
+
+test('what is there under the time of what was sent may be another file, unless it is empty, and is kept', async () => {
+  write({ one: 'first' });
+  await converged([a, b], { one: 'first' });
+  flushes = false;
+  await sent(a, () => write({ one: 'second' }));
+  await a.stop();
+  flushes = true;
+  write({ one: 'new' });
+  inState((sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+  a.start();
+  await converged([a, b]);
+  const { one, ...copies } = b.tree();
+  assert.equal(one, 'second');
+  assert.deepEqual(Object.values(copies), ['new']);
+});
+
+test('what a person put over a file that was just placed is not torn where it has the bytes of another', async () => {
+  write({ here: 'as placed', other: 'of another' });
+  await converged([a, b], { here: 'as placed', other: 'of another' });
+  await a.stop();
+  inState((sql) => {
+    sql.exec('DELETE FROM unflushed');
+    sql.exec(`INSERT INTO placing SELECT name, entry, content, mtime_us, name FROM remote WHERE name = 'here'`);
+    sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
+  });
+  renameSync(a.path('other'), a.path('here'));
+  a.start();
+  await converged([a, b]);
+  assert.deepEqual(Object.values(b.tree()).sort(), ['as placed', 'of another']);
 });
 
 for (const both of [false, true])
