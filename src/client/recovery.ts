@@ -92,7 +92,11 @@ async function checkPlaced(device: Device, ranOn: boolean): Promise<void> {
     const bare: { readonly placing: Placing; readonly stat: Stat }[] = [];
     for (const [index, placing] of some.entries()) {
       const found = seen[index] ?? null;
-      if (found === null || 'kind' in found) continue;
+      if (found === null) continue;
+      if ('kind' in found) {
+        if (device.trees.remote(placing.entry)?.kind === 'file') fetchBeside(device, placing);
+        continue;
+      }
       const { stat, target } = found;
       const timed = mayBeTime(stat, placing.mtimeUs);
       if (stat.kind === 'file' && (timed || !ranOn)) suspects.push({ placing, stat, timed });
@@ -126,7 +130,7 @@ async function judgeSuspects(device: Device, suspects: readonly Suspect[], ranOn
 }
 
 async function judgeBatch(device: Device, batch: readonly Suspect[], ranOn: boolean): Promise<void> {
-  const { folder, keys, state, trees, dirty } = device;
+  const { folder, keys, trees } = device;
   await folder.flush(batch.map(({ placing }) => placing.path));
   for (const { placing, stat, timed } of batch) {
     const content = await contentOf(device, placing.path, stat);
@@ -139,20 +143,28 @@ async function judgeBatch(device: Device, batch: readonly Suspect[], ranOn: bool
       content === 'unreadable' || trees.isAnothers(placing.entry, content) || mayBeAnEdit(trees, placing, stat);
     const torn = !whole && !ranOn && !isSomebodys;
     if (whole || torn) await folder.apply([{ kind: 'remove', path: placing.path, expect: stat }], keys());
-    state.transaction(() => {
-      // Without a base it is not a deletion, but a file that is not here yet; and what lies there one that is united with it.
-      const row = trees.local(placing.entry);
-      if (row) trees.dropLocal(row);
-      trees.dropSynced(placing.entry);
-      dirty.add(placing.entry, 'file');
-    });
-    const { path } = placing;
-    if (torn) device.log.warn('a file had not reached the disk whole; it is fetched again', { path });
-    else if (!whole)
-      device.log.warn('a file may not have reached the disk whole; it is fetched again, and what is there is kept', {
-        path,
-      });
+    if (torn) device.log.warn('a file had not reached the disk whole; it is fetched again', { path: placing.path });
+    if (whole || torn) forgetPlaced(device, placing);
+    else fetchBeside(device, placing);
   }
+}
+
+/** Nobody knows what is there, or whose it is. */
+function fetchBeside(device: Device, placing: Placing): void {
+  forgetPlaced(device, placing);
+  device.log.warn('a file may not have reached the disk whole; it is fetched again, and what is there is kept', {
+    path: placing.path,
+  });
+}
+
+/** Without a base it is not a deletion, but a file that is not here yet; and what lies there one that is united with it. */
+function forgetPlaced({ state, trees, dirty }: Device, { entry }: Placing): void {
+  state.transaction(() => {
+    const row = trees.local(entry);
+    if (row) trees.dropLocal(row);
+    trees.dropSynced(entry);
+    dirty.add(entry, 'file');
+  });
 }
 
 /**

@@ -145,16 +145,19 @@ async function leavesInPlaced(left: Readonly<Record<string, string>>): Promise<v
   await converged([a, b]);
 }
 
-test('what was placed and recorded, and cannot be read after a power cut, is fetched again, and what is there kept beside it', async () => {
-  let failures = 1;
-  cannotRead(b, () => b.tree()['file'] === 'torn here' && failures-- > 0);
-  await leavesInPlaced({ file: 'torn here' });
-  flushesAgain(b);
-  const { file, ...copies } = a.tree();
-  assert.equal(file, 'as placed');
-  assert.deepEqual(Object.values(copies), ['torn here']);
-  assert.ok(failures < 1);
-});
+for (const what of ['read', 'looked at'] as const)
+  test(`what was placed and recorded, and cannot be ${what} after a power cut, is fetched again, and what is there kept beside it`, async () => {
+    let failures = 1;
+    const fails = () => b.tree()['file'] === 'torn here' && failures-- > 0;
+    if (what === 'read') cannotRead(b, fails);
+    else cannotLook(b, fails);
+    await leavesInPlaced({ file: 'torn here' });
+    flushesAgain(b);
+    const { file, ...copies } = a.tree();
+    assert.equal(file, 'as placed');
+    assert.deepEqual(Object.values(copies), ['torn here']);
+    assert.ok(failures < 1);
+  });
 
 test('on a disk of coarse times what is as long as what was placed in that tick may be an edit after a power cut, and is kept beside it', async () => {
   b.asFolder = stampingCoarsely;
@@ -406,6 +409,13 @@ function cannotRead(device: Device, fails: () => boolean): void {
   device.asFolder = (folder) => ({
     ...folder,
     seal: async (files, keys) => (fails() ? files.map(() => DISK_FAILED) : await folder.seal(files, keys)),
+  });
+}
+
+function cannotLook(device: Device, fails: () => boolean): void {
+  device.asFolder = (folder) => ({
+    ...folder,
+    look: async (paths) => (fails() ? paths.map(() => DISK_FAILED) : await folder.look(paths)),
   });
 }
 
