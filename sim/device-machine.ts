@@ -404,10 +404,17 @@ export class DeviceMachine extends Machine {
     });
   }
 
+  /** Also of what the device has parked: that is people's. */
   #texts(): Set<string> {
+    const { programs } = this;
     const texts = new Set<string>();
     try {
-      for (const node of this.programs.tree().values()) if (node.kind === 'file') texts.add(node.text);
+      const tmp = '.holdfast/tmp';
+      const names = programs.kindAt(tmp) === 'folder' ? programs.files.readdir(programs.at(tmp)) : [];
+      const parked = names.filter((name) => name.startsWith('parked-')).map((name) => `${tmp}/${name}`);
+      for (const path of parked) if (programs.kindAt(path) === 'file') texts.add(programs.read(path));
+      for (const folder of ['', ...parked.filter((path) => programs.kindAt(path) === 'folder')])
+        for (const node of programs.tree(folder).values()) if (node.kind === 'file') texts.add(node.text);
     } catch (error) {
       if (!isErrno(error)) throw error;
     }

@@ -42,6 +42,7 @@ test('a reused inode is no rename', () => {
   const reused = { ...file, birthNs: 5n, size: 11, mtimeNs: 6n };
   assert.equal(isSameThing(known, reused), false);
   assert.equal(isSameThing(known, { ...reused, size: file.size }), false);
+  assert.equal(isSameThing(known, { ...file, birthNs: 5n }), false, 'of the same size, and given the same time');
   assert.equal(isSameThing(known, { ...file, ctimeNs: 9n }), true);
   assert.equal(isSameThing(known, { ...file, mtimeNs: 9n, size: 1 }), true, 'renamed and edited: born together');
   assert.equal(isSameThing({ kind: 'file', stat: statText({ ...file, birthNs: 0n }) }, { ...file, birthNs: 0n }), true);

@@ -6,16 +6,14 @@ import { inodeText, parseStat } from './stat-text.ts';
 export type Known = { readonly kind: string; readonly stat: string };
 
 /**
- * Same kind, device and inode are the caller's to have checked. A file: the same birth, or the same size and time. A folder: the same
- * birth; null where only its children can tell (a file system without births). Another birth is another folder, whatever is in it: who deletes
- * a tree and makes it anew gets the same inodes in another order.
+ * Same kind, device and inode are the caller's to have checked. By its birth: another birth is another thing, whatever is in it and whatever time it was
+ * given. Who deletes a tree and unpacks the next one gets the same inodes in another order, with the times of the archive. On a file system without births a
+ * file by its size and time, and null for a folder: only its children can tell.
  */
 export function isSameThing(known: Known, now: Stat): boolean | null {
   const before = parseStat(known.stat);
-  const sameBirth = before.birthNs !== 0n && before.birthNs === now.birthNs;
-  if (known.kind === 'folder') return before.birthNs === 0n || now.birthNs === 0n ? null : sameBirth;
-  if (known.kind === 'symlink') return before.size === now.size && before.mtimeNs === now.mtimeNs;
-  return sameBirth || (before.size === now.size && before.mtimeNs === now.mtimeNs);
+  if (before.birthNs !== 0n && now.birthNs !== 0n) return before.birthNs === now.birthNs;
+  return known.kind === 'folder' ? null : before.size === now.size && before.mtimeNs === now.mtimeNs;
 }
 
 /** A thing in a folder, as it was, by its name there. */

@@ -14,6 +14,7 @@ import {
   statSync,
   symlinkSync,
   unlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { after, before, beforeEach, test } from 'node:test';
@@ -454,3 +455,26 @@ test('what is parked when the client ends comes back, though its folder is not t
   a.start();
   await converged([a, b], { m: '/', 'm/x': 'x', p: '/', 'p/q': '/', 'p/q/f': 'f', 'p/q/new': 'new' });
 });
+
+for (const state of ['runs', 'does not run'] as const)
+  test(`what got the inode, the size and the time of a deleted file while the device ${state} is another file`, async () => {
+    const write = (name: string, text: string) => {
+      writeFileSync(a.path(name), text);
+      utimesSync(a.path(name), 1_700_000_000, 1_700_000_000);
+    };
+    write('old', 'as it was');
+    await converged([a, b], { old: 'as it was' });
+    if (state === 'does not run') await a.stop();
+    const { ino } = statSync(a.path('old'));
+    unlinkSync(a.path('old'));
+    // Disks differ in when they use a number again; ext4 mostly does at once.
+    for (let left = 20; left > 0; left--) {
+      write(`new-${left}`, 'other one');
+      if (statSync(a.path(`new-${left}`)).ino === ino) break;
+    }
+    if (state === 'does not run') a.start();
+    await converged([a, b]);
+    const texts = Object.values(b.tree());
+    assert.ok(texts.length > 0);
+    assert.deepEqual(new Set(texts), new Set(['other one']));
+  });
