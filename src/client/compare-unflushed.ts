@@ -185,11 +185,12 @@ async function verdictOn(device: Device, one: Known, there: ListedEntry, stats: 
   // A power cut may keep what was appended and lose its time; it makes no file longer by itself.
   const mayBeIt = (was: Stat) => !tellsByNumber(was, stat) || inodeText(was) === inodeText(stat);
   if (!asItWas.some((was) => mayBeIt(was) && stat.size <= was.size)) return 'kept';
-  if (tickMs(stat) < COARSE_TICK_MS) return 'lost';
   // Of the same tick it may be any other file, put here by a person or by the power.
-  if (!tellsByNumber(stat)) return stat.size > 0 ? 'either' : 'lost';
+  if (!tellsByNumber(stat) && tickMs(stat) >= COARSE_TICK_MS) return stat.size > 0 ? 'either' : 'lost';
   // What tears files empties or shortens them, mostly: of another size it is no edit that the tick hid.
-  return local?.racy && isAsItWas(parseStat(local.stat), stat) ? 'either' : 'lost';
+  const seen = local && parseStat(local.stat);
+  const isUnsure = seen && local.racy && isAsItWas(seen, stat) && tickMs(seen) >= COARSE_TICK_MS;
+  return isUnsure ? 'either' : 'lost';
 }
 
 /** It leads to where this one led before both sides agreed on another target, and was made no later: who makes it anew by hand makes it later. */
