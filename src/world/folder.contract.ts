@@ -612,6 +612,28 @@ export function folderContract(name: string, make: () => FolderUnderTest): void 
         assert.equal(tmpNames().length, 1, 'what is parked');
       });
 
+      test('nothing is made in a folder that stands where one was to be made before it', async () => {
+        under.other.makeFolder('root/x');
+        under.other.makeFolder('root/x/deep');
+        const file = await sealedBytes('new');
+        const outcomes = await folder.apply(
+          [
+            { kind: 'make_folder', path: 'x' },
+            { kind: 'make_folder', path: 'x/deep' },
+            place('x/new', null, file),
+            place('x/deep/new', null, file),
+            place('new', null, file),
+          ],
+          keys,
+        );
+        assert.deepEqual(
+          outcomes.map((outcome) => ('within' in outcome ? 'within' : outcome.kind)),
+          ['stale', 'within', 'within', 'within', 'done'],
+        );
+        assert.deepEqual([await namesIn('x'), await namesIn('x/deep')], [['deep'], []]);
+        assert.deepEqual(tmpNames(), []);
+      });
+
       test('a folder is the one that was meant wherever it came from, and whatever is in it by now', async () => {
         under.other.makeFolder('root/x');
         const within = await statAt('x');

@@ -35,6 +35,8 @@ export class Applying {
   readonly #moving: Moving;
   /** Folders that this batch made, by their paths. */
   readonly #made = new Map<string, Stat>();
+  /** Folders that it could not make: whatever stands there is another. */
+  readonly #notMade = new Set<string>();
 
   constructor(grip: Grip, opener: Opener, unflushed: Unflushed, names: OwnNames, staged: StagedFiles) {
     this.#fs = grip.fs;
@@ -48,6 +50,12 @@ export class Applying {
 
   apply(step: FolderStep): StepOutcome {
     const path = step.kind === 'move' || step.kind === 'link' ? step.to : step.path;
+    const outcome = this.#try(step, path);
+    if (step.kind === 'make_folder' && outcome.kind !== 'done') this.#notMade.add(path);
+    return outcome;
+  }
+
+  #try(step: FolderStep, path: string): StepOutcome {
     try {
       this.#grip.trim();
       return this.#isWithin(path, step) ? this.#apply(step) : STALE_WITHIN;
@@ -86,7 +94,8 @@ export class Applying {
   #isWithin(path: string, step: FolderStep): boolean {
     const above = path.slice(0, Math.max(0, path.lastIndexOf('/')));
     const meant = ('within' in step ? step.within : undefined) ?? this.#made.get(above);
-    return meant === undefined || this.#grip.directory(above)?.is(meant) === true;
+    if (meant === undefined) return !this.#notMade.has(above);
+    return this.#grip.directory(above)?.is(meant) === true;
   }
 
   #make(path: string, make: (at: string) => void): StepOutcome {
