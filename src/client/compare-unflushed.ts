@@ -5,7 +5,7 @@ import { contentOf } from './content-on-disk.ts';
 import type { Device } from './device.ts';
 import { forgetLocal } from './gone.ts';
 import type { LocalRow } from './rows.ts';
-import { COARSE_TICK_MS, inodeText, isUnmoved, mayBeTime, mtimeUsOf, parseStat, tickMs } from './stat-text.ts';
+import { inodeText, isCoarse, isUnmoved, keepsBirths, mayBeTime, mtimeUsOf, parseStat } from './stat-text.ts';
 import type { Trees } from './trees.ts';
 import type { Unflushed } from './unflushed-files.ts';
 
@@ -80,18 +80,13 @@ function isItsFile(found: ListedEntry | null, rows: readonly Unflushed[]): boole
 }
 
 /**
- * A number alone proves nothing: what was deleted comes back with it where the power took both the deletion and what was made with its number. On a disk without
- * births it says nothing at all by now.
+ * A number alone proves nothing: what was deleted comes back with it where the power took both the deletion and what was made with its number. FAT and
+ * exFAT, which keep no births, count anew when they are mounted, in the order of looking up: there it says nothing at all by now.
  */
 function isSameFile(before: Stat, now: Stat): boolean {
   if (before.kind !== now.kind) return false;
-  if (tellsByNumber(before, now)) return inodeText(before) === inodeText(now) && before.birthNs === now.birthNs;
+  if (keepsBirths(before, now)) return inodeText(before) === inodeText(now) && before.birthNs === now.birthNs;
   return before.kind === 'folder' || before.mtimeNs === now.mtimeNs;
-}
-
-/** FAT and exFAT, which keep no births, count anew when they are mounted, in the order of looking up: one thing gets the number that another had. */
-function tellsByNumber(...stats: readonly Stat[]): boolean {
-  return stats.every(({ birthNs }) => birthNs !== 0n);
 }
 
 /** Nothing that was seen of it says that it was written to since, or is another. */
@@ -123,7 +118,7 @@ async function findElsewhere({ folder, trees, signal }: Device, absent: readonly
   for (const one of absent)
     for (const { stat } of one.rows) {
       const known = stat === null ? null : parseStat(stat);
-      const inode = known && tellsByNumber(known) ? inodeText(known) : null;
+      const inode = known && keepsBirths(known) ? inodeText(known) : null;
       if (inode !== null && trees.localByInode(inode).every((row) => row.entry === one.entry)) wanted.set(inode, one);
     }
   const found = new Map<EntryId, { readonly path: string; readonly there: ListedEntry }>();
@@ -175,7 +170,7 @@ async function verdictOn(device: Device, one: Known, there: ListedEntry, stats: 
     // An earlier comparison left it as that, and it was not read since.
     if (local?.contentId === null && isAsItWas(parseStat(local.stat), stat)) return local.racy ? 'either' : 'kept';
     // Of two files that changed places, by whichever of them was sent.
-    if (!tellsByNumber(stat)) return [agreed, content].some((one) => trees.isAnothers(entry, one)) ? 'either' : 'lost';
+    if (!keepsBirths(stat)) return [agreed, content].some((one) => trees.isAnothers(entry, one)) ? 'either' : 'lost';
     return (await isRenamedBack(device, entry, rows, agreed, stat)) ? 'kept' : 'lost';
   }
   if (isWholeOther(device, entry, stat, content)) return 'kept';
@@ -183,13 +178,13 @@ async function verdictOn(device: Device, one: Known, there: ListedEntry, stats: 
   const others = stats.filter((was) => mtimeUsOf(was) === mtimeUsOf(stat));
   const asItWas = local ? [parseStat(local.stat), ...others] : others;
   // A power cut may keep what was appended and lose its time; it makes no file longer by itself.
-  const mayBeIt = (was: Stat) => !tellsByNumber(was, stat) || inodeText(was) === inodeText(stat);
+  const mayBeIt = (was: Stat) => !keepsBirths(was, stat) || inodeText(was) === inodeText(stat);
   if (!asItWas.some((was) => mayBeIt(was) && stat.size <= was.size)) return 'kept';
   // Of the same tick it may be any other file, put here by a person or by the power.
-  if (!tellsByNumber(stat) && tickMs(stat) >= COARSE_TICK_MS) return stat.size > 0 ? 'either' : 'lost';
+  if (!keepsBirths(stat) && isCoarse(stat)) return stat.size > 0 ? 'either' : 'lost';
   // What tears files empties or shortens them, mostly: of another size it is no edit that the tick hid.
   const seen = local && parseStat(local.stat);
-  const isUnsure = seen && local.racy && isAsItWas(seen, stat) && tickMs(seen) >= COARSE_TICK_MS;
+  const isUnsure = seen && local.racy && isAsItWas(seen, stat) && isCoarse(seen);
   return isUnsure ? 'either' : 'lost';
 }
 
@@ -253,7 +248,7 @@ function cameByRenaming(file: Stat, elsewhere: Stat): boolean {
  */
 function isWholeOther({ trees }: Device, entry: EntryId, found: Stat, content: ContentId): boolean {
   if (found.links !== 1) return false;
-  if (!tellsByNumber(found)) return trees.isAnothers(entry, content);
+  if (!keepsBirths(found)) return trees.isAnothers(entry, content);
   return othersOf(trees, entry, found).some((row) => trees.synced(row.entry)?.contentId === content);
 }
 

@@ -2,9 +2,11 @@
  * One loop of bounded turns: settle what is unknown, take what the server told, look at the disk, plan what is dirty, carry it out; and
  * sleep when nothing of this is to be done.
  */
+import { must } from '#core/assert.ts';
 import { hasCode, HoldfastError } from '#core/errors.ts';
 import type { SealKeys } from '#core/keyring.ts';
 import { holdsWithdraw } from '#protocol/holds.ts';
+import type { Stat } from '#world/folder.ts';
 import { Attachment, beginReconcile } from './attachment.ts';
 import { Commits } from './commits.ts';
 import { carryOutDecisions, type Decided } from './decisions.ts';
@@ -57,7 +59,7 @@ export class Engine {
   #rootCheckMs = 0;
   #restUntilMs = 0;
   #recovered = false;
-  #keepsBirths = false;
+  #root: Stat | null = null;
   /** No transfer is open that nobody wants any more. */
   #tidy = false;
   #scanned = false;
@@ -187,7 +189,7 @@ export class Engine {
     if (!this.#recovered) {
       // First of all: what the disk holds is compared with what both sides agreed on.
       if (this.#commits.pending) await this.#commits.settlePending();
-      await recover(this.#device, this.#keepsBirths);
+      await recover(this.#device, must(this.#root, 'its root was checked before anything else'));
       this.#recovered = true;
       this.#observer.scanAll();
     }
@@ -324,7 +326,7 @@ export class Engine {
     this.#rootCheckMs = clock.monotonicMs() + ROOT_LOOKED_AT_MS;
     if (root.kind === 'found' && root.rootId === state.meta('root_id')) {
       this.#observer.rootDev = root.stat.dev;
-      this.#keepsBirths = root.stat.birthNs !== 0n;
+      this.#root = root.stat;
       this.#checkRootMark(rootMarkOf(root.stat));
       if (this.#paused) log.info('the folder is back');
       this.#paused = null;

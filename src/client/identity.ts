@@ -1,6 +1,6 @@
 /** Whether what lies at another path now is the very thing that lay at an old one. An inode number alone proves nothing: it is reused at once. */
 import type { ListedEntry, Stat } from '#world/folder.ts';
-import { inodeText, parseStat } from './stat-text.ts';
+import { inodeText, keepsBirths, parseStat } from './stat-text.ts';
 
 /** What was known of the thing at its old path. */
 export type Known = { readonly kind: string; readonly stat: string };
@@ -12,7 +12,7 @@ export type Known = { readonly kind: string; readonly stat: string };
  */
 export function isSameThing(known: Known, now: Stat): boolean | null {
   const before = parseStat(known.stat);
-  if (before.birthNs !== 0n && now.birthNs !== 0n) return before.birthNs === now.birthNs;
+  if (keepsBirths(before, now)) return before.birthNs === now.birthNs;
   return known.kind === 'folder' ? null : before.size === now.size && before.mtimeNs === now.mtimeNs;
 }
 

@@ -6,7 +6,7 @@ import { compareUnflushed } from './compare-unflushed.ts';
 import { contentOf } from './content-on-disk.ts';
 import type { Device } from './device.ts';
 import { BATCH_PLAIN_BYTES_MAX } from './reader.ts';
-import { COARSE_TICK_MS, isRacyPlaced, mayBeTime, tickMs } from './stat-text.ts';
+import { isCoarse, isRacyPlaced, keepsBirths, mayBeTime } from './stat-text.ts';
 import { takePlaced, type Placed } from './take-placed.ts';
 import type { Trees } from './trees.ts';
 import { nameOf } from './path.ts';
@@ -18,11 +18,11 @@ type Placing = Placed & { readonly mtimeUs: number };
 /** `timed`: it says the time that it was to be given. */
 type Suspect = { readonly placing: Placing; readonly stat: Stat; readonly timed: boolean };
 
-/** `keepsBirths`: whether its disk tells when things were made. */
-export async function recover(device: Device, keepsBirths: boolean): Promise<void> {
+/** `root`: of the folder. */
+export async function recover(device: Device, root: Stat): Promise<void> {
   const { boot, state, trees } = device;
   // It may have been mounted anew. By their numbers things would be taken for others that look alike, and their bytes for known.
-  if (!keepsBirths) state.transaction(() => trees.forgetNumbers());
+  if (!keepsBirths(root)) state.transaction(() => trees.forgetNumbers());
   const ranOn = boot !== null && boot === state.meta('boot');
   await bringBackParked(device);
   // A client that was killed took nothing from the disk: what differs, somebody did.
@@ -172,8 +172,8 @@ function forgetPlaced({ state, trees, dirty }: Device, { entry }: Placing): void
  * without births it may be any other file.
  */
 function mayBeAnEdit(trees: Trees, { entry, text }: Placing, stat: Stat): boolean {
-  if (tickMs(stat) < COARSE_TICK_MS || !isRacyPlaced(stat)) return false;
-  if (stat.birthNs === 0n) return stat.size > 0;
+  if (!isCoarse(stat) || !isRacyPlaced(stat)) return false;
+  if (!keepsBirths(stat)) return stat.size > 0;
   const placed = trees.remote(entry)?.content;
   return placed?.contentId === text && placed.size === stat.size;
 }

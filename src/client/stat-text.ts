@@ -8,9 +8,6 @@ const COARSE_NS = 2_000_000_000n;
 /** After so long no stat is racy any more. */
 export const RACY_MS_MAX = Number(COARSE_NS / 1_000_000n);
 
-/** Disks that stamp by the second or two. Where ticks are of milliseconds hardly anybody writes twice in one, and the power tears what it meets. */
-export const COARSE_TICK_MS = 1000;
-
 /** Of a folder only what makes it this folder: its times change with everything that happens in it. */
 export function statText(stat: Stat): string {
   if (stat.kind === 'folder') return `folder ${stat.dev} ${stat.ino} 0 0 0 ${stat.birthNs} 0 0`;
@@ -53,9 +50,21 @@ export function tickMs(stat: Stat): number {
   return Number(windowNs(stat) / 1_000_000n);
 }
 
+/**
+ * That its disk may stamp by the second or two: nothing tells such a stamp from one of whole milliseconds, as exFAT's are. Within finer ticks hardly anybody
+ * writes twice, and the power tears what it meets.
+ */
+export function isCoarse(stat: Stat): boolean {
+  return stat.ctimeNs % 1_000_000n === 0n;
+}
+
+/** Whether the disk of these keeps when things were made; such disks keep the numbers of inodes as well. */
+export function keepsBirths(...stats: readonly Stat[]): boolean {
+  return stats.every(({ birthNs }) => birthNs !== 0n);
+}
+
 function windowNs(stat: Stat): bigint {
-  const isPrecise = stat.ctimeNs % 1_000_000n !== 0n;
-  return isPrecise ? TICK_NS : COARSE_NS;
+  return isCoarse(stat) ? COARSE_NS : TICK_NS;
 }
 
 /**

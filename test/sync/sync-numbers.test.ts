@@ -3,11 +3,10 @@ import assert from 'node:assert/strict';
 import { mkdirSync, renameSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, test } from 'node:test';
 import { HoldfastError } from '#core/errors.ts';
-import { sqliteOpener } from '#world/real/sql.ts';
 import { mountAnew, mountOther } from '../other-disk.ts';
 import { lacksRoot } from '../privilege.ts';
 import { countingAnew } from './simulated-disk.ts';
-import { headSeq, sent } from './sync-state.ts';
+import { changeState, headSeq, sent } from './sync-state.ts';
 import { converged, SyncWorld, type Device } from './sync-world.ts';
 
 const TIME_S = 1_700_000_000;
@@ -51,15 +50,6 @@ function swapNumbers(one: string, other: string): void {
   numbers.set(left, right).set(right, left);
 }
 
-function inState(work: (sql: ReturnType<typeof sqliteOpener.open>) => void): void {
-  const sql = sqliteOpener.open(a.statePath, { durability: 'full' });
-  try {
-    work(sql);
-  } finally {
-    sql.close();
-  }
-}
-
 test('what a power cut tore is fetched again, and nothing that has its number now is taken for it', async () => {
   const files = { torn: 'of a person', whole: 'of another' };
   flushes = false;
@@ -67,7 +57,7 @@ test('what a power cut tore is fetched again, and nothing that has its number no
   await converged([a, b], files);
   await a.stop();
   flushes = true;
-  inState((sql) => {
+  changeState(a, (sql) => {
     sql.exec('UPDATE local SET racy = 0');
     sql.exec(`DELETE FROM unflushed WHERE entry = (SELECT entry FROM local WHERE name = 'whole')`);
     sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
@@ -86,7 +76,7 @@ test('what is there under the time of what was sent may be another file, unless 
   await a.stop();
   flushes = true;
   write({ one: 'new' });
-  inState((sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+  changeState(a, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
   a.start();
   await converged([a, b]);
   const { one, ...copies } = b.tree();
@@ -98,7 +88,7 @@ test('what a person put over a file that was just placed is not torn where it ha
   write({ here: 'as placed', other: 'of another' });
   await converged([a, b], { here: 'as placed', other: 'of another' });
   await a.stop();
-  inState((sql) => {
+  changeState(a, (sql) => {
     sql.exec('DELETE FROM unflushed');
     sql.exec(`INSERT INTO placing SELECT name, entry, content, mtime_us, name FROM remote WHERE name = 'here'`);
     sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
@@ -120,7 +110,7 @@ for (const both of [false, true])
     write({ one: 'first', other: 'second' });
     // Before the client runs again.
     if (both) writeFileSync(a.path('other'), 'third');
-    inState((sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+    changeState(a, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
     swapNumbers('one', 'other');
     a.start();
     await converged([a, b]);

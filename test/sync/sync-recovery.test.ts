@@ -20,6 +20,7 @@ import { readState } from '#client/status.ts';
 import { HoldfastError } from '#core/errors.ts';
 import { sqliteOpener } from '#world/real/sql.ts';
 import { STAMP_MS, stampingCoarsely } from './simulated-disk.ts';
+import { changeState } from './sync-state.ts';
 import { converged, eventually, SyncWorld, type Device } from './sync-world.ts';
 
 let world: SyncWorld;
@@ -39,16 +40,6 @@ beforeEach(async () => {
   await converged([a, b], {});
 });
 
-/** What a device's state holds, looked at or changed while it does not run. */
-function inState<T>(device: Device, work: (sql: ReturnType<typeof sqliteOpener.open>) => T): T {
-  const sql = sqliteOpener.open(device.statePath, { durability: 'full' });
-  try {
-    return work(sql);
-  } finally {
-    sql.close();
-  }
-}
-
 /**
  * What the file system shows of files that were being placed when bert's client ended: `bytes` under the time that they were given, of which it
  * keeps so much. Of two files that anna wrote, one was there before.
@@ -64,9 +55,9 @@ async function placedAs(bytes: Uint8Array, keptUs: number, how: 'killed' | 'powe
     () => a.client?.status(),
   );
   await a.stop();
-  const rows = inState(a, (sql) => sql.prepare(`SELECT * FROM remote WHERE name IN ('edited', 'made')`).all());
+  const rows = changeState(a, (sql) => sql.prepare(`SELECT * FROM remote WHERE name IN ('edited', 'made')`).all());
   assert.equal(rows.length, 2);
-  inState(b, (sql) => {
+  changeState(b, (sql) => {
     if (how === 'power') sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
     for (const row of rows) {
       const name = row['name'] as string;
@@ -131,7 +122,7 @@ async function leavesInPlaced(left: Readonly<Record<string, string>>): Promise<v
   await delay(STAMP_MS - (Date.now() % STAMP_MS));
   const now = BigInt(Date.now()) * 1_000_000n;
   const timeNs = now - (now % BigInt(STAMP_MS * 1_000_000));
-  inState(b, (sql) => {
+  changeState(b, (sql) => {
     sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
     sql
       .prepare(`INSERT INTO placing SELECT name, entry, content, ?, name FROM remote WHERE kind = 'file'`)
@@ -189,7 +180,7 @@ test('what could not be fetched is not about to be placed: an edit under its tim
   // On a disk of coarse times, in the same tick.
   writeFileSync(b.path('file'), 'by bert');
   setTime(b.path('file'), timeNs);
-  inState(b, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+  changeState(b, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
   b.start();
   const copy = `file (conflicted copy, ${b.name}, ${new Date().toISOString().slice(0, 10)})`;
   await converged([a, b], { file: 'by anna', [copy]: 'by bert' });
@@ -203,15 +194,15 @@ test('right bytes that lost their time in a power cut are no edit, which would g
     // And back to what bert's state knows, whose last words the power took as well.
     await b.stop();
   }
-  const [row] = inState(a, (sql) => sql.prepare(`SELECT * FROM remote WHERE name = 'file'`).all());
+  const [row] = changeState(a, (sql) => sql.prepare(`SELECT * FROM remote WHERE name = 'file'`).all());
   assert.ok(row);
   writeFileSync(a.path('file'), 'first');
   await eventually(
-    () => inState(a, (sql) => sql.prepare(`SELECT content FROM remote`).get())?.['content'] !== row['content'],
+    () => changeState(a, (sql) => sql.prepare(`SELECT content FROM remote`).get())?.['content'] !== row['content'],
     () => a.client?.status(),
   );
-  const [first] = inState(a, (sql) => sql.prepare(`SELECT * FROM remote WHERE name = 'file'`).all());
-  inState(b, (sql) => {
+  const [first] = changeState(a, (sql) => sql.prepare(`SELECT * FROM remote WHERE name = 'file'`).all());
+  changeState(b, (sql) => {
     sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
     sql.prepare('UPDATE synced SET content = ? WHERE name = ?').run(first?.['content'] as string, 'file');
     sql
@@ -253,7 +244,7 @@ test('where a file is placed is written down before, also in a folder that moves
   b.asFolder = (folder) => ({
     ...folder,
     apply: (steps, keys) => {
-      const known = inState(b, (sql) => sql.prepare('SELECT path FROM placing').all()).map(({ path }) => path);
+      const known = changeState(b, (sql) => sql.prepare('SELECT path FROM placing').all()).map(({ path }) => path);
       for (const step of steps)
         if (step.kind === 'place') (known.includes(step.path) ? placed : unknown).push(step.path);
       return folder.apply(steps, keys);
@@ -270,7 +261,7 @@ test('what was parked when the client was killed comes back', async () => {
   writeFileSync(a.path('dir/file'), 'text');
   await converged([a, b]);
   await b.stop();
-  const entry = inState(b, (sql) => {
+  const entry = changeState(b, (sql) => {
     const row = sql.prepare(`SELECT entry FROM local WHERE name = 'dir'`).get();
     sql.prepare('INSERT INTO parking VALUES (?, ?, ?)').run('parked-x', row?.['entry'] as string, 'dir');
     return row?.['entry'];
@@ -284,7 +275,7 @@ test('another history under a known cursor is a union: nothing is deleted on eit
   for (const name of ['one', 'two']) writeFileSync(a.path(name), name);
   await converged([a, b]);
   await b.stop();
-  inState(b, (sql) => {
+  changeState(b, (sql) => {
     const cursor = JSON.parse(sql.prepare(`SELECT value FROM meta WHERE key = 'cursor'`).get()?.['value'] as string);
     const changed = JSON.stringify({ ...cursor, chain: 'ab'.repeat(32) });
     sql.prepare(`UPDATE meta SET value = ? WHERE key = 'cursor'`).run(changed);
@@ -421,13 +412,13 @@ function cannotLook(device: Device, fails: () => boolean): void {
 
 /** Some time after the last change: by the files' times the client knows that nobody wrote to them since. */
 async function ticksAreOver(device: Device): Promise<void> {
-  const unsure = () => inState(device, (sql) => sql.prepare('SELECT * FROM local WHERE racy').all());
+  const unsure = () => changeState(device, (sql) => sql.prepare('SELECT * FROM local WHERE racy').all());
   await eventually(() => unsure().length === 0, unsure);
 }
 
 /** As after a power cut, or a kill: all that was written down, and not yet crossed out, is there. */
 async function cutOff(device: Device, how: 'power' | 'kill', work: () => void): Promise<void> {
-  inState(device, (sql) => {
+  changeState(device, (sql) => {
     sql.exec('DELETE FROM unflushed');
     sql.exec('INSERT INTO unflushed (entry, content, mtime_us) SELECT entry, content, mtime_us FROM remote');
     if (how === 'power') sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
@@ -441,13 +432,13 @@ test('an acknowledged file that a power cut emptied, took back or took away is f
   writeFileSync(a.path('rolled'), 'the first, longer');
   await converged([a, b]);
   const before = statSync(a.path('rolled'), { bigint: true });
-  const older = inState(a, (sql) => sql.prepare(`SELECT * FROM remote WHERE name = 'rolled'`).get());
+  const older = changeState(a, (sql) => sql.prepare(`SELECT * FROM remote WHERE name = 'rolled'`).get());
   for (const [path, text] of Object.entries(files)) writeFileSync(a.path(path), text);
   await converged([a, b], { ...files, made: '/' });
   await ticksAreOver(a);
   await a.stop();
   await cutOff(a, 'power', () => {
-    inState(a, (sql) => {
+    changeState(a, (sql) => {
       // What the entry was before is written down with the first change since the last flush.
       sql
         .prepare('INSERT INTO unflushed (n, entry, content, mtime_us) VALUES (-1, ?, ?, ?)')
@@ -488,7 +479,7 @@ async function losesPower(device: Device): Promise<void> {
   await ticksAreOver(device);
   await device.stop();
   flushesAgain(device);
-  inState(device, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+  changeState(device, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
 }
 
 test('bytes that a power cut tore, or somebody wrote in the tick before it, are kept beside what is fetched again', async () => {
@@ -505,14 +496,14 @@ test('bytes that a power cut tore, or somebody wrote in the tick before it, are 
   await converged([a, b], { sure: 'first', unread: 'first', unsure: 'first' });
   await losesPower(a);
   // As on a disk that stamps by the second or two, where the power went within such a one.
-  inState(a, (sql) => {
+  changeState(a, (sql) => {
     const { stat } = sql.prepare(`SELECT stat FROM local WHERE name = 'unsure'`).get() as { stat: string };
     const changed = stat.split(' ')[5] as string;
     const bySecond = stat.replace(changed, `${changed.slice(0, -9)}000000000`);
     sql.prepare(`UPDATE local SET racy = 1, stat = ? WHERE name = 'unsure'`).run(bySecond);
   });
   // As between a look once its tick is over and the reading that this asks for.
-  inState(a, (sql) => sql.exec(`UPDATE local SET content = NULL WHERE name = 'unread'`));
+  changeState(a, (sql) => sql.exec(`UPDATE local SET content = NULL WHERE name = 'unread'`));
   write('other');
   a.start();
   await converged([a, b]);
@@ -596,7 +587,7 @@ test('a file that this device had moved, and a power cut tore before the state k
   await converged([a, b], { after: 'text' });
   await a.stop();
   flushesAgain(a);
-  inState(a, (sql) => {
+  changeState(a, (sql) => {
     for (const tree of ['local', 'synced']) sql.exec(`UPDATE ${tree} SET name = 'before' WHERE name = 'after'`);
     sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
   });
@@ -613,7 +604,7 @@ test('a link that a power cut brought back does not undo its change; one that a 
   const before = lstatSync(a.path('rolled'));
   await a.stop();
   // The disk has kept those.
-  inState(a, (sql) => sql.exec('DELETE FROM unflushed'));
+  changeState(a, (sql) => sql.exec('DELETE FROM unflushed'));
   flushesNothing(a);
   a.start();
   for (const name of ['rolled', 'anew', 'moved']) relink(a.path(name), 'second');
@@ -647,7 +638,7 @@ test('what a power cut took is not what came back with its number', async () => 
   rmSync(a.path('after'));
   writeFileSync(a.path('before'), 'deleted');
   const { ino } = statSync(a.path('before'), { bigint: true });
-  inState(a, (sql) => {
+  changeState(a, (sql) => {
     sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`);
     const { stat, inode } = sql.prepare(`SELECT stat, inode FROM local WHERE name = 'after'`).get() as {
       stat: string;
@@ -816,7 +807,7 @@ test('two files that changed places, one of them sent, and a half of it taken ba
     delete a.gate.before;
     a.gate.closed.clear();
     flushesAgain(a);
-    inState(a, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+    changeState(a, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
     // As after the first of the three renamings.
     renameSync(a.path('q/two'), a.path('aside'));
     renameSync(a.path('p/one'), a.path('q/two'));
@@ -829,12 +820,12 @@ test('two files that changed places, one of them sent, and a half of it taken ba
         if (!['spaces', 'attach', 'settle'].includes(verb)) throw new HoldfastError('unreachable', 'out of reach');
       };
       a.start();
-      const ofTheOther = () => inState(a, (sql) => sql.prepare(`SELECT * FROM local WHERE name = 'one'`).all());
+      const ofTheOther = () => changeState(a, (sql) => sql.prepare(`SELECT * FROM local WHERE name = 'one'`).all());
       await eventually(() => ofTheOther().length === 0, ofTheOther);
       await a.stop();
       delete a.gate.before;
       flushesAgain(a);
-      inState(a, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
+      changeState(a, (sql) => sql.exec(`INSERT OR REPLACE INTO meta VALUES ('boot', 'the run before')`));
     }
     a.start();
     await converged([a, b]);

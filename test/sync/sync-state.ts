@@ -15,6 +15,16 @@ export function inState<T>(device: Device, look: (sql: Sql) => T): T {
   }
 }
 
+/** The same while the client does not run, to change it. */
+export function changeState<T>(device: Device, work: (sql: Sql) => T): T {
+  const sql = sqliteOpener.open(device.statePath, { durability: 'full' });
+  try {
+    return work(sql);
+  } finally {
+    sql.close();
+  }
+}
+
 /** Id of what the space has at a path, as this device knows it; null where it has nothing there. */
 export function entryAt(device: Device, path: string): string | null {
   return inState(device, (sql) => {
